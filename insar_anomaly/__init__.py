@@ -1,0 +1,24 @@
+"""Nightly screening of Sentinel-1 interferograms of volcanoes: what does not look like this volcano's own quiet past?
+
+The map, in the order in which data flows; one *stack* (a volcano seen on one satellite frame) runs through all of it:
+
+==================  ==================================================================================
+`catalogue`         volcanoes, their frames and boxes
+`sources`           archives of interferograms: list them, open a volcano's window
+`ingest`            what is missing; prechecks with numbered verdicts
+`store`             stacks, models and scores in Zarr (Icechunk): one append, one transaction
+`preprocess`        lazy: mask, reference, trends, fill, range -> tiles
+`features`          frozen backbone: tiles -> embeddings of patches
+`distribution`      `Moments` (a sum) and `PatchGaussian` (its end), the four distances
+`detectors`         `Detector.fit(tiles) -> Scorer`, `Scorer.score(tiles) -> scores`
+`calibrate`         a stack's threshold from ROC, out of sample
+`flags`             the flag's life: (state, evidence) -> (state, notices)
+`notify`            channels: files, webhook, e-mail
+`report`            figures and the night's digest
+==================  ==================================================================================
+
+beside it `simulate` (interferograms from physics), `evaluate` (AUROC and intervals), `labels`, `ledger` (what was seen,
+scored, flagged, sent), `cluster` (Dask workers), `tasks` (what a worker does), `pipeline` (opens, calls, commits), `cli`.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,130 @@
+"""What can go wrong, grouped by what the caller does about it.
+
+::
+
+    InsarAnomalyError
+    |-- UsageError            the user mends the command or a file: exit code 2
+    |   |-- ConfigError
+    |   `-- CatalogueError
+    |-- StackFailed           this stack stops, the night goes on, exit code 1
+    |   |-- NotInFrame
+    |   |-- MissingLayer
+    |   |-- NotFitted
+    |   `-- StoreFailed
+    |-- SourceUnavailable     try again later; nothing was lost, exit code 1
+    |-- Busy                  another run holds the ledger: exit code 1
+    `-- PairRejected          this pair gets a numbered verdict, the stack goes on
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Verdict(IntEnum):
+    """Numbered reasons why a pair has, or has no, score. Numbers are stored: never reuse one."""
+
+    OK = 0
+    BAD_NAME = 10
+    DUPLICATE = 11
+    UNREADABLE = 20
+    WRONG_CRS = 21
+    ROTATED = 22
+    WRONG_GRID = 23
+    MISSING_PHASE = 24
+    MISSING_COHERENCE = 25
+    NO_DATA = 30
+    TOO_FEW_VALID = 31
+    LOW_COHERENCE = 32
+    CONSTANT = 33
+    IN_FIT = 60
+    NOT_CALIBRATED = 61
+    NOT_SCORABLE = 62
+
+    @property
+    def words(self) -> str:
+        """The reason in a few words, as tables and notices print it."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Verdict.OK: "ok",
+    Verdict.BAD_NAME: "pair name is not YYYYMMDD_YYYYMMDD with the earlier date first",
+    Verdict.DUPLICATE: "the same pair is listed twice; the first place was used",
+    Verdict.UNREADABLE: "file cannot be read as a GeoTIFF",
+    Verdict.WRONG_CRS: "file is not in geographic coordinates (EPSG:4326)",
+    Verdict.ROTATED: "grid is rotated or sheared",
+    Verdict.WRONG_GRID: "grid does not contain the stack's grid",
+    Verdict.MISSING_PHASE: "unwrapped phase file is missing",
+    Verdict.MISSING_COHERENCE: "coherence file is missing",
+    Verdict.NO_DATA: "no valid pixel in the volcano's box",
+    Verdict.TOO_FEW_VALID: "too few valid pixels in the volcano's box",
+    Verdict.LOW_COHERENCE: "mean coherence is too low",
+    Verdict.CONSTANT: "phase is one constant value",
+    Verdict.IN_FIT: "used in the fit, not screened",
+    Verdict.NOT_CALIBRATED: "scored, but the stack has no threshold: never flagged",
+    Verdict.NOT_SCORABLE: "no patch of this pair lies on fitted ground",
+}
+
+
+class InsarAnomalyError(Exception):
+    """Base of every error this package raises on purpose. Its text names the file, the value and the remedy."""
+
+
+class UsageError(InsarAnomalyError):
+    """A mistake in a command, a setting or a catalogue; nothing was started."""
+
+
+class ConfigError(UsageError):
+    """A configuration file or environment variable is wrong."""
+
+
+class CatalogueError(UsageError):
+    """A volcano catalogue is wrong."""
+
+
+class StackFailed(InsarAnomalyError):
+    """One stack cannot go on; the others do."""
+
+
+class NotInFrame(StackFailed):
+    """The frame is not in the source, or does not cover the volcano."""
+
+
+class MissingLayer(StackFailed):
+    """A static layer that the settings need (height) is missing or unusable."""
+
+
+class NotFitted(StackFailed):
+    """The stack has no fitted model, or too few quiet pairs to fit one."""
+
+
+class StoreFailed(StackFailed):
+    """The store could not be read or written; the last committed snapshot is intact."""
+
+
+class SourceUnavailable(InsarAnomalyError):
+    """The source (bucket, server, folder) cannot be reached or listed now."""
+
+
+class Busy(InsarAnomalyError):
+    """Another run holds this ledger, or another training its checkpoint."""
+
+
+class PairRejected(InsarAnomalyError):
+    """A pair failed a precheck.
+
+    Parameters
+    ----------
+    verdict : the numbered reason
+    detail : file, value and remedy in one line
+    """
+
+    def __init__(self, verdict: Verdict, detail: str) -> None:
+        super().__init__(f"{int(verdict)} {verdict.words}: {detail}")
+        self.verdict = verdict
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type, tuple[Verdict, str]]:
+        # rejections travel back from Dask workers; the default reduce would call us with one argument
+        return type(self), (self.verdict, self.detail)
