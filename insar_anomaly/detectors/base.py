@@ -1,0 +1,120 @@
+"""What every detector is: `Detector.fit(tiles) -> Scorer`, `Scorer.score(tiles) -> scores`.
+
+*tiles* is what `preprocess.tiles` returns: a lazy (Dask) or loaded Dataset with dims ``(pair, y, x)``,
+
+==========  =======  ===========================================================================================
+``phase``   float32  rad, positive away from the satellite, referenced, masked ground filled, no NaN
+``tile``    float32  the same after the range step, in [-1, 1]
+``valid``   bool     True where the ground was measured (not masked, not water)
+==========  =======  ===========================================================================================
+
+coordinates ``pair`` (``YYYYMMDD_YYYYMMDD``), ``reference`` and ``secondary`` (datetime64), ``y`` and ``x`` (degrees), and
+attributes ``pixel_km`` (height, width) and ``look`` (east, north, up).
+
+*scores* is a Dataset with ``score`` (pair) float64 and ``score_map`` (pair, v, u) float32; larger is less like the quiet
+stack. The map has one cell per ``stride`` x ``stride`` pixels (attribute ``stride``). NaN in the map is ground that was not
+scored (masked, or never seen in the fit); a NaN score is a pair of which nothing could be scored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from safetensors.torch import load, save
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while a fit works."""
+
+
+BATCH = 16
+"""Pairs that are in memory at the same time while a stack is walked."""
+
+
+def silent(done: int, total: int) -> None:
+    """The progress of somebody who does not watch."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A fitted detector: arrays and attributes, nothing that a pickle would be needed for."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The variables of *tiles* that `score` reads; the caller computes only these."""
+        ...
+
+    def score(self, tiles: xr.Dataset) -> xr.Dataset:
+        """Score every pair of *tiles*."""
+        ...
+
+    def to_dataset(self) -> xr.Dataset:
+        """The whole scorer as one Dataset; attribute ``detector`` names its class."""
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Settings of a method, ready to be fitted."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The variables of *tiles* that `fit` reads."""
+        ...
+
+    def fit(self, tiles: xr.Dataset, *, progress: Progress = silent) -> Scorer:
+        """Learn what quiet pairs look like.
+
+        Raises
+        ------
+        ValueError
+            where there are too few pairs or no valid ground.
+        """
+        ...
+
+
+def batches(tiles: xr.Dataset, names: tuple[str, ...], size: int = BATCH) -> Iterator[xr.Dataset]:
+    """Load `names` of *tiles* for `size` pairs at a time: the one way in which a detector walks a lazy stack."""
+    for start in range(0, tiles.sizes["pair"], size):
+        yield tiles[list(names)].isel(pair=slice(start, start + size)).load()
+
+
+def scores(
+    tiles: xr.Dataset, score: NDArray[np.floating[Any]], score_map: NDArray[np.floating[Any]], *, stride: int
+) -> xr.Dataset:
+    """The Dataset that `Scorer.score` returns, with the pairs' coordinates."""
+    coords = {name: tiles[name] for name in ("pair", "reference", "secondary") if name in tiles.coords}
+    return xr.Dataset(
+        {
+            "score": ("pair", np.asarray(score, np.float64)),
+            "score_map": (("pair", "v", "u"), np.asarray(score_map, np.float32)),
+        },
+        coords=coords,
+        attrs={"stride": stride},
+    )
+
+
+def join(parts: list[xr.Dataset]) -> xr.Dataset:
+    """Scores of consecutive batches as one Dataset."""
+    return xr.concat(parts, "pair", coords="minimal", compat="override", join="override", combine_attrs="override")
+
+
+def pack_network(weights: dict[str, torch.Tensor]) -> xr.DataArray:
+    """Network weights as safetensors bytes in a 1-D uint8 array, so that a scorer stays one Dataset."""
+    return xr.DataArray(np.frombuffer(save({k: v.contiguous().cpu() for k, v in weights.items()}), np.uint8), dims="byte")
+
+
+def unpack_network(packed: xr.DataArray) -> dict[str, torch.Tensor]:
+    """The inverse of `pack_network`."""
+    return dict(load(np.ascontiguousarray(packed.values, np.uint8).tobytes()))
+
+
+def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """The settings that `to_dataset` stored as JSON in attribute ``settings``."""
+    settings: dict[str, Any] = json.loads(dataset.attrs["settings"])
+    return settings

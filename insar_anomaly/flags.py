@@ -1,0 +1,149 @@
+"""The flag's life as a pure function: (state, evidence) -> (state, notices).
+
+A *flag* says "this stack does not look like its quiet self": it is a screening flag, never an alert level. One flag covers
+one episode: it is raised by the first pair over the threshold, stays silent while more such pairs arrive, and is cleared
+when `clear_after_days` of data time have passed without one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One scored pair: its dates, its score and the threshold in force when it was scored."""
+
+    reference: date
+    secondary: date
+    score: float
+    threshold: float
+
+    @property
+    def over(self) -> bool:
+        """True where the score is over the threshold. A NaN score is never evidence; ask for its verdict instead."""
+        return self.score > self.threshold
+
+    @property
+    def pair(self) -> str:
+        """`YYYYMMDD_YYYYMMDD`, earlier date first."""
+        return f"{self.reference:%Y%m%d}_{self.secondary:%Y%m%d}"
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A span of data time in which the stack was flagged.
+
+    `number` counts the stack's episodes from 1; `since` is the first reference date and `until` the last secondary date
+    of the pairs over the threshold; `cleared` is the secondary date of the pair that closed it (None while open).
+    """
+
+    number: int
+    since: date
+    until: date
+    first_pair: str
+    peak_pair: str
+    peak_score: float
+    threshold: float
+    pairs_over: int = 1
+    cleared: date | None = None
+
+    def overlaps(self, evidence: Evidence) -> bool:
+        """True where the pair spans part of this episode's time, so that it saw the same ground motion."""
+        return evidence.reference < self.until and self.since < evidence.secondary
+
+
+@dataclass(frozen=True)
+class State:
+    """All episodes of one stack, oldest first. `State()` is a stack never flagged."""
+
+    episodes: tuple[Episode, ...] = ()
+
+    @property
+    def open(self) -> Episode | None:
+        """The episode that is open now, if any."""
+        return next((e for e in reversed(self.episodes) if e.cleared is None), None)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should hear of: an episode was raised or cleared by `pair`."""
+
+    kind: Literal["raised", "cleared"]
+    episode: Episode
+    pair: str
+
+
+def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[State, tuple[Notice, ...]]:
+    """Take one pair into account.
+
+    Parameters
+    ----------
+    state : the stack's episodes so far
+    evidence : one scored pair; feed pairs in order of (secondary, reference) date
+    clear_after_days : days of data time without a pair over the threshold after which an episode is cleared
+
+    A pair that reaches back into an episode already cleared saw that episode's motion: it is absorbed without a notice and
+    without making the episode longer, so that a long pair cannot hide what comes later. A pair that arrives late and lies
+    wholly before the open episode is history and changes nothing. A NaN score or threshold is no evidence either way.
+    """
+    if math.isnan(evidence.score) or math.isnan(evidence.threshold):
+        return state, ()
+    current = state.open
+    notices: tuple[Notice, ...] = ()
+    if current is not None and evidence.secondary > current.until + timedelta(days=clear_after_days):
+        closed = replace(current, cleared=evidence.secondary)
+        state, current, notices = _replace(state, closed), None, (Notice("cleared", closed, evidence.pair),)
+    if not evidence.over:
+        return state, notices
+    for episode in reversed(state.episodes):
+        if episode.cleared is not None and episode.overlaps(evidence):
+            return _replace(state, _absorbed(episode, evidence)), notices
+    if current is not None:
+        late = evidence.secondary <= current.since
+        return (state if late else _replace(state, _grown(current, evidence))), notices
+    fresh = Episode(
+        number=len(state.episodes) + 1,
+        since=evidence.reference,
+        until=evidence.secondary,
+        first_pair=evidence.pair,
+        peak_pair=evidence.pair,
+        peak_score=evidence.score,
+        threshold=evidence.threshold,
+    )
+    return State((*state.episodes, fresh)), (*notices, Notice("raised", fresh, evidence.pair))
+
+
+def run(state: State, evidence: Iterable[Evidence], *, clear_after_days: int) -> tuple[State, tuple[Notice, ...]]:
+    """`step` over many pairs, sorted here by (secondary, reference) date."""
+    notices: list[Notice] = []
+    for one in sorted(evidence, key=lambda e: (e.secondary, e.reference)):
+        state, new = step(state, one, clear_after_days=clear_after_days)
+        notices.extend(new)
+    return state, tuple(notices)
+
+
+def _replace(state: State, episode: Episode) -> State:
+    return State(tuple(episode if e.number == episode.number else e for e in state.episodes))
+
+
+def _absorbed(episode: Episode, evidence: Evidence) -> Episode:
+    higher = evidence.score > episode.peak_score
+    return replace(
+        episode,
+        pairs_over=episode.pairs_over + 1,
+        peak_pair=evidence.pair if higher else episode.peak_pair,
+        peak_score=evidence.score if higher else episode.peak_score,
+    )
+
+
+def _grown(episode: Episode, evidence: Evidence) -> Episode:
+    return replace(
+        _absorbed(episode, evidence),
+        since=min(episode.since, evidence.reference),
+        until=max(episode.until, evidence.secondary),
+    )

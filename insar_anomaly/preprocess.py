@@ -1,0 +1,232 @@
+"""Lazy: mask, reference, plane and height-correlated part, Laplace fill, range.
+
+`tiles` turns a stack (lazy or loaded) into what detectors read. Every pair is treated alone, so that chunks, order and
+laziness cannot change a bit of the result.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+from scipy.sparse.linalg import SuperLU, splu
+
+from insar_anomaly.schema import pixel_km
+
+Range = Literal["clip", "tanh"]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+def tiles(
+    stack: xr.Dataset,
+    *,
+    excluded: Bools | None = None,
+    remove: tuple[str, ...],
+    range_form: Range,
+    range_rad: float,
+    min_coherence: float,
+    fill_grow: int,
+) -> xr.Dataset:
+    """Tiles of a stack, lazily where the stack is lazy.
+
+    Parameters
+    ----------
+    stack : Dataset as in `schema`: ``phase`` (pair, y, x) rad with NaN = no measurement, ``coherence`` uint8 in 1/255,
+        static ``water``, ``height`` (m, may be NaN where `remove` does not name it)
+    excluded : (y, x) bool, ground that is never to be looked at (a catalogue's exclusion polygons)
+    remove : any of ``plane`` and ``height``: parts fitted to the measured ground by least squares and subtracted
+    range_form : ``clip`` (the papers': phase / range_rad clipped at 1) or ``tanh`` (soft: large motion stays ordered)
+    range_rad : phase that the range step maps to 1 (clip) or to tanh(1)
+    min_coherence : pixels below it are masked
+    fill_grow : pixels by which masked ground is widened before it is filled (2 in the papers)
+
+    The settings' defaults stand in `config.Preprocess`.
+
+    Returns
+    -------
+    Dataset ``phase``, ``tile`` float32 and ``valid`` bool, dims (pair, y, x); see `detectors.base`.
+
+    Raises
+    ------
+    ValueError
+        where a setting is unknown.
+    """
+    unknown = set(remove) - {"plane", "height"}
+    if unknown:
+        raise ValueError(f"remove = {sorted(unknown)}: choose among plane, height")
+    if range_form not in ("clip", "tanh"):
+        raise ValueError(f"range_form = {range_form!r}: choose clip or tanh")
+    dims = ["y", "x"]
+    static = stack["water"].astype(bool)
+    if excluded is not None:
+        static = static | xr.DataArray(excluded, dims=dims)
+    height = stack["height"] if "height" in remove else xr.zeros_like(stack["height"])
+    # coherence is read only where it decides something
+    coherence = stack["coherence"] if min_coherence > 0 else xr.full_like(static, 255, np.uint8)
+    phase, valid = xr.apply_ufunc(
+        _clean_block,
+        stack["phase"],
+        coherence,
+        static.compute(),
+        height.compute(),
+        input_core_dims=[dims] * 4,
+        output_core_dims=[dims, dims],
+        kwargs={"remove": tuple(remove), "min_coherence": min_coherence, "fill_grow": fill_grow},
+        dask="parallelized",
+        output_dtypes=[np.float32, np.bool_],
+    )
+    squeezed = phase / np.float32(range_rad)
+    tile = np.tanh(squeezed) if range_form == "tanh" else squeezed.clip(-1, 1)
+    tile = tile.where(~static, np.float32(0)).astype(np.float32)
+    out = xr.Dataset({"phase": phase, "tile": tile, "valid": valid}, coords=_pair_coords(stack))
+    out.attrs = {"pixel_km": pixel_km(stack), "look": _mean_look(stack), "removed": json.dumps(sorted(remove))}
+    return out
+
+
+def clean(
+    phase: NDArray[np.floating[Any]],
+    masked: Bools,
+    height: NDArray[np.floating[Any]],
+    *,
+    remove: tuple[str, ...],
+    fill_grow: int,
+) -> NDArray[np.float32]:
+    """One pair: reference, remove trends, fill. Phase (y, x) rad; `masked` (y, x) True where there is no measurement.
+
+    Returns phase (y, x) float32 without NaN whose measured part has zero mean; all zero where nothing was measured.
+    """
+    if masked.all():
+        return np.zeros(phase.shape, np.float32)
+    ground = ~masked
+    out = np.where(ground, phase, 0).astype(np.float64)
+    out = out - trend(out, ground, height, remove)
+    return laplace_fill(np.where(ground, out, 0), masked, grow=fill_grow).astype(np.float32)
+
+
+def trend(phase: Floats, ground: Bools, height: NDArray[np.floating[Any]], remove: tuple[str, ...]) -> Floats:
+    """Mean, and plane and height-correlated part where asked, by least squares over `ground`; (y, x) rad.
+
+    Terms that the measured ground cannot tell apart (a flat box has no height part) get the smallest coefficients.
+    """
+    y, x = (np.linspace(-1, 1, n) for n in phase.shape)
+    terms = [np.ones(phase.shape)]
+    if "plane" in remove:
+        terms += [np.broadcast_to(y[:, None], phase.shape), np.broadcast_to(x[None], phase.shape)]
+    if "height" in remove:
+        known = np.where(np.isfinite(height), height, 0).astype(np.float64)
+        spread = known[ground].std()
+        terms.append((known - known[ground].mean()) / (spread if spread > 0 else 1.0))
+    columns = np.stack([t[ground] for t in terms])
+    coefficients = np.linalg.lstsq(columns @ columns.T, columns @ phase[ground], rcond=1e-12)[0]
+    out: Floats = np.tensordot(coefficients, np.stack(terms), 1)
+    return out
+
+
+def laplace_fill(phase: Floats, masked: Bools, *, grow: int, close: int = 5) -> Floats:
+    """Fill masked ground with the solution of Laplace's equation, so that no edge is left for a network to see.
+
+    The equation is solved over ``closing(dilate(masked, disk grow), disk close)`` with the surrounding ring as Dirichlet
+    values; pixels at the scene's edge use the neighbours they have; the solution is written into ``dilate(masked, disk
+    grow)``. Ground with no measured pixel around it becomes 0. Source: Popescu et al. 2024, their public code.
+    """
+    if not masked.any():
+        return phase
+    written = ndimage.binary_dilation(masked, _disk(grow)) if grow else masked
+    region = ndimage.binary_dilation(written, _disk(close))
+    region = ndimage.binary_erosion(region, _disk(close), border_value=1) | written
+    if region.all():  # too little ground is left for a ring: grow nothing
+        written = region = masked
+    if region.all():
+        return np.zeros_like(phase)
+    solved = phase.copy()
+    equations = _laplace(region.shape, np.packbits(region).tobytes())
+    solved[region] = equations.solve(np.where(region, 0.0, phase))
+    return np.where(written, solved, phase)
+
+
+_ALL, _NEAR, _FAR = slice(None), slice(None, -1), slice(1, None)
+_NEIGHBOURS = (((_NEAR, _ALL), (_FAR, _ALL)), ((_ALL, _NEAR), (_ALL, _FAR)))
+
+
+class _Laplace:
+    """The factored Laplace equation of one region, reused by every pair with the same mask."""
+
+    def __init__(self, region: Bools) -> None:
+        index = np.full(region.shape, -1)
+        index[region] = np.arange(region.sum())
+        degree = np.zeros(region.shape)
+        rows, cols, edges, borders = [], [], [], []
+        flat = np.arange(region.size).reshape(region.shape)
+        for a, b in _NEIGHBOURS:
+            for here, there in ((a, b), (b, a)):
+                degree[here] += 1
+                inner = region[here] & region[there]
+                rows.append(index[here][inner])
+                cols.append(index[there][inner])
+                ring = region[here] & ~region[there]
+                edges.append(index[here][ring])
+                borders.append(flat[there][ring])
+        self._at, self._from = np.concatenate(edges), np.concatenate(borders)
+        parts, n_parts = ndimage.label(region)
+        anchored = np.zeros(n_parts + 1, bool)
+        anchored[parts[region][self._at]] = True
+        self._loose = ~anchored[parts[region]]
+        diagonal = degree[region] + self._loose  # an island without a ring would be singular; its right side is zero
+        i, j = np.concatenate([*rows, np.arange(len(diagonal))]), np.concatenate([*cols, np.arange(len(diagonal))])
+        values = np.concatenate([-np.ones(len(i) - len(diagonal)), diagonal])
+        matrix = sparse.csc_matrix((values, (i, j)), shape=(len(diagonal), len(diagonal)))
+        self._lu: SuperLU = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+
+    def solve(self, phase: Floats) -> Floats:
+        """Values of the region's pixels, in row order, for `phase` (y, x) around it."""
+        right = np.zeros(len(self._loose))
+        np.add.at(right, self._at, phase.ravel()[self._from])
+        out: Floats = np.where(self._loose, 0.0, self._lu.solve(right))
+        return out
+
+
+@lru_cache(maxsize=16)
+def _laplace(shape: tuple[int, int], packed: bytes) -> _Laplace:
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=shape[0] * shape[1])
+    return _Laplace(bits.reshape(shape).astype(bool))
+
+
+def _disk(radius: int) -> Bools:
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disk: Bools = y**2 + x**2 <= radius**2
+    return disk
+
+
+def _clean_block(
+    phase: NDArray[np.float32],
+    coherence: NDArray[np.uint8],
+    static: Bools,
+    height: NDArray[np.float32],
+    *,
+    remove: tuple[str, ...],
+    min_coherence: float,
+    fill_grow: int,
+) -> tuple[NDArray[np.float32], Bools]:
+    """`clean` for each pair of a block (..., y, x)."""
+    masked = ~np.isfinite(phase) | (phase == 0) | static
+    if min_coherence > 0:
+        masked |= ~(coherence / 255 >= min_coherence)
+    out = np.empty(phase.shape, np.float32)
+    for place in np.ndindex(phase.shape[:-2]):
+        out[place] = clean(phase[place], masked[place], height, remove=remove, fill_grow=fill_grow)
+    return out, ~masked
+
+
+def _pair_coords(stack: xr.Dataset) -> dict[str, xr.DataArray]:
+    return {name: stack[name] for name in ("pair", "reference", "secondary", "label", "y", "x") if name in stack.coords}
+
+
+def _mean_look(stack: xr.Dataset) -> tuple[float, float, float]:
+    east, north, up = (float(stack[name].mean()) for name in ("e", "n", "u"))
+    return east, north, up
