@@ -1,0 +1,327 @@
+"""The same pipeline without Prefect, from the command line. Exit code 0, 1 (a stack failed) or 2 (usage)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from insar_anomaly import __version__
+from insar_anomaly.errors import InsarAnomalyError, UsageError
+
+# everything heavy is imported by the command that needs it: --help answers at once
+if TYPE_CHECKING:
+    from insar_anomaly.config import Config
+    from insar_anomaly.pipeline import Run, Screening, Watch
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    command: Command = args.command
+    try:
+        return command(args)
+    except UsageError as problem:
+        print(f"insar-anomaly: {problem}", file=sys.stderr)
+        return 2
+    except InsarAnomalyError as problem:
+        print(f"insar-anomaly: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("insar-anomaly: stopped; what was committed is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="insar-anomaly", description="Screen interferograms of volcanoes for what does not look like their quiet past."
+    )
+    parser.add_argument("-c", "--config", metavar="FILE", help="configuration; `insar-anomaly config` prints the defaults")
+    parser.add_argument("--json", action="store_true", help="print JSON; no progress")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+    parser.add_argument(
+        "--volcano", type=int, action="append", default=[], metavar="GVP", help="only this volcano; may repeat"
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, words: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=words, description=words)
+        sub.set_defaults(command=command)
+        return sub
+
+    ingest = add("ingest", _ingest, "bring new interferograms into the stacks")
+    ingest.add_argument("--dry-run", action="store_true", help="only count what is new")
+    fit = add("fit", _fit, "fit every stack and calibrate its threshold")
+    fit.add_argument("--again", action="store_true", help="fit also where nothing has changed")
+    night = add("nightly", _nightly, "ingest, score, flag and notify")
+    for sub in (ingest, fit, night):
+        sub.add_argument("--from", dest="first", type=_day, metavar="DATE", help="pairs whose earlier date is not before it")
+        sub.add_argument("--to", dest="last", type=_day, metavar="DATE", help="pairs whose later date is not after it")
+    for sub in (ingest, night):
+        sub.add_argument("--as-of", type=_day, metavar="DATE", help="as if today were this date")
+    scores = add("scores", _scores, "write every pair's score and verdict")
+    scores.add_argument("--csv", metavar="OUT", default="-", help="file, - for standard output")
+    flags = add("flags", _flags, "list flags")
+    flags.add_argument("--open", action="store_true", help="only those not cleared")
+    demo = add("demo", _demo, "simulate an archive, fit it, screen it")
+    demo.add_argument("--folder", default="demo", help="where everything goes")
+    demo.add_argument("--prepare", action="store_true", help="only simulate and configure")
+    simulate = add("simulate", _simulate, "write a simulated archive and its configuration")
+    simulate.add_argument("folder")
+    simulate.add_argument("--seed", type=int, default=0)
+    config = add("config", _config, "print the commented defaults, or check a file")
+    config.add_argument("--check", metavar="FILE")
+    expire = add("expire", _expire, "forget old snapshots and collect what only they held")
+    expire.add_argument("--days", type=int, default=90, help="keep snapshots younger than this")
+    add("doctor", _doctor, "check configuration, catalogue, ledger, store, sources and workers")
+    return parser
+
+
+def _day(text: str) -> date:
+    for form in ("%Y-%m-%d", "%Y%m%d"):
+        try:
+            from datetime import datetime
+
+            return datetime.strptime(text, form).date()  # noqa: DTZ007
+        except ValueError:
+            continue
+    raise argparse.ArgumentTypeError(f"{text!r} is not a date: write YYYY-MM-DD")
+
+
+def _config_of(args: argparse.Namespace) -> Config:
+    from insar_anomaly.config import load
+    from insar_anomaly.settings import check_detector
+
+    if not args.config:
+        raise UsageError(
+            "name the configuration: insar-anomaly -c FILE ...; `insar-anomaly config` prints one to start from"
+        )
+    config = load(args.config)
+    check_detector(args.config, config)
+    return config
+
+
+@contextmanager
+def _opened(args: argparse.Namespace, kind: str) -> Iterator[tuple[Screening, Run]]:
+    from insar_anomaly.pipeline import screening
+
+    config = _config_of(args)
+    with (
+        _progress(args) as watch,
+        screening(config, only=args.volcano, watch=watch) as s,
+        s.run(kind, getattr(args, "as_of", None)) as run,
+    ):
+        yield s, run
+
+
+@contextmanager
+def _progress(args: argparse.Namespace) -> Iterator[Watch | None]:
+    """A progress bar per stage where a person watches, nothing elsewhere."""
+    if args.json or args.quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        known: dict[str, Any] = {}
+
+        def watch(stage: str, done: int, total: int) -> None:
+            if stage not in known:
+                known[stage] = bars.add_task(stage, total=total)
+            bars.update(known[stage], completed=done, total=total)
+
+        yield watch
+
+
+def _period(args: argparse.Namespace) -> Any:
+    from insar_anomaly.pipeline import Period
+
+    if args.first and args.last and args.first >= args.last:
+        raise UsageError(f"--from {args.first} is not before --to {args.last}")
+    last = min((d for d in (args.last, getattr(args, "as_of", None)) if d), default=None)
+    return Period(args.first, last) if args.first or last else None
+
+
+def _outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: Sequence[str]) -> int:
+    if args.json:
+        print(json.dumps(result, default=str))
+    elif not args.quiet:
+        print("\n".join(words))
+    if args.quiet or not args.json:
+        for failure in run.failures:
+            print(f"insar-anomaly: {failure.stack}: {failure.stage}: {failure.error}", file=sys.stderr)
+    return 1 if run.failures else 0
+
+
+def _counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
+    result = {
+        "kind": kind,
+        **run.counts,
+        "failures": [vars(f) for f in run.failures],
+        "blind": run.blind,
+    }
+    words = [f"{kind}: " + (", ".join(f"{n} {name.replace('_', ' ')}" for name, n in run.counts.items()) or "nothing to do")]
+    words += [f"  {stack}: {why}" for stack, why in run.blind.items()]
+    return result, words
+
+
+def _ingest(args: argparse.Namespace) -> int:
+    from insar_anomaly.pipeline import ingest
+
+    with _opened(args, "ingest") as (s, run):
+        ingest(s, run, period=_period(args), dry=args.dry_run)
+    return _outcome(args, run, *_counted(run, "ingest, dry run" if args.dry_run else "ingest"))
+
+
+def _fit(args: argparse.Namespace) -> int:
+    from insar_anomaly.pipeline import Period, fit
+
+    with _opened(args, "fit") as (s, run):
+        fit(s, run, period=_period(args) or Period(), again=args.again)
+    return _outcome(args, run, *_counted(run, "fit"))
+
+
+def _nightly(args: argparse.Namespace) -> int:
+    from insar_anomaly.pipeline import nightly
+    from insar_anomaly.report.digest import lines
+
+    with _opened(args, "nightly") as (s, run):
+        digest = nightly(s, run, period=_period(args))
+    return _outcome(args, run, digest, lines(digest))
+
+
+def _scores(args: argparse.Namespace) -> int:
+    import csv
+
+    from insar_anomaly.ledger import Ledger
+
+    config = _config_of(args)
+    columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
+    with Ledger(config.ledger) as ledger:
+        rows = [r for r in ledger.scores() if not args.volcano or int(r["gvp"]) in args.volcano]
+    if args.json:
+        print(json.dumps(rows, default=str))
+        return 0
+    try:
+        out = sys.stdout if args.csv == "-" else Path(args.csv).open("w", newline="", encoding="utf-8")  # noqa: SIM115
+    except OSError as problem:
+        raise UsageError(f"--csv {args.csv}: {problem.strerror}; name a file that can be written") from None
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    if out is not sys.stdout:
+        out.close()
+        if not args.quiet:
+            print(f"{args.csv}: {len(rows)} pairs", file=sys.stderr)
+    return 0
+
+
+def _flags(args: argparse.Namespace) -> int:
+    from insar_anomaly.ledger import Ledger
+
+    config = _config_of(args)
+    with Ledger(config.ledger) as ledger:
+        rows = [r for r in ledger.episodes(open_only=args.open) if not args.volcano or int(r["gvp"]) in args.volcano]
+    if args.json:
+        print(json.dumps(rows, default=str))
+        return 0
+    for row in rows:
+        state = f"cleared {row['cleared']}" if row["cleared"] else "open"
+        print(
+            f"{row['gvp']}/{row['frame']} flag {row['number']}: {row['since']} to {row['until']}, "
+            f"{row['pairs_over']} pairs over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
+            f"in {row['peak_pair']}, {state}"
+        )
+    if not rows:
+        print("no flags")
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from insar_anomaly import demo, pipeline
+    from insar_anomaly.config import load
+    from insar_anomaly.report.digest import lines
+
+    with _progress(args) as watch:
+        file = demo.write_demo(Path(args.folder), watch=watch)
+    if args.prepare:
+        print(f"{file} is ready")
+        return 0
+    args.config = str(file)
+    with _progress(args) as watch, pipeline.screening(load(file), watch=watch) as s:
+        with s.run("fit", demo.AS_OF) as run:
+            pipeline.ingest(s, run)
+            pipeline.fit(s, run, period=demo.FIT)
+        with s.run("nightly", demo.AS_OF) as run:
+            digest = pipeline.nightly(s, run)
+        words = [*lines(digest), *demo.verdict(demo.VOLCANOES, s.ledger.episodes())]
+    where = f"scores: insar-anomaly -c {file} scores; notices and figures: {file.parent}/notices, {file.parent}/figures"
+    return _outcome(args, run, digest, [*words, where])
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from insar_anomaly.demo import write_demo
+
+    with _progress(args) as watch:
+        file = write_demo(Path(args.folder), seed=args.seed, watch=watch)
+    if not args.quiet:
+        print(f"seed {args.seed}: archive in {args.folder}/archive, truth in {args.folder}/truth.json, configuration {file}")
+    return 0
+
+
+def _config(args: argparse.Namespace) -> int:
+    from insar_anomaly.config import commented_defaults, load
+    from insar_anomaly.settings import check_detector, detector_lines
+
+    if not args.check:
+        print(commented_defaults({"detector": detector_lines()}), end="")
+        return 0
+    check_detector(args.check, load(args.check))
+    if not args.quiet:
+        print(f"{args.check}: ok")
+    return 0
+
+
+def _expire(args: argparse.Namespace) -> int:
+    from datetime import timedelta
+
+    with _opened(args, "expire") as (s, run):
+        for stack in s.by_stack:
+            try:
+                run.counts["expired_snapshots"] += s.store.expire(stack, older_than=timedelta(days=args.days))
+            except InsarAnomalyError as problem:
+                run.fail(stack, "expire", problem)
+    return _outcome(args, run, *_counted(run, "expire"))
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from insar_anomaly.doctor import examine
+
+    findings = examine(_config_of(args))
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.words}")
+    return 0 if all(f.ok for f in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,300 @@
+"""What was seen, scored, flagged and sent, in one database: SQLite by default, PostgreSQL by URL.
+
+Every write is one transaction and may be repeated: after a crash the night runs again and ends in the same ledger. Stacks
+are named `gvp/frame`, pairs `YYYYMMDD_YYYYMMDD`. Numbers that are NaN are stored, and come back, as None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal, Self
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, select, true, update
+
+from insar_anomaly.errors import StoreFailed
+from insar_anomaly.migrations import tables as t
+from insar_anomaly.migrations.database import Database
+from insar_anomaly.migrations.rows import by_date, columns, gvp_frame, insert, read, upsert
+
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """An interferogram that was looked at: where it lies, its fingerprint there, and the numbered verdict of the prechecks.
+
+    `snapshot` is the store's snapshot that holds it; None where it was rejected.
+    """
+
+    pair: str
+    uri: str
+    fingerprint: str
+    verdict: int
+    detail: str
+    snapshot: str | None
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A published model and its threshold. `settings` and `calibration` are JSON.
+
+    `threshold` is None where the stack could not be calibrated, and `why` says why.
+    """
+
+    model: str
+    detector: str
+    settings: str
+    fit_from: date
+    fit_to: date
+    pairs: int
+    snapshot: str
+    version: str
+    threshold: float | None
+    policy: str
+    calibration: str
+    why: str
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One pair scored by one model. `score` is None where the verdict is not 0 and the pair has no score."""
+
+    pair: str
+    model: str
+    score: float | None
+    threshold: float | None
+    verdict: int
+    percentile: float | None
+    snapshot: str
+
+
+@dataclass(frozen=True)
+class EpisodeRow:
+    """One episode of a stack, as `flags.Episode` defines it, and the model that raised it. `cleared` is None while open."""
+
+    number: int
+    since: date
+    until: date
+    first_pair: str
+    peak_pair: str
+    peak_score: float
+    threshold: float
+    pairs_over: int
+    cleared: date | None
+    model: str
+
+
+@dataclass(frozen=True)
+class NoticeRow:
+    """One notice for one channel in the outbox. `payload` is JSON; `delivered_at` is UTC, None while it waits."""
+
+    key: str
+    stack: str
+    channel: str
+    kind: str
+    payload: str
+    attempts: int
+    last_error: str | None
+    delivered_at: datetime | None
+
+
+NewNotice = tuple[str, str, str, str]
+"""(key, channel, kind, payload as JSON). The key is unique over all channels: let it name its channel."""
+
+Step = Callable[[list[EpisodeRow], list[ScoreRow]], tuple[Sequence[EpisodeRow], Sequence[NewNotice]]]
+
+
+class Ledger:
+    """The open ledger. Use it in a `with`, or call `close()`.
+
+    Parameters
+    ----------
+    url : `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/database`; opening it
+        creates the tables or brings them up to date
+
+    Raises
+    ------
+    ConfigError : the URL is wrong, the database cannot be reached, or it was written by newer code
+    Busy : the tables need a change and another run holds the ledger
+    StoreFailed : (any method) the database failed; the transaction was rolled back
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._transaction = self._database.transaction
+        self.name = self._database.name  # the URL without its password
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """The exclusive right to write, for the length of a `with`. It ends with the process, however that dies.
+
+        Raises Busy where another run has it; the text names that run's process, host and start.
+        """
+        return self._database.lock()
+
+    def start_run(self, kind: str, as_of: date | None, settings: str, version: str) -> int:
+        """Open a run and return its number. Call it under `lock()`: runs left open by a killed process are closed here."""
+        with self._transaction(writes=True) as tx:
+            tx.execute(update(t.run).where(t.run.c.status == "running").values(status="interrupted"))
+            values = {"kind": kind, "as_of": as_of, "settings": settings, "version": version}
+            new = t.run.insert().values(**values, started=_now(), status="running", summary="{}")
+            return int(tx.execute(new.returning(t.run.c.run)).scalar_one())
+
+    def finish_run(self, run: int, status: Literal["ok", "failed"], summary: dict[str, Any]) -> None:
+        """Close a run with its outcome; `summary` must be JSON-able."""
+        self._change(t.run, "run", run, status=status, finished=_now(), summary=json.dumps(summary))
+
+    def runs(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The newest runs first: every column of the run, `summary` as a dict."""
+        rows = self._select(select(t.run).order_by(t.run.c.run.desc()).limit(limit))
+        return [{**row, "summary": json.loads(row["summary"])} for row in rows]
+
+    def record_failure(self, run: int, stack: str, stage: str, error: str) -> None:
+        """Write down that a stack failed in this run."""
+        with self._transaction(writes=True) as tx:
+            tx.execute(t.failure.insert().values(run=run, stack=stack, stage=stage, error=error))
+
+    def failures(self, run: int) -> list[dict[str, Any]]:
+        """The failures of a run in order: run, stack, stage, error."""
+        c = t.failure.c
+        return self._select(select(c.run, c.stack, c.stage, c.error).where(c.run == run).order_by(c.failure))
+
+    def seen(self, stack: str) -> dict[str, tuple[str, int]]:
+        """Every pair recorded so far: pair -> (fingerprint, verdict)."""
+        c = t.interferogram.c
+        rows = self._select(select(c.pair, c.fingerprint, c.verdict).where(c.stack == stack))
+        return {row["pair"]: (row["fingerprint"], row["verdict"]) for row in rows}
+
+    def record_pairs(self, stack: str, rows: Sequence[PairRow]) -> None:
+        """Insert or replace interferograms."""
+        with self._transaction(writes=True) as tx:
+            upsert(tx, t.interferogram, stack, rows)
+
+    def publish(self, stack: str, row: ModelRow) -> None:
+        """Insert the model, or replace the one of the same name; either way it becomes the current one."""
+        with self._transaction(writes=True) as tx:
+            highest = select(func.coalesce(func.max(t.model.c.number), 0)).where(t.model.c.stack == stack)
+            number = tx.execute(highest).scalar_one() + 1
+            upsert(tx, t.model, stack, [row], number=number, published=_now())
+
+    def current(self, stack: str) -> ModelRow | None:
+        """The model published last; None where the stack has none."""
+        return next(iter(self.models(stack)), None)
+
+    def models(self, stack: str) -> list[ModelRow]:
+        """Every model of the stack, published last first."""
+        c = t.model.c
+        with self._transaction(writes=False) as tx:
+            return read(tx, ModelRow, columns(t.model, ModelRow).where(c.stack == stack).order_by(c.number.desc()))
+
+    def scored(self, stack: str, model: str) -> set[str]:
+        """The pairs that have a row of this model, whatever its verdict."""
+        c = t.score.c
+        return {row["pair"] for row in self._select(select(c.pair).where(c.stack == stack, c.model == model))}
+
+    def record_scores(self, stack: str, rows: Sequence[ScoreRow]) -> None:
+        """Insert or replace scores; pair and model must be recorded. What `advance` has considered stays considered."""
+        with self._transaction(writes=True) as tx:
+            upsert(tx, t.score, stack, rows)
+
+    def advance(self, stack: str, model: str, step: Step) -> int:
+        """Take the model's new scores into account, all or nothing, and return the number of new notices.
+
+        `step` gets the stack's episodes by number and the scores with verdict 0 not yet considered, in order of (secondary,
+        reference) date. It returns the episodes as they are now and the notices to send; a notice whose key is in the
+        outbox already is dropped. An error in `step` passes through and leaves the ledger as it was.
+        """
+        s, e = t.score.c, t.episode.c
+        fresh = (s.stack == stack) & (s.model == model) & ~s.considered
+        usable = fresh & (s.verdict == 0) & s.score.is_not(None) & s.threshold.is_not(None)
+        with self._transaction(writes=True) as tx:
+            before = read(tx, EpisodeRow, columns(t.episode, EpisodeRow).where(e.stack == stack).order_by(e.number))
+            scores = read(tx, ScoreRow, columns(t.score, ScoreRow).where(usable))
+            after, notices = step(before, sorted(scores, key=lambda row: by_date(row.pair)))
+            upsert(tx, t.episode, stack, after)
+            over = case((usable & (s.score > s.threshold), True), else_=False)
+            tx.execute(update(t.score).where(fresh).values(flagged=over, considered=True))
+            return sum(_put_in_outbox(tx, stack, notice) for notice in notices)
+
+    def pending(self, max_attempts: int = MAX_ATTEMPTS) -> list[NoticeRow]:
+        """Notices to deliver, oldest first."""
+        return self._notices(t.notice.c.attempts < max_attempts)
+
+    def dead_notices(self, max_attempts: int = MAX_ATTEMPTS) -> list[NoticeRow]:
+        """Notices given up after `max_attempts` failures, oldest first."""
+        return self._notices(t.notice.c.attempts >= max_attempts)
+
+    def delivered(self, key: str) -> None:
+        """Write down that a notice has arrived. The first time counts."""
+        n = t.notice.c
+        self._change(t.notice, "key", key, delivered_at=func.coalesce(n.delivered_at, _now()), attempts=n.attempts + 1)
+
+    def failed(self, key: str, error: str) -> None:
+        """Write down that a delivery failed."""
+        self._change(t.notice, "key", key, last_error=error, attempts=t.notice.c.attempts + 1)
+
+    def scores(self, stack: str | None = None) -> list[dict[str, Any]]:
+        """Every pair of one stack or of all, with its score by the stack's current model.
+
+        Columns: gvp, frame, pair, score, threshold, flagged, verdict, snapshot, model; in order of gvp, frame, secondary and
+        reference date. Score, threshold and model are None where the pair has none; `flagged` is False until `advance`
+        has considered the score; the verdict is the score's, or else the interferogram's.
+        """
+        i, s, m = t.interferogram.c, t.score.c, t.model.alias()
+        newest = select(func.max(m.c.number)).where(m.c.stack == t.model.c.stack).scalar_subquery()
+        current = select(t.model.c.stack, t.model.c.model).where(t.model.c.number == newest).subquery()
+        verdict = func.coalesce(s.verdict, i.verdict).label("verdict")
+        snapshot = func.coalesce(s.snapshot, i.snapshot).label("snapshot")
+        query = (
+            select(i.stack, i.pair, s.score, s.threshold, s.flagged, verdict, snapshot, s.model)
+            .outerjoin(current, current.c.stack == i.stack)
+            .outerjoin(t.score, (s.stack == i.stack) & (s.pair == i.pair) & (s.model == current.c.model))
+        )
+        rows = self._select(query if stack is None else query.where(i.stack == stack))
+        rows.sort(key=lambda row: (row["stack"].split("/", 1), by_date(row["pair"])))
+        return [{**gvp_frame(row.pop("stack")), **row, "flagged": bool(row["flagged"])} for row in rows]
+
+    def episodes(self, stack: str | None = None, *, open_only: bool = False) -> list[dict[str, Any]]:
+        """Episodes by stack and number: gvp, frame and the columns of `EpisodeRow`."""
+        e = t.episode.c
+        query = select(t.episode).order_by(e.stack, e.number).where(e.cleared.is_(None) if open_only else true())
+        query = query if stack is None else query.where(e.stack == stack)
+        return [{**gvp_frame(row.pop("stack")), **row} for row in self._select(query)]
+
+    def _notices(self, tried: ColumnElement[bool]) -> list[NoticeRow]:
+        waiting = columns(t.notice, NoticeRow).where(t.notice.c.delivered_at.is_(None), tried)
+        with self._transaction(writes=False) as tx:
+            return read(tx, NoticeRow, waiting.order_by(t.notice.c.number))
+
+    def _select(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with self._transaction(writes=False) as tx:
+            return [row._asdict() for row in tx.execute(query)]
+
+    def _change(self, table: Table, key: str, value: object, **values: Any) -> None:
+        with self._transaction(writes=True) as tx:
+            if tx.execute(update(table).where(table.c[key] == value).values(**values)).rowcount == 0:
+                raise StoreFailed(f"ledger {self.name}: no {table.name} with {key} {value!r}; is this the right ledger?")
+
+
+def _put_in_outbox(tx: Connection, stack: str, notice: NewNotice) -> int:
+    key, channel, kind, payload = notice
+    values = {"key": key, "stack": stack, "channel": channel, "kind": kind, "payload": payload, "created": _now()}
+    new = insert(tx, t.notice).values(**values).on_conflict_do_nothing(index_elements=["key"])
+    return len(tx.execute(new.returning(t.notice.c.key)).all())  # PostgreSQL's driver gives no count of its own
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,148 @@
+"""Fit every stack and calibrate its threshold, one task per stack; publish both together."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from insar_anomaly import __version__, labels
+from insar_anomaly.calibrate import Target
+from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
+from insar_anomaly.ledger import ModelRow
+from insar_anomaly.pipeline._screening import Period, Run, Screening, storage_options
+from insar_anomaly.report.figures import calibration_png
+from insar_anomaly.schema import parse_pair
+from insar_anomaly.tasks import FitResult, FitTask, fit_stack
+
+log = logging.getLogger(__name__)
+
+
+def fit(s: Screening, run: Run, *, period: Period, again: bool = False) -> None:
+    """Fit and calibrate every stack on its pairs inside `period`.
+
+    A stack whose current model was fitted on the same pairs with the same settings and code is left alone, so that a fit
+    which was stopped goes on where it was; `again` fits it all the same.
+    """
+    tasks, settings = [], {}
+    for stack in s.by_stack:
+        try:
+            task = _task(s, stack, period)
+        except InsarAnomalyError as problem:
+            run.fail(stack, "fit", problem)
+            continue
+        settings[stack] = _settings(s, task)
+        current = s.ledger.current(stack)
+        if current and not again and (current.settings, current.version) == (settings[stack], __version__):
+            run.counts["unchanged_models"] += 1
+            _note_blind(run, stack, current.threshold, current.why)
+            continue
+        tasks.append(task)
+    for done, (task, result, error) in enumerate(s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()), 1):
+        if result is None:
+            run.fail(task.stack, "fit", error or "no result")
+        else:
+            _publish(s, run, task, result, settings[task.stack])
+        s.watch("fit", done, len(tasks))
+
+
+def _task(s: Screening, stack: str, period: Period) -> FitTask:
+    config = s.config
+    if not s.store.has(stack):
+        raise NotFitted(f"{stack}: nothing is stored; run `insar-anomaly ingest` first")
+    accepted = {pair for pair, (_, verdict) in s.ledger.seen(stack).items() if verdict == Verdict.OK}
+    inside = sorted(pair for pair in accepted if period.holds(pair))
+    deforming = _deforming(s, stack) & accepted
+    aim = config.calibrate
+    return FitTask(
+        store=s.store,
+        stack=stack,
+        volcano=s.by_stack[stack],
+        snapshot=s.store.snapshot(stack),
+        pairs=tuple(pair for pair in inside if pair not in deforming),
+        deforming=tuple(sorted(deforming)),
+        preprocess=config.preprocess.model_dump(mode="json"),
+        detector={"kind": config.detector.kind, **config.detector.options},
+        storage=storage_options(config.storage),
+        target=Target(
+            policy=aim.policy,
+            false_alarms_per_year=aim.false_alarms_per_year,
+            fpr=aim.fpr,
+            quantile=aim.quantile,
+            min_pairs=aim.min_pairs,
+            clear_after_days=config.flags.clear_after_days,
+        ),
+        folds=aim.folds,
+        peaks_cm=aim.peaks_cm,
+        seed=aim.seed,
+    )
+
+
+def _deforming(s: Screening, stack: str) -> set[str]:
+    """Pairs of this stack that the configured labels call deformation."""
+    file = s.config.calibrate.labels
+    if not file:
+        return set()
+    frame = stack.split("/", 1)[1]
+    rows, _ = labels.read_csv(Path(file))
+    return {row.pair for row in rows if row.label == 1 and row.frame in (None, frame)}
+
+
+def _settings(s: Screening, task: FitTask) -> str:
+    """Everything that decides what a fit gives, as JSON: kept with the model, compared before the next fit."""
+    pairs = hashlib.sha256("\n".join((*task.pairs, "", *task.deforming)).encode()).hexdigest()[:16]
+    volcano = s.by_stack[task.stack]
+    kept: dict[str, Any] = {
+        "preprocess": dict(task.preprocess),
+        "detector": dict(task.detector),
+        "calibrate": dataclasses.asdict(task.target) | {"folds": task.folds, "peaks_cm": task.peaks_cm, "seed": task.seed},
+        "exclude": volcano.exclude,
+        "pairs": pairs,
+    }
+    return json.dumps(kept, sort_keys=True)
+
+
+def _publish(s: Screening, run: Run, task: FitTask, result: FitResult, settings: str) -> None:
+    first, last = _span(task.pairs)
+    row = ModelRow(
+        model=result.model,
+        detector=str(task.detector["kind"]),
+        settings=settings,
+        fit_from=first,
+        fit_to=last,
+        pairs=len(task.pairs),
+        snapshot=task.snapshot,
+        version=__version__,
+        threshold=result.threshold,
+        policy=task.target.policy,
+        calibration=json.dumps(result.calibration),
+        why=result.why,
+    )
+    try:
+        s.ledger.publish(task.stack, row)
+        folder = Path(s.config.figures) / "calibration"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{task.stack.replace('/', '_')}.png").write_bytes(calibration_png(task.stack, result.calibration))
+    except (InsarAnomalyError, OSError) as problem:
+        run.fail(task.stack, "fit", problem)
+        return
+    run.counts["fitted_models"] += 1
+    if result.weights.startswith("random"):
+        log.warning("%s: fitted on a backbone with %s weights", task.stack, result.weights)
+        run.counts["random_backbones"] += 1
+    _note_blind(run, task.stack, result.threshold, result.why)
+
+
+def _note_blind(run: Run, stack: str, threshold: float | None, why: str) -> None:
+    if threshold is None:
+        run.blind[stack] = f"not calibrated: {why}"
+
+
+def _span(pairs: Sequence[str]) -> tuple[date, date]:
+    dates = [d for pair in pairs if (d := parse_pair(pair))]
+    return min(a for a, _ in dates), max(b for _, b in dates)

@@ -1,0 +1,199 @@
+"""Bring new interferograms into the stacks: list, subtract what was seen, read windows, append, write down."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from insar_anomaly import ingest as pure
+from insar_anomaly.errors import InsarAnomalyError, NotInFrame, PairRejected, SourceUnavailable, StackFailed, Verdict
+from insar_anomaly.ledger import PairRow
+from insar_anomaly.pipeline._screening import Period, Run, Screening
+from insar_anomaly.schema import Grid, Listed
+from insar_anomaly.sources import Source
+from insar_anomaly.tasks import ReadResult, ReadTask, read_pairs
+
+
+@dataclass
+class _Frame:
+    """A frame's plan: its source, the pairs to read, and which stacks lack which pair."""
+
+    name: str
+    source: Source
+    listed: dict[str, Listed] = field(default_factory=dict)
+    wanted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    grids: dict[str, Grid] = field(default_factory=dict)
+
+
+def ingest(s: Screening, run: Run, *, period: Period | None = None, dry: bool = False) -> None:
+    """Bring every new pair of the screening's volcanoes into its stack.
+
+    Each file is opened once for all stacks of its frame. A batch is one transaction in the store, then one in the ledger; a
+    crash in between is mended by the next run, which finds the pairs stored and only writes them down.
+
+    Parameters
+    ----------
+    period : pairs to look at; None takes those up to the run's date
+    dry : only count what is new (``new_pairs``); nothing is written but rejections by name
+    """
+    wanted = period or Period(last=run.as_of)
+    plans = _plans(s, run, wanted, dry=dry)
+    pairs = {(plan.name, pair) for plan in plans for pair in plan.wanted}
+    run.counts["new_pairs"] += sum(len(stacks) for plan in plans for stacks in plan.wanted.values())
+    if dry:
+        return
+    tasks = [task for plan in plans for task in _tasks(s, plan)]
+    done = 0
+    for task, result, error in s.workers.fan_out(read_pairs, tasks):
+        _commit(s, run, task, result, error)
+        done += len(task.listed)
+        s.watch("ingest", done, len(pairs))
+
+
+def _plans(s: Screening, run: Run, period: Period, *, dry: bool) -> list[_Frame]:
+    stacks = s.by_stack
+    frames = sorted({frame for volcano in s.volcanoes for frame in volcano.frames})
+    where = _sources_of(s, frames)
+    plans = []
+    for number, frame in enumerate(frames, 1):
+        s.watch("list", number, len(frames))
+        here = [name for name in stacks if name.endswith(f"/{frame}")]
+        if isinstance(where.get(frame), InsarAnomalyError):
+            for stack in here:
+                run.fail(stack, "ingest", str(where[frame]))
+            continue
+        plan = _Frame(frame, where[frame])  # type: ignore[arg-type]
+        try:
+            listed, twice = plan.source.pairs(frame)
+        except InsarAnomalyError as problem:
+            for stack in here:
+                run.fail(stack, "ingest", problem)
+            continue
+        for stack in here:
+            try:
+                _plan_stack(s, run, plan, stack, [p for p in listed if _looked_at(p, period)], twice, dry=dry)
+            except InsarAnomalyError as problem:
+                run.fail(stack, "ingest", problem)
+        plans.append(plan)
+    return plans
+
+
+def _looked_at(listed: Listed, period: Period) -> bool:
+    try:
+        pure.precheck_listing(listed)
+    except PairRejected as rejection:
+        # a name without dates belongs to no period: it is reported whenever it is seen
+        return rejection.verdict == Verdict.BAD_NAME or period.holds(listed.pair)
+    return period.holds(listed.pair)
+
+
+def _sources_of(s: Screening, frames: Sequence[str]) -> dict[str, Source | InsarAnomalyError]:
+    """The first source that has a frame; where none has, the error that says so."""
+    out: dict[str, Source | InsarAnomalyError] = {}
+    unreached: list[SourceUnavailable] = []
+    for source in s.sources:
+        try:
+            held = set(source.frames())
+        except SourceUnavailable as problem:
+            unreached.append(problem)
+            continue
+        for frame in frames:
+            if frame in held:
+                out.setdefault(frame, source)
+    for frame in frames:
+        if frame in out:
+            continue
+        if unreached:
+            out[frame] = unreached[0]
+        elif s.sources:
+            out[frame] = s.sources[0]  # its own error names the nearest frames
+        else:
+            out[frame] = NotInFrame("no [[source]] is configured; add one with kind and url")
+    return out
+
+
+def _plan_stack(
+    s: Screening, run: Run, plan: _Frame, stack: str, listed: list[Listed], twice: list[Listed], *, dry: bool
+) -> None:
+    """Decide what a stack lacks; create it where it is new; write down what needs no reading."""
+    exists = s.store.has(stack)
+    seen = s.ledger.seen(stack)
+    todo = pure.fresh(listed, seen)
+    if not dry and not exists:
+        if not listed:
+            raise StackFailed(
+                f"{stack}: frame {plan.name} holds no pair in this period; wait for data or correct the catalogue"
+            )
+        box, height = s.by_stack[stack].box, "height" in s.config.preprocess.remove
+        s.store.create(stack, plan.source.static(plan.name, box, height=height))
+    stored = set(s.store.pairs(stack)) if exists else set()
+    rows = []
+    for one in todo:
+        try:
+            pure.precheck_listing(one)
+        except PairRejected as rejection:
+            rows.append(_rejected(one, rejection))
+            continue
+        if one.pair in stored:  # a crash came between store and ledger
+            rows.append(PairRow(one.pair, str(one.phase_uri), one.fingerprint, Verdict.OK, "", s.store.snapshot(stack)))
+            continue
+        plan.listed[one.pair] = one
+        plan.wanted[one.pair].append(stack)
+    duplicate = [(one, PairRejected(Verdict.DUPLICATE, f"{one.phase_uri}: remove one of the two")) for one in twice]
+    rows += [_rejected(one, why) for one, why in duplicate if one in pure.fresh(twice, seen)]
+    if rows and not dry:
+        s.ledger.record_pairs(stack, rows)
+    run.counts["rejected_pairs"] += sum(row.verdict != Verdict.OK for row in rows)
+    if exists or not dry:
+        plan.grids[stack] = Grid.of(s.store.open(stack))
+
+
+def _rejected(one: Listed, rejection: PairRejected) -> PairRow:
+    uri = one.phase_uri or one.coherence_uri or ""
+    return PairRow(one.pair, uri, one.fingerprint, int(rejection.verdict), rejection.detail, None)
+
+
+def _tasks(s: Screening, plan: _Frame) -> list[ReadTask]:
+    ordered = sorted(plan.wanted, key=lambda pair: (pair[9:], pair[:8]))
+    size = s.config.ingest.batch
+    return [
+        ReadTask(
+            source=plan.source,
+            frame=plan.name,
+            listed=tuple(plan.listed[p] for p in part),
+            wanted={p: tuple(plan.wanted[p]) for p in part},
+            grids=plan.grids,
+            min_valid=s.config.ingest.min_valid,
+            min_coherence=s.config.ingest.min_coherence,
+        )
+        for part in (ordered[i : i + size] for i in range(0, len(ordered), size))
+    ]
+
+
+def _commit(s: Screening, run: Run, task: ReadTask, result: ReadResult | None, error: BaseException | None) -> None:
+    stacks = sorted({stack for names in task.wanted.values() for stack in names})
+    if result is None:
+        for stack in stacks:
+            run.fail(stack, "ingest", error or "no result")
+        return
+    listed = {one.pair: one for one in task.listed}
+    for stack in stacks:
+        windows, rejected = result.windows.get(stack, {}), result.rejected.get(stack, {})
+        try:
+            rows = [_rejected(listed[pair], rejection) for pair, rejection in rejected.items()]
+            if windows:
+                snapshot = s.store.append(stack, pure.batch(windows))
+                rows += [
+                    PairRow(p, str(listed[p].phase_uri), listed[p].fingerprint, int(Verdict.OK), "", snapshot)
+                    for p in windows
+                ]
+            if rows:
+                s.ledger.record_pairs(stack, rows)
+        except StackFailed as problem:
+            run.fail(stack, "ingest", problem)
+            continue
+        run.counts["stored_pairs"] += len(windows)
+        run.counts["rejected_pairs"] += len(rejected)
+        if result.unreached:
+            run.fail(stack, "ingest", result.unreached)

@@ -1,0 +1,52 @@
+"""One night from end to end, and its digest."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from insar_anomaly.pipeline._ingest import ingest
+from insar_anomaly.pipeline._notices import deliver, flag
+from insar_anomaly.pipeline._score import score
+from insar_anomaly.pipeline._screening import Period, Run, Screening
+
+
+def nightly(s: Screening, run: Run, *, period: Period | None = None) -> dict[str, Any]:
+    """Ingest, score, flag, deliver; returns the digest, which is also written to the figures' folder."""
+    ingest(s, run, period=period)
+    score(s, run, period=period)
+    flag(s, run)
+    deliver(s, run)
+    return summary(s, run)
+
+
+def summary(s: Screening, run: Run) -> dict[str, Any]:
+    """The night's digest: counts, open flags, failures, blind stacks. Written as ``digest-<date>.json``."""
+    stacks = s.by_stack
+    open_flags = [
+        {"stack": name, "name": stacks[name].name, **{k: v for k, v in row.items() if k not in ("gvp", "frame")}}
+        for row in s.ledger.episodes(open_only=True)
+        if (name := f"{row['gvp']}/{row['frame']}") in stacks
+    ]
+    counted = ("new_pairs", "stored_pairs", "rejected_pairs", "scored_pairs", "new_notices", "delivered")
+    digest = {
+        "as_of": run.as_of.isoformat(),
+        "run": run.number,
+        "kind": run.kind,
+        "status": "failed" if run.failures else "ok",
+        "stacks": len(stacks),
+        **{name: run.counts[name] for name in counted},
+        "open_flags": open_flags,
+        "failures": [asdict(f) for f in run.failures],
+        "blind": [{"stack": stack, "why": why} for stack, why in sorted(run.blind.items())],
+        "undelivered": [f"{n.key}: {n.last_error}" for n in s.ledger.dead_notices()],
+    }
+    folder = Path(s.config.figures)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".digest.{os.getpid()}.part"
+    part.write_text(json.dumps(digest, indent=1, default=str) + "\n", encoding="utf-8")
+    part.replace(folder / f"digest-{run.as_of}.json")
+    return digest

@@ -1,0 +1,223 @@
+"""Scores -> flags -> outbox in one transaction per stack; then the outbox is delivered, with a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from insar_anomaly import flags
+from insar_anomaly.catalogue import Volcano
+from insar_anomaly.config import Channel as ChannelSettings
+from insar_anomaly.config import EmailChannel, FilesChannel, WebhookChannel, secret
+from insar_anomaly.errors import InsarAnomalyError
+from insar_anomaly.ledger import EpisodeRow, ModelRow, NewNotice, NoticeRow, ScoreRow
+from insar_anomaly.notify import Channel, Email, Files, Message, NotDelivered, Webhook
+from insar_anomaly.pipeline._screening import Run, Screening
+from insar_anomaly.report.figures import PairFigure, pair_png
+from insar_anomaly.schema import Grid, parse_pair
+
+
+def flag(s: Screening, run: Run) -> None:
+    """Take every stack's new scores into account: flags are raised and cleared, notices put into the outbox."""
+    stacks = s.by_stack
+    for done, (stack, volcano) in enumerate(stacks.items(), 1):
+        try:
+            model = s.ledger.current(stack)
+            if model is not None:
+                run.counts["new_notices"] += s.ledger.advance(stack, model.model, _Step(s, run, stack, volcano, model))
+        except InsarAnomalyError as problem:
+            run.fail(stack, "flag", problem)
+        s.watch("flag", done, len(stacks))
+
+
+def deliver(s: Screening, run: Run) -> None:
+    """Send what waits in the outbox. What does not arrive stays there for the next run, and fails this one."""
+    mine = s.by_stack
+    waiting = [row for row in s.ledger.pending() if row.stack in mine]
+    channels = {name: settings for settings, name in zip(s.config.channel, channel_names(s.config.channel), strict=True)}
+    for done, row in enumerate(waiting, 1):
+        settings = channels.get(row.channel)
+        try:
+            if settings is None:
+                raise NotDelivered(
+                    f"channel {row.channel} is no longer configured; configure it or leave the notice undelivered"
+                )
+            payload = json.loads(row.payload)
+            channel = _channel(settings, row.channel, payload["contacts"])
+            if channel is not None:
+                channel.deliver(_message(s, row, payload))
+        except (InsarAnomalyError, OSError) as problem:
+            s.ledger.failed(row.key, str(problem))
+            run.fail(row.stack, "notify", f"{row.key}: {problem}")
+        else:
+            s.ledger.delivered(row.key)
+            run.counts["delivered"] += 1
+        s.watch("notify", done, len(waiting))
+
+
+def channel_names(channels: Sequence[ChannelSettings]) -> list[str]:
+    """Names of the configured channels in the outbox: the kind, numbered from the second of a kind on."""
+    seen: dict[str, int] = {}
+    names = []
+    for channel in channels:
+        seen[channel.kind] = seen.get(channel.kind, 0) + 1
+        names.append(channel.kind if seen[channel.kind] == 1 else f"{channel.kind}-{seen[channel.kind]}")
+    return names
+
+
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """One stack's way from (episodes, new scores) to (episodes, notices), for `Ledger.advance`."""
+
+    screening: Screening
+    run: Run
+    stack: str
+    volcano: Volcano
+    model: ModelRow
+
+    def __call__(self, before: list[EpisodeRow], scores: list[ScoreRow]) -> tuple[list[EpisodeRow], list[NewNotice]]:
+        made_by = {row.number: row.model for row in before}
+        state = flags.State(tuple(_episode(row) for row in before))
+        evidence = [e for row in scores if (e := _evidence(row))]
+        days = self.screening.config.flags.clear_after_days
+        state, notices = flags.run(state, evidence, clear_after_days=days)
+        rows = [EpisodeRow(**dataclasses.asdict(e), model=made_by.get(e.number, self.model.model)) for e in state.episodes]
+        by_pair = {row.pair: row for row in scores}
+        names = channel_names(self.screening.config.channel)
+        return rows, [new for notice in notices for new in self._outbox(notice, by_pair, names)]
+
+    def _outbox(self, notice: flags.Notice, scores: Mapping[str, ScoreRow], names: Sequence[str]) -> list[NewNotice]:
+        payload = json.dumps(self._payload(notice, scores[notice.pair]), default=str)
+        key = f"{self.stack}:{notice.episode.number}:{notice.kind}"
+        return [(f"{key}:{name}", name, notice.kind, payload) for name in names]
+
+    def _payload(self, notice: flags.Notice, row: ScoreRow) -> dict[str, Any]:
+        calibration = json.loads(self.model.calibration)
+        _, secondary = parse_pair(notice.pair) or (None, self.run.as_of)
+        return {
+            "kind": notice.kind,
+            "stack": self.stack,
+            "gvp": self.volcano.gvp,
+            "volcano": self.volcano.name,
+            "lat": self.volcano.lat,
+            "lon": self.volcano.lon,
+            "pair": notice.pair,
+            "score": row.score,
+            "threshold": row.threshold,
+            "percentile": row.percentile,
+            "episode": {k: v for k, v in dataclasses.asdict(notice.episode).items() if k != "threshold"},
+            "policy": self.model.policy,
+            "calibration": {k: calibration[k] for k in ("false_alarms", "detection", "years", "why")},
+            "model": row.model,
+            "snapshot": row.snapshot,
+            "as_of": self.run.as_of,
+            "data_age_days": (self.run.as_of - secondary).days,
+            "contacts": self.volcano.contacts,
+        }
+
+
+def _episode(row: EpisodeRow) -> flags.Episode:
+    return flags.Episode(**{f.name: getattr(row, f.name) for f in dataclasses.fields(flags.Episode)})
+
+
+def _evidence(row: ScoreRow) -> flags.Evidence | None:
+    dates = parse_pair(row.pair)
+    if dates is None or row.score is None or row.threshold is None:
+        return None
+    return flags.Evidence(*dates, row.score, row.threshold)
+
+
+def _channel(settings: ChannelSettings, name: str, contacts: Sequence[str]) -> Channel | None:
+    """The channel with its secrets; None for an e-mail that nobody is to get."""
+    if isinstance(settings, FilesChannel):
+        return Files(settings.folder, name=name)
+    if isinstance(settings, WebhookChannel):
+        return Webhook(settings.url, secret(settings.secret_env), settings.timeout_s, name=name)
+    assert isinstance(settings, EmailChannel)
+    recipients = tuple(dict.fromkeys((*settings.recipients, *contacts)))
+    if not recipients:
+        return None
+    return Email(
+        settings.host,
+        settings.port,
+        settings.sender,
+        recipients,
+        settings.username,
+        secret(settings.password_env),
+        starttls=settings.starttls,
+        timeout=settings.timeout_s,
+        name=name,
+    )
+
+
+def _message(s: Screening, row: NoticeRow, payload: dict[str, Any]) -> Message:
+    words = "Screening flag raised" if row.kind == "raised" else "Screening flag cleared"
+    return Message(
+        key=row.key,
+        kind=row.kind,
+        stack=row.stack,
+        subject=f"{words}: {payload['volcano']} ({payload['gvp']}), {payload['pair']}",
+        body=_body(words, payload),
+        payload={k: v for k, v in payload.items() if k != "contacts"},
+        figure=_figure(s, row.stack, payload),
+        created=datetime.now(UTC),
+    )
+
+
+def _body(words: str, payload: Mapping[str, Any]) -> str:
+    episode, calibration = payload["episode"], payload["calibration"]
+    lines = [
+        f"{words}: {payload['volcano']} ({payload['gvp']}), stack {payload['stack']}",
+        f"pair {payload['pair']} (newest data {payload['data_age_days']} days old on {payload['as_of']})",
+        f"score {payload['score']:.5g}, threshold {payload['threshold']:.5g} ({payload['policy']}: {calibration['why']})",
+    ]
+    if payload["percentile"] is not None:
+        lines.append(f"higher than {payload['percentile']:.1f} % of this stack's quiet pairs")
+    lines.append(
+        f"episode {episode['number']}: {episode['since']} to {episode['until']}, {episode['pairs_over']} pairs over the "
+        f"threshold, peak {episode['peak_score']:.5g} in {episode['peak_pair']}"
+    )
+    if calibration["false_alarms"]:
+        rate, low, high = calibration["false_alarms"]
+        lines.append(f"on quiet ground this stack raises {rate:.2g} flags a year (95 %: {low:.2g} to {high:.2g})")
+    for peak, (value, low, high) in calibration["detection"].items():
+        lines.append(f"injected {peak}: {value:.0%} of pairs detected (95 %: {low:.0%} to {high:.0%})")
+    lines.append(f"model {payload['model']}, snapshot {payload['snapshot']}")
+    return "\n".join(lines)
+
+
+def _figure(s: Screening, stack: str, payload: Mapping[str, Any]) -> bytes | None:
+    """The pair as a picture; None where its arrays are gone (an expired snapshot): a notice is sent all the same."""
+    try:
+        dataset = s.store.open(stack, pairs=[payload["pair"]]).isel(pair=0).load()
+        scores = s.store.read_scores(stack, payload["model"])
+    except (InsarAnomalyError, KeyError):
+        return None
+    if scores is None or payload["pair"] not in scores["pair"].values:
+        return None
+    mine = scores["score_map"].sel(pair=payload["pair"]).load()
+    stride = -(-dataset.sizes["y"] // mine.sizes["v"])
+    return pair_png(
+        PairFigure(
+            title=f"{payload['volcano']} ({payload['gvp']})  {stack.split('/')[1]}  {payload['pair']}",
+            note=f"screening flag {payload['kind']}: score {payload['score']:.4g}, threshold {payload['threshold']:.4g}",
+            grid=Grid.of(dataset),
+            volcano=(payload["lat"], payload["lon"]),
+            phase=dataset["phase"].values,
+            coherence=np.where(np.isfinite(dataset["phase"].values), dataset["coherence"].values / 255, np.nan),
+            score_map=mine.values,
+            stride=stride,
+            threshold=payload["threshold"],
+        )
+    )
+
+
+def figures_folder(s: Screening) -> Path:
+    """Where figures and digests go."""
+    return Path(s.config.figures)

@@ -1,0 +1,176 @@
+"""What every stage needs, opened once: settings, volcanoes, store, ledger, workers; and the run that counts and fails."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from insar_anomaly import __version__, catalogue
+from insar_anomaly.catalogue import Volcano
+from insar_anomaly.cluster import Workers, workers
+from insar_anomaly.config import Config, Storage
+from insar_anomaly.errors import InsarAnomalyError, UsageError
+from insar_anomaly.ledger import Ledger
+from insar_anomaly.schema import parse_pair
+from insar_anomaly.sources import Source, open_source
+from insar_anomaly.store import Store
+
+log = logging.getLogger(__name__)
+
+Watch = Callable[[str, int, int], None]
+"""Called with (stage, done, total) while a stage works."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """Pairs that lie inside a span of time, both dates included; None leaves a side open."""
+
+    first: date | None = None
+    last: date | None = None
+
+    def holds(self, pair: str) -> bool:
+        """True where both dates of the pair are inside."""
+        dates = parse_pair(pair)
+        if dates is None:
+            return False
+        return (self.first is None or dates[0] >= self.first) and (self.last is None or dates[1] <= self.last)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stack that could not go on, the stage where it stopped, and the reason with its remedy."""
+
+    stack: str
+    stage: str
+    error: str
+
+
+@dataclass
+class Run:
+    """One run of the ledger: what was done, what failed. Nothing fails without being counted here and in the ledger."""
+
+    number: int
+    kind: str
+    as_of: date
+    ledger: Ledger
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    blind: dict[str, str] = field(default_factory=dict)
+
+    def fail(self, stack: str, stage: str, error: BaseException | str) -> None:
+        """Write a failure down, with its class where it is not one of ours (then it is a defect)."""
+        if isinstance(error, BaseException) and not isinstance(error, InsarAnomalyError):
+            log.error("%s: %s failed", stack, stage, exc_info=error)
+            error = f"{type(error).__name__}: {error}"
+        failure = Failure(stack, stage, str(error))
+        self.failures.append(failure)
+        self.ledger.record_failure(self.number, stack, stage, failure.error)
+
+    @property
+    def failed(self) -> set[str]:
+        """Stacks that failed in some stage."""
+        return {f.stack for f in self.failures}
+
+
+@dataclass
+class Screening:
+    """An opened installation."""
+
+    config: Config
+    volcanoes: list[Volcano]
+    store: Store
+    ledger: Ledger
+    workers: Workers
+    watch: Watch
+
+    @property
+    def by_stack(self) -> dict[str, Volcano]:
+        """Volcano of every stack."""
+        return {stack: volcano for volcano in self.volcanoes for stack in volcano.stacks}
+
+    @property
+    def sources(self) -> list[Source]:
+        """Readers of the configured sources."""
+        options = storage_options(self.config.storage)
+        return [open_source(s.kind, s.url, options if s.url.startswith("s3://") else {}) for s in self.config.source]
+
+    @contextmanager
+    def run(self, kind: str, as_of: date | None = None) -> Iterator[Run]:
+        """A run, from start to outcome, with the exclusive right to write.
+
+        A run that an error ends is closed as failed; one that a kill ends is closed by the next.
+        """
+        day = as_of or datetime.now(UTC).date()
+        with self.ledger.lock():
+            number = self.ledger.start_run(kind, day, self.config.model_dump_json(), __version__)
+            run = Run(number, kind, day, self.ledger)
+            try:
+                yield run
+            except BaseException:
+                self.ledger.finish_run(number, "failed", {**run.counts, "stopped": True})
+                raise
+            outcome = {**run.counts, "failures": len(run.failures), "blind": len(run.blind)}
+            self.ledger.finish_run(number, "failed" if run.failures else "ok", outcome)
+
+    def narrowed(self, volcanoes: Sequence[Volcano]) -> Screening:
+        """The same installation for some of its volcanoes."""
+        return Screening(self.config, list(volcanoes), self.store, self.ledger, self.workers, self.watch)
+
+
+@contextmanager
+def screening(config: Config, *, only: Sequence[int] = (), watch: Watch | None = None) -> Iterator[Screening]:
+    """Open an installation; closes ledger and workers at the end.
+
+    Parameters
+    ----------
+    config : settings, from `config.load`
+    only : GVP numbers to work on; empty takes the whole catalogue
+    watch : hears of progress
+
+    Raises
+    ------
+    UsageError
+        for mistakes in the catalogue, the ledger's URL or `only`.
+    """
+    volcanoes = catalogue.load(config.catalogue)
+    known = {v.gvp for v in volcanoes}
+    if missing := [g for g in only if g not in known]:
+        raise UsageError(f"volcano {missing[0]} is not in {config.catalogue}; it holds {len(known)} volcanoes")
+    chosen = [v for v in volcanoes if not only or v.gvp in only]
+    storage = config.storage
+    store = Store(config.store, storage.endpoint_url, storage.region, storage.anonymous)
+    place = config.cluster
+    with (
+        Ledger(config.ledger) as ledger,
+        workers(place.kind, count=place.workers, address=place.address) as hands,
+    ):
+        yield Screening(config, chosen, store, ledger, hands, watch or _unwatched)
+
+
+def _unwatched(stage: str, done: int, total: int) -> None:
+    """The progress of a run that nobody watches."""
+
+
+def batches(volcanoes: Sequence[Volcano], size: int) -> list[list[Volcano]]:
+    """Volcanoes in batches that keep those of one frame together, so that its files are opened once."""
+    ordered = sorted(volcanoes, key=lambda v: (v.frames, v.gvp))
+    return [list(ordered[i : i + size]) for i in range(0, len(ordered), size)]
+
+
+def storage_options(storage: Storage) -> dict[str, Any]:
+    """fsspec options for ``s3://`` URLs."""
+    return {
+        "anon": storage.anonymous,
+        "endpoint_url": storage.endpoint_url,
+        "client_kwargs": {"region_name": storage.region},
+        "config_kwargs": {
+            "connect_timeout": storage.timeout_s,
+            "read_timeout": storage.timeout_s,
+            "retries": {"max_attempts": 3, "mode": "standard"},
+        },
+    }

@@ -1,0 +1,32 @@
+"""The night's digest: what was looked at, flagged, failed, and which stacks are blind; made even when all is quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def lines(digest: Mapping[str, Any]) -> list[str]:
+    """The digest in words, most urgent first."""
+    out = [f"Screening of {digest['as_of']} ({digest['status']}): {digest['stacks']} stacks"]
+    out += _listed("open flags", [_flag(f) for f in digest["open_flags"]]) or ["  no flag is open"]
+    out += _listed("failed", [f"{f['stack']} ({f['stage']}): {f['error']}" for f in digest["failures"]])
+    out += _listed("blind: no threshold, so never flagged", [f"{b['stack']}: {b['why']}" for b in digest["blind"]])
+    out += _listed("notices that could not be delivered", digest["undelivered"])
+    out.append(
+        f"  {digest['new_pairs']} new pairs, {digest['rejected_pairs']} rejected, {digest['scored_pairs']} scored, "
+        f"{digest['new_notices']} new notices, {digest['delivered']} delivered"
+    )
+    return out
+
+
+def _flag(flag: Mapping[str, Any]) -> str:
+    return (
+        f"{flag['name']} {flag['stack']}: since {flag['since']}, last over the threshold {flag['until']}, peak "
+        f"{flag['peak_score']:.4g} in {flag['peak_pair']} (threshold {flag['threshold']:.4g}), "
+        f"{flag['pairs_over']} pairs over"
+    )
+
+
+def _listed(title: str, entries: Sequence[str]) -> list[str]:
+    return [f"  {title}:", *(f"    {entry}" for entry in entries)] if entries else []

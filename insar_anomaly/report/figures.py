@@ -1,0 +1,133 @@
+"""Figures: one pair with its score map, a stack's calibration. Every panel states its units and positive direction."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cmcrameri import cm
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from insar_anomaly.schema import Grid
+from insar_anomaly.units import KM_PER_DEGREE, RAD_PER_M
+
+
+@dataclass(frozen=True)
+class PairFigure:
+    """What the figure of one pair shows.
+
+    ``phase`` (y, x) rad positive away, NaN = no measurement; ``coherence`` (y, x) in [0, 1]; ``score_map`` (v, u), one cell
+    per ``stride`` pixels, NaN = not scored.
+    """
+
+    title: str
+    note: str
+    grid: Grid
+    volcano: tuple[float, float]
+    phase: NDArray[Any]
+    coherence: NDArray[Any]
+    score_map: NDArray[Any]
+    stride: int
+    threshold: float | None
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """West, east, south and north edge, degrees."""
+        g = self.grid
+        return g.west, g.west + g.dx * g.shape[1], g.north - g.dy * g.shape[0], g.north
+
+
+def pair_png(shown: PairFigure) -> bytes:
+    """Four panels: motion in cm, fringes, coherence, score map with the threshold's contour. PNG bytes."""
+    figure = Figure(figsize=(15, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes: Sequence[Axes] = figure.subplots(1, 4, sharex=True, sharey=True)
+    motion_cm = np.asarray(shown.phase, float) / RAD_PER_M * 100
+    motion_cm = motion_cm - (np.nanmedian(motion_cm) if np.isfinite(motion_cm).any() else 0)
+    limit = float(np.nanquantile(np.abs(motion_cm), 0.995)) if np.isfinite(motion_cm).any() else 1.0
+    fringes = np.angle(np.exp(1j * np.asarray(shown.phase, float)))
+    panels: list[tuple[str, NDArray[Any], dict[str, Any]]] = [
+        ("line of sight, cm\n(positive towards satellite)", motion_cm, {"cmap": cm.vik, "vmin": -limit, "vmax": limit}),
+        ("fringes, rad (one = 2.8 cm,\npositive away)", fringes, {"cmap": cm.romaO, "vmin": -np.pi, "vmax": np.pi}),
+        ("coherence", np.asarray(shown.coherence, float), {"cmap": cm.grayC, "vmin": 0, "vmax": 1}),
+    ]
+    for axis, (title, values, style) in zip(axes, panels, strict=False):
+        drawn = axis.imshow(values, extent=shown.extent, interpolation="nearest", **style)
+        _furnish(figure, axis, drawn, title, shown)
+    _score_panel(figure, axes[3], shown)
+    axes[0].set_ylabel("latitude, degrees north")
+    figure.suptitle(f"{shown.title}\n{shown.note}", fontsize=11)
+    return _png(figure)
+
+
+def calibration_png(stack: str, calibration: Mapping[str, Any]) -> bytes:
+    """ROC per injected peak, and where the threshold stands among the quiet scores. PNG bytes."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    curves = calibration["roc"]
+    for colour, (name, (fpr, tpr)) in zip(
+        cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False
+    ):
+        left.step(fpr, tpr, where="post", color=colour, label=f"{name}: AUROC {calibration['auroc'][name]:.3f}")
+    left.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
+    left.set(xlabel="false positive rate per pair", ylabel="true positive rate", title="ROC, scored out of sample")
+    if curves:
+        left.legend(loc="lower right", fontsize=8)
+    right.hist(calibration["negatives"], bins=40, color="0.6")
+    threshold = calibration["threshold"]
+    if threshold is not None:
+        right.axvline(threshold, color="crimson", label=f"threshold {threshold:.4g}\n({calibration['why']})")
+        right.legend(fontsize=8)
+    right.set(xlabel="score", ylabel="quiet pairs", title=f"{len(calibration['negatives'])} quiet pairs")
+    figure.suptitle(stack)
+    return _png(figure)
+
+
+def _score_panel(figure: Figure, axis: Axes, shown: PairFigure) -> None:
+    height, width = shown.grid.shape
+    full = np.repeat(np.repeat(np.asarray(shown.score_map, float), shown.stride, 0), shown.stride, 1)[:height, :width]
+    drawn = axis.imshow(full, extent=shown.extent, cmap=cm.lajolla_r, interpolation="nearest")
+    axis.set_facecolor("0.7")
+    _furnish(figure, axis, drawn, "score map (grey: not scored)\ncontour: threshold", shown)
+    known = full[np.isfinite(full)]
+    if shown.threshold is not None and known.size and known.min() < shown.threshold < known.max():
+        lat, lon = shown.grid.lat, shown.grid.lon
+        axis.contour(
+            lon, lat, np.nan_to_num(full, nan=float(known.min())), levels=[shown.threshold], colors="black", linewidths=1
+        )
+
+
+def _furnish(figure: Figure, axis: Axes, drawn: Any, title: str, shown: PairFigure) -> None:
+    figure.colorbar(drawn, ax=axis, shrink=0.8)
+    west, east, south, north = shown.extent
+    lat, lon = shown.volcano
+    if west <= lon <= east and south <= lat <= north:
+        axis.plot(lon, lat, marker="^", color="black", markersize=8, markeredgecolor="white")
+    km = _round_length((east - west) * KM_PER_DEGREE * float(np.cos(np.radians(lat))) / 4)
+    length = km / KM_PER_DEGREE / max(0.05, float(np.cos(np.radians(lat))))
+    x, y = west + 0.05 * (east - west), south + 0.05 * (north - south)
+    axis.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt")
+    axis.text(x + length / 2, y + 0.02 * (north - south), f"{km:g} km", ha="center", va="bottom", fontsize=8)
+    axis.set_title(title, fontsize=9)
+    axis.set_xlabel("longitude, degrees east")
+    axis.set_aspect(1 / max(0.05, float(np.cos(np.radians(lat)))))
+    axis.ticklabel_format(useOffset=False)
+    axis.locator_params(nbins=4)
+
+
+def _round_length(km: float) -> float:
+    return max((v for v in (0.5, 1, 2, 5, 10, 20, 50) if v <= km), default=0.5)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # a fixed Software tag keeps the bytes the same from run to run
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": "insar-anomaly"})
+    return buffer.getvalue()

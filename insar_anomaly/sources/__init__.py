@@ -1,0 +1,50 @@
+"""Where interferograms come from: list, open a window, normalise sign and reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import xarray as xr
+from numpy.typing import NDArray
+
+from insar_anomaly.catalogue import Box
+from insar_anomaly.schema import Grid, Listed
+
+Window = tuple[NDArray[Any], NDArray[Any], float]
+"""Phase (y, x) float32 rad positive away, coherence (y, x) uint8, perpendicular baseline in m (NaN = unknown)."""
+
+
+class Source(Protocol):
+    """A reader of one kind of archive. Cheap to send to a worker: it opens its file system where it is used."""
+
+    def frames(self) -> list[str]:
+        """Names of the frames that the archive holds."""
+        ...
+
+    def pairs(self, frame: str) -> tuple[list[Listed], list[Listed]]:
+        """Pairs of a frame, and those listed a second time."""
+        ...
+
+    def static(self, frame: str, box: Box, *, height: bool) -> xr.Dataset:
+        """Grid and static layers of a box, cut to the frame."""
+        ...
+
+    def read(self, listed: Listed, grids: Mapping[str, Grid]) -> dict[str, Window]:
+        """The windows of several stacks, the pair's files opened once."""
+        ...
+
+
+def open_source(kind: str, url: str, storage: dict[str, Any]) -> Source:
+    """The reader for a configured source. `storage` holds fsspec options for ``s3://``.
+
+    Raises
+    ------
+    ValueError
+        where the kind is unknown.
+    """
+    if kind != "licsar":
+        raise ValueError(f"source kind {kind!r} is unknown; there is licsar")
+    from insar_anomaly.sources.licsar import LicsarSource
+
+    return LicsarSource(url, storage)
