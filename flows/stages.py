@@ -1,0 +1,100 @@
+"""The stages of the pipeline as Prefect tasks, one call per batch of volcanoes: visible, retried, named after them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from insar_anomaly import config, pipeline
+from insar_anomaly.catalogue import Volcano
+from insar_anomaly.pipeline import Period, Run, Screening
+from insar_anomaly.settings import check_detector
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def stage(function: Callable[P, R]) -> Task[P, R]:
+    """A stage as a task. No cache: idempotency is the ledger's job, a stage that runs again finds what is already done."""
+    wrapped: Task[P, R] = task(retries=1, retry_delay_seconds=10, cache_policy=NO_CACHE, persist_result=False)(function)
+    return wrapped
+
+
+@contextmanager
+def opened(file: str, kind: str, as_of: date | None) -> Iterator[tuple[Screening, Run]]:
+    """The installation that a configuration file describes, and a run in it."""
+    settings = config.load(file)
+    check_detector(file, settings)
+    with pipeline.screening(settings) as screening, screening.run(kind, as_of) as run:
+        yield screening, run
+
+
+def batches(screening: Screening) -> list[Screening]:
+    """The installation in batches of volcanoes, one task each."""
+    size = screening.config.cluster.volcanoes_per_task
+    return [screening.narrowed(part) for part in pipeline.batches(screening.volcanoes, size)]
+
+
+def label(stage: str, part: Screening) -> str:
+    """Name of a task run: the stage and its volcanoes."""
+    names = [volcano.name for volcano in part.volcanoes]
+    return f"{stage}: {_some(part.volcanoes)}" if len(names) > 3 else f"{stage}: {', '.join(names)}"
+
+
+@stage
+def ingest(part: Screening, run: Run, period: Period | None) -> None:
+    """Bring new interferograms into the stacks."""
+    pipeline.ingest(part, run, period=period)
+    _report(run, part)
+
+
+@stage
+def fit(part: Screening, run: Run, period: Period, again: bool) -> None:
+    """Fit and calibrate."""
+    pipeline.fit(part, run, period=period, again=again)
+    _report(run, part)
+
+
+@stage
+def score(part: Screening, run: Run, period: Period | None) -> None:
+    """Score new pairs."""
+    pipeline.score(part, run, period=period)
+    _report(run, part)
+
+
+@stage
+def flag(part: Screening, run: Run) -> None:
+    """Raise and clear flags."""
+    pipeline.flag(part, run)
+    _report(run, part)
+
+
+@stage
+def deliver(screening: Screening, run: Run) -> None:
+    """Send what waits in the outbox."""
+    pipeline.deliver(screening, run)
+    _report(run, screening)
+
+
+@stage
+def digest(screening: Screening, run: Run) -> dict[str, Any]:
+    """Write the night's digest."""
+    return pipeline.summary(screening, run)
+
+
+def _report(run: Run, part: Screening) -> None:
+    """Failures of these volcanoes, where Prefect's users look."""
+    logger = get_run_logger()
+    mine = part.by_stack
+    for failure in run.failures:
+        if failure.stack in mine:
+            logger.error("%s: %s: %s", failure.stack, failure.stage, failure.error)
+
+
+def _some(volcanoes: list[Volcano]) -> str:
+    return f"{volcanoes[0].name} .. {volcanoes[-1].name} ({len(volcanoes)} volcanoes)"
