@@ -1,0 +1,143 @@
+"""The flag's life: raised once, cleared once, silent in between."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from datetime import date, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insar_anomaly.flags import Evidence, Notice, State, run, step
+
+DAY0 = date(2020, 1, 1)
+CLEAR = 60
+
+
+def pair(reference: int, secondary: int, score: float = 2.0) -> Evidence:
+    """A pair between two days after DAY0, with threshold 1."""
+    return Evidence(DAY0 + timedelta(days=reference), DAY0 + timedelta(days=secondary), score, 1.0)
+
+
+def kinds(notices: tuple[Notice, ...]) -> list[tuple[str, int]]:
+    return [(notice.kind, notice.episode.number) for notice in notices]
+
+
+pairs = st.builds(
+    lambda reference, length, score: pair(reference, reference + length, score),
+    st.integers(0, 900),
+    st.sampled_from([6, 12, 24, 48, 180, 365]),
+    st.sampled_from([0.5, 1.0, 1.5, 2.0, math.nan]),
+)
+series = st.lists(pairs, max_size=40)
+
+
+def test_the_threshold_itself_is_not_over():
+    assert not pair(0, 12, 1.0).over
+    assert pair(0, 12, 1.0001).over
+    assert not pair(0, 12, math.nan).over
+
+
+def test_raised_once_and_cleared_by_the_first_quiet_pair_after_the_span():
+    state, notices = run(State(), [pair(0, 12), pair(12, 24, 3.0), pair(24, 36, 0.5)], clear_after_days=CLEAR)
+    assert kinds(notices) == [("raised", 1)]
+    assert state.open is not None
+    assert (state.open.pairs_over, state.open.peak_score, state.open.peak_pair) == (2, 3.0, "20200113_20200125")
+    assert (state.open.since, state.open.until) == (DAY0, DAY0 + timedelta(days=24))
+
+    state, notices = step(state, pair(72, 84, 0.5), clear_after_days=CLEAR)
+    assert notices == ()  # 84 = 24 + 60: not yet past
+    state, notices = step(state, pair(73, 85, 0.5), clear_after_days=CLEAR)
+    assert kinds(notices) == [("cleared", 1)]
+    assert state.open is None
+    assert state.episodes[0].cleared == DAY0 + timedelta(days=85)
+
+
+def test_a_gap_closes_the_old_episode_and_raises_a_new_one():
+    state, notices = run(State(), [pair(0, 12), pair(200, 212)], clear_after_days=CLEAR)
+    assert kinds(notices) == [("raised", 1), ("cleared", 1), ("raised", 2)]
+    assert [episode.cleared is None for episode in state.episodes] == [False, True]
+    assert {notice.pair for notice in notices[1:]} == {"20200719_20200731"}
+
+
+def test_a_pair_that_reaches_into_a_closed_episode_gives_no_notice():
+    state, _ = run(State(), [pair(0, 12), pair(100, 112, 0.5)], clear_after_days=CLEAR)
+    after, notices = step(state, pair(6, 140, 9.0), clear_after_days=CLEAR)
+    assert notices == ()
+    (episode,) = after.episodes
+    assert (episode.pairs_over, episode.peak_score) == (2, 9.0)
+    assert (episode.since, episode.until, episode.cleared) == (
+        state.episodes[0].since,
+        state.episodes[0].until,
+        state.episodes[0].cleared,
+    )
+
+
+def test_a_pair_that_reaches_into_a_closed_episode_does_not_lengthen_the_open_one():
+    state, _ = run(State(), [pair(0, 12), pair(100, 112, 0.5), pair(120, 132)], clear_after_days=CLEAR)
+    after, notices = step(state, pair(6, 180), clear_after_days=CLEAR)
+    assert notices == ()
+    assert after.open == state.open
+    assert after.episodes[0].pairs_over == 2
+
+
+def test_touching_is_not_overlapping():
+    state, _ = run(State(), [pair(0, 12), pair(100, 112, 0.5)], clear_after_days=CLEAR)
+    _, notices = step(state, pair(12, 136), clear_after_days=CLEAR)
+    assert kinds(notices) == [("raised", 2)]
+
+
+def test_history_that_arrives_late_does_not_lengthen_the_open_episode():
+    state, _ = run(State(), [pair(500, 512)], clear_after_days=CLEAR)
+    after, notices = step(state, pair(0, 12), clear_after_days=CLEAR)
+    assert (after, notices) == (state, ())
+
+
+def test_nan_is_no_evidence_that_the_ground_is_quiet():
+    state, _ = run(State(), [pair(0, 12)], clear_after_days=CLEAR)
+    assert step(state, pair(100, 112, math.nan), clear_after_days=CLEAR) == (state, ())
+
+
+@given(series)
+def test_never_two_open_episodes_and_never_an_unmatched_notice(evidence):
+    state, raised, cleared = State(), Counter(), Counter()
+    for one in sorted(evidence, key=lambda e: (e.secondary, e.reference)):
+        state, notices = step(state, one, clear_after_days=CLEAR)
+        raised.update(notice.episode.number for notice in notices if notice.kind == "raised")
+        cleared.update(notice.episode.number for notice in notices if notice.kind == "cleared")
+        assert sum(episode.cleared is None for episode in state.episodes) <= 1
+        assert raised.total() - cleared.total() == (state.open is not None)
+        assert cleared <= raised
+    assert max(raised.values(), default=1) == 1
+    assert set(raised) == {episode.number for episode in state.episodes}
+
+
+@given(series)
+def test_one_by_one_equals_run(evidence):
+    state, notices = State(), ()
+    for one in sorted(evidence, key=lambda e: (e.secondary, e.reference)):
+        state, new = step(state, one, clear_after_days=CLEAR)
+        notices += new
+    assert run(State(), evidence, clear_after_days=CLEAR) == (state, notices)
+
+
+@given(series)
+def test_episodes_never_overlap_in_data_time(evidence):
+    state, _ = run(State(), evidence, clear_after_days=CLEAR)
+    for before, after in zip(state.episodes, state.episodes[1:], strict=False):
+        assert before.until <= after.since
+        assert before.cleared is not None
+        assert before.until < before.cleared <= after.until
+
+
+@given(series)
+def test_never_flagged_never_noticed(evidence):
+    quiet = [one for one in evidence if not one.over]
+    assert run(State(), quiet, clear_after_days=CLEAR) == (State(), ())
+
+
+@given(series)
+def test_every_pair_over_is_counted_once(evidence):
+    state, _ = run(State(), evidence, clear_after_days=CLEAR)
+    assert sum(episode.pairs_over for episode in state.episodes) == sum(one.over for one in evidence)
