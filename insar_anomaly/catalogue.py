@@ -114,7 +114,10 @@ def _tables(file: Path) -> list[tuple[str, dict[str, Any]]]:
     unknown = set(content) - {"volcano"}
     if unknown:
         raise CatalogueError(f"{file}: unknown key {sorted(unknown)[0]!r}; a catalogue holds [[volcano]] tables only")
-    return [(f"[[volcano]] number {i} ({v.get('name', 'no name')})", v) for i, v in enumerate(content.get("volcano", []), 1)]
+    entries = content.get("volcano", [])
+    if not isinstance(entries, list) or not all(isinstance(v, dict) for v in entries):
+        raise CatalogueError(f"{file}: volcano: give each volcano a table of its own, with two brackets: [[volcano]]")
+    return [(f"[[volcano]] number {i} ({v.get('name', 'no name')})", v) for i, v in enumerate(entries, 1)]
 
 
 def _rows(file: Path) -> list[tuple[str, dict[str, Any]]]:

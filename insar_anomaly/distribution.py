@@ -16,6 +16,7 @@ The weight enters at scoring only: weighting the embeddings before the fit chang
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,36 +106,33 @@ class Moments:
         return PatchGaussian(torch.where(usable, self.count, 0), self.mean.to(torch.float32), factor)
 
 
-@dataclass(frozen=True)
-class PatchGaussian:
-    """One Gaussian per patch.
+class Gaussian(ABC):
+    """One Gaussian per patch, in whatever form its covariance is kept.
 
-    ``count`` (patch,) int64, 0 where the patch has no Gaussian; ``mean`` (patch, feature) float32; ``factor``
-    (patch, feature, feature) float32, the lower Cholesky factor of the covariance: one triangular solve gives the
-    quadratic form, which is then never negative, and its diagonal gives ``log|S|``. Nothing is ever inverted.
+    ``count`` (patch,) int64 is 0 where the patch has no Gaussian; ``mean`` (patch, feature) float32.
     """
 
     count: Tensor
     mean: Tensor
-    factor: Tensor
+
+    @property
+    @abstractmethod
+    def log_determinant(self) -> Tensor:
+        """``log|S|`` (patch,), float32."""
+
+    @abstractmethod
+    def _quadratic(self, difference: Tensor) -> Tensor:
+        """``D' S^-1 D`` (pair, patch) of differences (pair, patch, feature)."""
 
     @property
     def usable(self) -> Tensor:
         """Patches (patch,) that have a Gaussian."""
         return self.count > 0
 
-    @property
-    def log_determinant(self) -> Tensor:
-        """``log|S|`` (patch,), float32."""
-        return 2 * self.factor.diagonal(dim1=1, dim2=2).log().sum(1)
-
     def quadratic(self, embeddings: Tensor, weights: Tensor | None = None) -> Tensor:
         """``D' S^-1 D`` (pair, patch) of embeddings (pair, patch, feature); `weights` (feature,) multiplies ``D``."""
         difference = embeddings - self.mean
-        if weights is not None:
-            difference = difference * weights
-        solved: Tensor = torch.linalg.solve_triangular(self.factor, difference.permute(1, 2, 0), upper=False)
-        return solved.square().sum(1).T
+        return self._quadratic(difference if weights is None else difference * weights)
 
     def distance(self, embeddings: Tensor, name: Distance, weights: Tensor | None = None) -> Tensor:
         """One of the four distances (pair, patch) float32; NaN for a patch without a Gaussian.
@@ -152,3 +150,113 @@ class PatchGaussian:
         else:
             out = 0.5 * (square + self.log_determinant + self.mean.shape[1] * math.log(2 * math.pi))
         return torch.where(self.usable, out, torch.nan)
+
+
+@dataclass(frozen=True)
+class PatchGaussian(Gaussian):
+    """Gaussians with a whole covariance each.
+
+    ``factor`` (patch, feature, feature) float32 is the lower Cholesky factor of the covariance: one triangular solve gives
+    the quadratic form, which is then never negative, and its diagonal gives ``log|S|``. Nothing is ever inverted.
+    """
+
+    count: Tensor
+    mean: Tensor
+    factor: Tensor
+
+    @property
+    def log_determinant(self) -> Tensor:
+        """``log|S|`` (patch,), float32."""
+        return 2 * self.factor.diagonal(dim1=1, dim2=2).log().sum(1)
+
+    def _quadratic(self, difference: Tensor) -> Tensor:
+        solved: Tensor = torch.linalg.solve_triangular(self.factor, difference.permute(1, 2, 0), upper=False)
+        return solved.square().sum(1).T
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The embeddings themselves, kept where there are fewer pairs than features: then they are smaller than a scatter.
+
+    ``embeddings`` (pair, patch, feature) float32, ``seen`` (pair, patch) bool. A sum like `Moments`, closed by `gaussian`.
+    """
+
+    embeddings: Tensor
+    seen: Tensor
+
+    @classmethod
+    def zero(cls, patches: int, features: int, device: torch.device | None = None) -> Samples:
+        """The neutral element."""
+        return cls(
+            torch.zeros(0, patches, features, device=device), torch.zeros(0, patches, dtype=torch.bool, device=device)
+        )
+
+    @classmethod
+    def of(cls, embeddings: Tensor, seen: Tensor) -> Samples:
+        """Keep these; see `Moments.of`."""
+        return cls(embeddings, seen)
+
+    def __add__(self, other: Samples) -> Samples:
+        """Both."""
+        return Samples(torch.cat([self.embeddings, other.embeddings]), torch.cat([self.seen, other.seen]))
+
+    def gaussian(self, *, ridge: float, relative: float = 0.0, least: int = 2) -> LowRankGaussian:
+        """The same Gaussian as `Moments.gaussian` gives, exact, in low-rank form. A ridge of 0 is raised to 1e-12.
+
+        The eigenvectors of the covariance come from the small (pair, pair) Gram matrix of the centred embeddings.
+        """
+        count = self.seen.sum(0)
+        usable = count >= max(2, least)
+        if not usable.any():
+            raise ValueError(f"no patch was seen in {max(2, least)} pairs (most: {int(count.max())}): fit on more pairs")
+        pairs, patches, k = self.embeddings.shape
+        mean = torch.empty(patches, k)
+        basis, variance = torch.empty(patches, k, pairs), torch.empty(patches, pairs)
+        level = torch.empty(patches)
+        for start in range(0, patches, 64):  # bounds the float64 copies
+            part = slice(start, start + 64)
+            wide, weight = self.embeddings[:, part].to(torch.float64), self.seen[:, part].to(torch.float64)
+            centre = torch.einsum("np,npk->pk", weight, wide) / count[part].clamp(min=1)[:, None]
+            rows = ((wide - centre) * weight[..., None]).transpose(0, 1) / (count[part] - 1).clamp(min=1)[
+                :, None, None
+            ].sqrt()
+            eigenvalue, vector = torch.linalg.eigh(rows @ rows.transpose(1, 2))
+            eigenvalue = eigenvalue.clamp(min=0)
+            # directions that carry less than rounding of the largest are noise: dropped, the ridge stands for them
+            kept = eigenvalue > 1e-10 * eigenvalue[:, -1:].clamp(min=1e-30)
+            scale = torch.where(kept, eigenvalue.clamp(min=1e-300).rsqrt(), 0.0)
+            basis[part] = ((rows.transpose(1, 2) @ vector) * scale[:, None]).to(torch.float32).cpu()
+            variance[part] = torch.where(kept, eigenvalue, 0.0).to(torch.float32).cpu()
+            level[part] = (ridge + relative * eigenvalue.sum(1) / k).clamp(min=1e-12).to(torch.float32).cpu()
+            mean[part] = centre.to(torch.float32).cpu()
+        where = self.embeddings.device
+        parts = (mean.to(where), basis.to(where), variance.to(where), level.to(where))
+        return LowRankGaussian(torch.where(usable, count, 0), *parts)
+
+
+@dataclass(frozen=True)
+class LowRankGaussian(Gaussian):
+    """Gaussians whose covariance is ``V diag(l) V' + e I`` with fewer directions than features.
+
+    ``basis`` V (patch, feature, direction), ``variance`` l (patch, direction) and ``level`` e (patch,), float32. Then
+    ``S^-1 = (I - V diag(l / (l + e)) V') / e`` and ``log|S| = sum log(l + e) + (k - r) log e`` (Woodbury).
+    """
+
+    count: Tensor
+    mean: Tensor
+    basis: Tensor
+    variance: Tensor
+    level: Tensor
+
+    @property
+    def log_determinant(self) -> Tensor:
+        """``log|S|`` (patch,), float32."""
+        directions = (self.variance + self.level[:, None]).log().sum(1)
+        return directions + (self.mean.shape[1] - self.variance.shape[1]) * self.level.log()
+
+    def _quadratic(self, difference: Tensor) -> Tensor:
+        along = torch.einsum("npk,pkr->npr", difference, self.basis)
+        # the part across the basis is the difference minus its projection: no two large numbers are subtracted
+        across = difference - torch.einsum("npr,pkr->npk", along, self.basis)
+        own = (along.square() / (self.variance + self.level[:, None])).sum(2)
+        return own + across.square().sum(2) / self.level

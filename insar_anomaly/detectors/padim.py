@@ -1,15 +1,14 @@
-"""PaDiM: one Gaussian per place, over the embeddings of the stack's quiet pairs (Defard et al. 2021; Popescu et al. 2024).
+"""PaDiM: Gaussians over the embeddings of the stack's quiet pairs (Defard et al. 2021; Popescu et al. 2024, 2025).
 
-The *aligned* layout: every patch of the volcano's box has a Gaussian of its own, which knows the atmosphere that this piece
-of topography breeds.
+Every form of the papers is here. What is better than theirs is the default: one Gaussian per place of the box, masks kept
+as masks, the largest distance on the ground as the score.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from insar_anomaly.detectors._padim_layouts import Aligned, InWindows, Layout, Reduction
 from insar_anomaly.detectors.base import (
     Progress,
     batches,
@@ -27,46 +27,70 @@ from insar_anomaly.detectors.base import (
     silent,
     unpack_network,
 )
-from insar_anomaly.distribution import Distance, Moments, PatchGaussian
-from insar_anomaly.features import Channels, Embedder, Weights, digest, named_weights
+from insar_anomaly.distribution import Distance, Gaussian, LowRankGaussian, Moments, PatchGaussian, Samples
+from insar_anomaly.features import Channels, Embedder, Weights, device, digest, named_weights
 
-log = logging.getLogger(__name__)
-
-Aggregate = Literal["max", "mean", "top"]
+LAYER_WEIGHTS = {
+    ("joint", "resnet18"): (0.0, 1.0, 5.0),
+    ("joint", "wide_resnet50_2"): (0.0, 5.0, 10.0),
+    ("per-layer", "resnet18"): (0.01, 1.0, 30.0),
+    ("per-layer", "wide_resnet50_2"): (0.01, 1.0, 30.0),
+}
+"""The papers' weights of layer1, layer2 and layer3, by form and backbone."""
 
 
 @dataclass(frozen=True)
 class Padim:
-    """Settings of location-aligned PaDiM.
+    """Settings of PaDiM in all of its forms.
 
     Parameters
     ----------
+    layout : aligned (one Gaussian per place of the box) or windows (the papers': per place of a random 128-pixel window)
+    form : joint (B: layers joined on one grid) or per-layer (A: each layer on its own grid, distances added)
     backbone : resnet18 or wide_resnet50_2
-    weights : imagenet or random; ignored where `network` is given
+    weights : imagenet, random, or the path or URL of a .safetensors file
     network : weights read from a file, with `network_name` for the record
-    dims : channels kept out of all, 0 for all
-    stride : pixels per patch, 4 (the papers' layer1 grid), 8 or 16
+    dims : channels kept out of all, 0 for all; form per-layer always keeps all
+    stride : pixels per patch of the joint form, 4 (the papers' layer1 grid), 8 or 16
     distance : maha, nlml, wmaha or wnlml
-    layer_weights : weight of layer1, layer2 and layer3 in the weighted distances, form B (0, 1, 5 in the papers)
-    aggregate : how a score map becomes one score: max, mean, or mean of the top `top_percent`
-    ridge, relative_ridge : added to each covariance's diagonal, absolute (0.01 in the papers) and as a part of its mean
+    layer_weights : weight of layer1, layer2 and layer3 in the weighted distances; unset takes the papers' for the form
+    aggregate : how a score map becomes one score: max, mean, top (mean of the top `top_percent`), or authors (windows only)
+    top_percent : percentage of patches that `aggregate` top averages over
+    ridge : added to each covariance's diagonal (0.01 in the papers)
+    relative_ridge : the same, as a part of the patch's mean variance
     least_seen : a patch masked in more than ``1 - least_seen`` of the quiet pairs gets no Gaussian and is never scored
-    seed : draws the channel subset, and the weights where they are random
+    smooth : sigma in pixels of the blur before the maximum, 0 for none (4 in plain PaDiM)
+    clamp : True sets negative distances to 0, as the papers' code does with NLML
+    eight_bit : True rounds tiles to 255 steps, as the papers' PNG files do
+    window : pixels per side of a window (layout windows)
+    window_step : pixels from one window to the next when scoring
+    crops : random windows per tile when fitting
+    passes : windows (the trunk sees each window alone) or one (it sees the tile once, the maps are cut)
+    seed : draws channels and windows, and the weights where they are random
     """
 
-    backbone: str = "resnet18"
+    layout: Literal["aligned", "windows"] = "aligned"
+    form: Literal["joint", "per-layer"] = "joint"
+    backbone: Literal["resnet18", "wide_resnet50_2"] = "resnet18"
     weights: str = "imagenet"
     network: Weights | None = None
     network_name: str = ""
     dims: int = 100
     stride: int = 8
     distance: Distance = "maha"
-    layer_weights: tuple[float, float, float] = (0.0, 1.0, 5.0)
-    aggregate: Aggregate = "max"
+    layer_weights: tuple[float, float, float] | None = None
+    aggregate: Literal["max", "mean", "top", "authors"] = "max"
     top_percent: float = 2.0
     ridge: float = 0.0
     relative_ridge: float = 0.01
     least_seen: float = 0.5
+    smooth: float = 0.0
+    clamp: bool = False
+    eight_bit: bool = False
+    window: int = 128
+    window_step: int = 32
+    crops: int = 5
+    passes: Literal["windows", "one"] = "windows"
     seed: int = 0
 
     @property
@@ -75,34 +99,43 @@ class Padim:
         return ("tile", "valid")
 
     def fit(self, tiles: xr.Dataset, *, progress: Progress = silent) -> PadimScorer:
-        """Sum the moments of all pairs of *tiles*, batch by batch, and close the sum. See `detectors.base`."""
+        """Sum over all pairs of *tiles*, batch by batch, and close the sum. See `detectors.base`.
+
+        Where a patch is seen fewer times than it has features the exact low-rank form is kept instead of a covariance.
+        """
+        if self.aggregate == "authors" and self.layout != "windows":
+            raise ValueError('aggregate = "authors" blends windows: set layout = "windows", or choose max, mean or top')
         weights, name = (
             (self.network, self.network_name)
             if self.network is not None
             else named_weights(self.backbone, self.weights, seed=self.seed)
         )
-        embedder = Embedder(self.backbone, weights, Channels(self.backbone, self.dims, self.seed), stride=self.stride)
+        settings = {k: w for k, w in asdict(self).items() if k not in ("network", "network_name")} | {"weights": name}
         shape = (tiles.sizes["y"], tiles.sizes["x"])
-        v, u = embedder.grid(shape)
+        parts = _Parts(settings, weights, shape)
         total = tiles.sizes["pair"]
-        moments = Moments.zero(v * u, len(embedder.channels.chosen), embedder.device)
+        units = total * (self.crops if self.layout == "windows" else 1)
+        sums: list[Moments | Samples] = [
+            (Samples if units < k else Moments).zero(p, k, parts.embedder.device)
+            for p, k in zip(parts.layout.patches, parts.features, strict=True)
+        ]
         done = 0
         for batch in batches(tiles, self.inputs):
-            embeddings, seen = embed(embedder, batch)
-            moments = moments + Moments.of(embeddings, seen)
+            found = parts.layout.training(_rounded(batch) if self.eight_bit else batch)
+            for i, (one, seen) in enumerate(zip(found.embeddings, found.seen, strict=True)):
+                sums[i] = sums[i] + type(sums[i]).of(one, seen)  # type: ignore[operator]
             done += batch.sizes["pair"]
             progress(done, total)
-        least = int(np.ceil(self.least_seen * total))
-        gaussian = moments.gaussian(ridge=self.ridge, relative=self.relative_ridge, least=least)
-        settings = {k: w for k, w in asdict(self).items() if k not in ("network", "network_name")} | {"weights": name}
-        return PadimScorer(gaussian, weights, settings, shape, tuple(str(p) for p in tiles["pair"].values))
+        least = int(np.ceil(self.least_seen * units))
+        gaussians = tuple(s.gaussian(ridge=self.ridge, relative=self.relative_ridge, least=least) for s in sums)
+        return PadimScorer(gaussians, weights, settings, shape, tuple(str(p) for p in tiles["pair"].values))
 
 
 @dataclass(frozen=True)
 class PadimScorer:
-    """A fitted `Padim`: its patch Gaussians, its backbone's weights, its settings and the pairs it was fitted on."""
+    """A fitted `Padim`: its Gaussians (one set per part), its backbone's weights, its settings and the pairs of the fit."""
 
-    gaussian: PatchGaussian
+    gaussians: tuple[Gaussian, ...]
     weights: Weights
     settings: dict[str, Any]
     shape: tuple[int, int]
@@ -114,14 +147,8 @@ class PadimScorer:
         return ("tile", "valid")
 
     @cached_property
-    def _embedder(self) -> Embedder:
-        s = self.settings
-        return Embedder(s["backbone"], self.weights, Channels(s["backbone"], s["dims"], s["seed"]), stride=s["stride"])
-
-    @cached_property
-    def _feature_weights(self) -> Tensor:
-        by_layer = np.asarray(self.settings["layer_weights"], np.float32)
-        return torch.as_tensor(by_layer[self._embedder.channels.layer], device=self._embedder.device)
+    def _parts(self) -> _Parts:
+        return _Parts(self.settings, self.weights, self.shape)
 
     @torch.inference_mode()
     def score(self, tiles: xr.Dataset) -> xr.Dataset:
@@ -129,80 +156,113 @@ class PadimScorer:
         shape = (tiles.sizes["y"], tiles.sizes["x"])
         if shape != self.shape:
             raise ValueError(f"tiles of {shape} pixels, but the model was fitted on {self.shape}: fit this stack again")
-        grid = self._embedder.grid(shape)
+        measure = partial(_distance, self.gaussians, self.settings, self._parts.feature_weights)
+        layout = self._parts.layout
         parts = []
         for batch in batches(tiles, self.inputs):
-            embeddings, seen = embed(self._embedder, batch)
-            distance = self.gaussian.distance(embeddings, self.settings["distance"], self._feature_weights)
-            patch = torch.where(seen, distance, torch.nan)
-            image = aggregated(patch, self.settings["aggregate"], self.settings["top_percent"])
-            score_map = patch.reshape(-1, *grid).cpu().numpy()
-            parts.append(scores(batch, image.cpu().numpy(), score_map, stride=self.settings["stride"]))
+            image, patch = layout.scored(_rounded(batch) if self.settings["eight_bit"] else batch, measure)
+            parts.append(scores(batch, image.cpu().numpy(), patch.cpu().numpy(), stride=layout.stride))
         return join(parts)
 
     def to_dataset(self) -> xr.Dataset:
-        """The model as one Dataset: the packed lower triangle of every factor, means, counts, weights and settings."""
-        k = self.gaussian.mean.shape[1]
-        row, col = torch.tril_indices(k, k)
-        out = xr.Dataset(
-            {
-                "count": ("patch", self.gaussian.count.cpu().numpy().astype(np.int32)),
-                "mean": (("patch", "feature"), self.gaussian.mean.cpu().numpy()),
-                "factor": (("patch", "triangle"), self.gaussian.factor[:, row, col].cpu().numpy()),
-                "network": pack_network(self.weights),
-                "fitted_pair": ("fitted_pair", np.asarray(self.pairs)),
-            }
-        )
+        """The model as one Dataset: Gaussians, weights and settings. A covariance is kept as the triangle of its factor."""
+        out = xr.Dataset({"network": pack_network(self.weights), "fitted_pair": ("fitted_pair", np.asarray(self.pairs))})
+        for i, gaussian in enumerate(self.gaussians):
+            for name, array in _arrays(gaussian).items():
+                dims = [f"patch_{i}", *(f"{name}_{i}_{axis}" for axis in range(1, array.ndim))]
+                out[f"{name}_{i}"] = (dims, array)
         out.attrs = {
             "detector": type(self).__name__,
             "settings": json.dumps(self.settings),
             "shape": list(self.shape),
             "backbone": digest(self.weights),
+            "parts": len(self.gaussians),
         }
         return out
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> PadimScorer:
         """The inverse of `to_dataset`."""
-        mean = torch.as_tensor(dataset["mean"].values)
-        patches, k = mean.shape
-        row, col = torch.tril_indices(k, k)
-        factor = torch.zeros(patches, k, k)
-        factor[:, row, col] = torch.as_tensor(dataset["factor"].values)
-        weights = unpack_network(dataset["network"])
-        where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        gaussian = PatchGaussian(
-            torch.as_tensor(dataset["count"].values.astype(np.int64)).to(where), mean.to(where), factor.to(where)
-        )
+        gaussians = tuple(_gaussian(dataset, i) for i in range(int(dataset.attrs["parts"])))
         shape = (int(dataset.attrs["shape"][0]), int(dataset.attrs["shape"][1]))
         pairs = tuple(str(p) for p in dataset["fitted_pair"].values)
-        return cls(gaussian, weights, settings_of(dataset), shape, pairs)
+        return cls(gaussians, unpack_network(dataset["network"]), settings_of(dataset), shape, pairs)
 
 
-def embed(embedder: Embedder, batch: xr.Dataset) -> tuple[Tensor, Tensor]:
-    """Embeddings (pair, patch, feature) of a batch, and which patches were seen (pair, patch): at least half measured."""
-    embeddings = embedder(batch["tile"].values).flatten(1, 2)
-    return embeddings, seen_patches(torch.as_tensor(batch["valid"].values), embedder.stride).to(embeddings.device)
+class _Parts:
+    """Embedder and layout of a set of settings, and the number and weights of the features in each part."""
+
+    def __init__(self, settings: dict[str, Any], weights: Weights, shape: tuple[int, int]) -> None:
+        per_layer = settings["form"] == "per-layer"
+        backbone = settings["backbone"]
+        channels = Channels(backbone, 0 if per_layer else settings["dims"], settings["seed"])
+        by_layer = np.asarray(settings["layer_weights"] or LAYER_WEIGHTS[settings["form"], backbone], np.float32)
+        weighted = settings["distance"].startswith("w")
+        self.embedder = Embedder(backbone, weights, channels, stride=4 if per_layer else settings["stride"])
+        self.features = [len(channels.of_layer(i)) for i in range(3)] if per_layer else [len(channels.chosen)]
+        # form A weights the layers' distances, form B the features' differences
+        self.feature_weights = None if per_layer else torch.as_tensor(by_layer[channels.layer], device=self.embedder.device)
+        reduction = Reduction(
+            aggregate=settings["aggregate"],
+            top_percent=settings["top_percent"],
+            smooth=settings["smooth"],
+            part_weights=tuple(map(float, by_layer)) if per_layer and weighted else (1.0,) * len(self.features),
+        )
+        self.layout: Layout
+        if settings["layout"] == "aligned":
+            self.layout = Aligned(self.embedder, shape, per_layer=per_layer, reduction=reduction)
+        else:
+            window = {"size": settings["window"], "step": settings["window_step"], "crops": settings["crops"]}
+            self.layout = InWindows(
+                self.embedder,
+                shape,
+                per_layer=per_layer,
+                reduction=reduction,
+                window=window | {"seed": settings["seed"]},
+                one_pass=settings["passes"] == "one",
+            )
 
 
-def seen_patches(valid: Tensor, stride: int) -> Tensor:
-    """Patches (pair, patch) of which at least half of the pixels (pair, y, x) were measured."""
-    share = torch.nn.functional.avg_pool2d(valid[:, None].float(), stride, ceil_mode=True, count_include_pad=False)
-    return share[:, 0].flatten(1) >= 0.5
+def _distance(
+    gaussians: tuple[Gaussian, ...], settings: dict[str, Any], feature_weights: Tensor | None, part: int, one: Tensor
+) -> Tensor:
+    name: Distance = settings["distance"]
+    if feature_weights is None and name.startswith("w"):
+        name = "maha" if name == "wmaha" else "nlml"  # form A: the layout weights the layers
+    distance = gaussians[part].distance(one, name, feature_weights)
+    return distance.clamp(min=0) if settings["clamp"] else distance
 
 
-def aggregated(patch: Tensor, aggregate: str, top_percent: float) -> Tensor:
-    """One score per pair from distances (pair, patch); NaN patches are left out, a pair of nothing but NaN stays NaN."""
-    known = ~patch.isnan()
-    number = known.sum(1)
-    if aggregate == "mean":
-        return patch.nansum(1) / number.where(number > 0, torch.nan)
-    ranked = torch.where(known, patch, -torch.inf).sort(1, descending=True).values
-    if aggregate == "max":
-        return ranked[:, 0].where(number > 0, torch.nan)
-    if aggregate != "top":
-        raise ValueError(f"aggregate = {aggregate!r}: choose max, mean or top")
-    take = (number * top_percent / 100).ceil().clamp(min=1)
-    place = torch.arange(ranked.shape[1], device=patch.device)
-    total = torch.where(place < take[:, None], ranked, 0.0).sum(1)
-    return (total / take).where(number > 0, torch.nan)
+def _rounded(batch: xr.Dataset) -> xr.Dataset:
+    """Tiles in 255 steps, as they come back from the papers' 8-bit files."""
+    grey = np.rint((batch["tile"] + 1) / 2 * 255) / 255
+    return batch.assign(tile=(grey * 2 - 1).astype(np.float32))
+
+
+def _arrays(gaussian: Gaussian) -> dict[str, np.ndarray[Any, Any]]:
+    """Arrays of a Gaussian by name, each with the patch as first dimension."""
+    both = {"count": gaussian.count.to(torch.int32), "mean": gaussian.mean}
+    if isinstance(gaussian, PatchGaussian):
+        k = gaussian.mean.shape[1]
+        row, col = torch.tril_indices(k, k)
+        own = {"triangle": gaussian.factor[:, row, col]}
+    else:
+        assert isinstance(gaussian, LowRankGaussian)
+        own = {"basis": gaussian.basis, "variance": gaussian.variance, "level": gaussian.level}
+    return {name: tensor.cpu().numpy() for name, tensor in (both | own).items()}
+
+
+def _gaussian(dataset: xr.Dataset, part: int) -> Gaussian:
+    where = device()
+
+    def read(name: str) -> Tensor:
+        return torch.as_tensor(dataset[f"{name}_{part}"].values).to(where)
+
+    count, mean = read("count").to(torch.int64), read("mean")
+    if f"triangle_{part}" not in dataset:
+        return LowRankGaussian(count, mean, read("basis"), read("variance"), read("level"))
+    patches, k = mean.shape
+    row, col = torch.tril_indices(k, k)
+    factor = torch.zeros(patches, k, k, device=where)
+    factor[:, row, col] = read("triangle")
+    return PatchGaussian(count, mean, factor)

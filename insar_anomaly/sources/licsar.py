@@ -381,7 +381,7 @@ def _write_tif(path: Path, array: NDArray[Any], grid: Grid) -> None:
         "count": 1,
         "dtype": array.dtype,
         "crs": "EPSG:4326",
-        "transform": rasterio.transform.from_origin(grid.west, grid.north, grid.dx, grid.dy),
+        "transform": rasterio.Affine(grid.dx, 0, grid.west, 0, -grid.dy, grid.north),
         "nodata": 0,
         "compress": "deflate",
         "predictor": 3 if array.dtype == np.float32 else 2,
