@@ -22,9 +22,14 @@ def parsed(name: str, words: str | None) -> argparse.Namespace:
     else:
         parser.add_argument("--again", action="store_true", help="fit also where nothing has changed")
     given = parser.parse_args()
+    checked(name, given.config)
+    return given
+
+
+def checked(name: str, file: str) -> None:
+    """Check a configuration; a mistake ends the process with exit code 2."""
     try:
-        check_detector(given.config, config.load(given.config))
+        check_detector(file, config.load(file))
     except UsageError as problem:
         print(f"{name}: {problem}", file=sys.stderr)
         sys.exit(2)
-    return given

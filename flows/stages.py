@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from insar_anomaly import benchmark as comparison
 from insar_anomaly import config, pipeline
+from insar_anomaly.benchmark import Plan
 from insar_anomaly.catalogue import Volcano
 from insar_anomaly.pipeline import Period, Run, Screening
 from insar_anomaly.settings import check_detector
@@ -85,6 +89,13 @@ def deliver(screening: Screening, run: Run) -> None:
 def digest(screening: Screening, run: Run) -> dict[str, Any]:
     """Write the night's digest."""
     return pipeline.summary(screening, run)
+
+
+@stage
+def measure(screening: Screening, run: Run, plan: Plan, system: str, out: Path) -> None:
+    """Measure one system on every stack of a comparison; what was measured is kept in `out`."""
+    comparison.run(screening, run, replace(plan, systems=(system,)), out)
+    _report(run, screening)
 
 
 def _report(run: Run, part: Screening) -> None:

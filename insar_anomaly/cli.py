@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insar_anomaly import __version__
+from insar_anomaly.benchmark.command import arguments
 from insar_anomaly.errors import InsarAnomalyError, UsageError
 
 # everything heavy is imported by the command that needs it: --help answers at once
@@ -87,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     simulate = add("simulate", _simulate, "write a simulated archive and its configuration")
     simulate.add_argument("folder")
     simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--quiet-volcanoes", action="store_true", help="five volcanoes without unrest, for comparisons")
+    arguments(add("benchmark", _benchmark, "compare every detector on labelled or injected pairs"), _day)
     config = add("config", _config, "print the commented defaults, or check a file")
     config.add_argument("--check", metavar="FILE")
     expire = add("expire", _expire, "forget old snapshots and collect what only they held")
@@ -279,11 +282,26 @@ def _demo(args: argparse.Namespace) -> int:
     return _outcome(args, run, digest, [*words, where])
 
 
-def _simulate(args: argparse.Namespace) -> int:
-    from insar_anomaly.demo import write_demo
+def _benchmark(args: argparse.Namespace) -> int:
+    from insar_anomaly import benchmark, pipeline
 
+    with _opened(args, "benchmark") as (s, run):
+        pipeline.ingest(s, run)
+        plan, said = benchmark.plan(args, [stack for stack in s.by_stack if s.store.has(stack)])
+        for words in said:
+            print(f"insar-anomaly: {words}", file=sys.stderr)
+        measured = benchmark.run(s, run, plan, Path(args.out))
+        written = benchmark.write(Path(args.out), plan, measured)
+    table = [written[0].read_text(encoding="utf-8"), *(f"written: {path}" for path in written)]
+    return _outcome(args, run, json.loads(written[1].read_text(encoding="utf-8")), table)
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from insar_anomaly.demo import QUIET_VOLCANOES, VOLCANOES, write_demo
+
+    volcanoes = QUIET_VOLCANOES if args.quiet_volcanoes else VOLCANOES
     with _progress(args) as watch:
-        file = write_demo(Path(args.folder), seed=args.seed, watch=watch)
+        file = write_demo(Path(args.folder), volcanoes=volcanoes, seed=args.seed, watch=watch)
     if not args.quiet:
         print(f"seed {args.seed}: archive in {args.folder}/archive, truth in {args.folder}/truth.json, configuration {file}")
     return 0

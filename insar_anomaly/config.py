@@ -14,9 +14,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from insar_anomaly.errors import ConfigError
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    # the papers' method as their public code runs it (its README's form A with NLML, clamped), parity switches included
+    "poster": {
+        "preprocess": {"remove": (), "range_form": "clip", "range_rad": 30.0, "fill_grow": 2},
+        "detector": {
+            "kind": "padim",
+            "layout": "windows",
+            "form": "per-layer",
+            "distance": "nlml",
+            "stride": 4,
+            "aggregate": "authors",
+            "ridge": 0.01,
+            "relative_ridge": 0.0,
+            "least_seen": 0.0,
+            "clamp": True,
+            "eight_bit": True,
+        },
+        "calibrate": {"policy": "quantile"},
+    },
+}
+"""Named sets of settings; a key of the file that a preset has too wins over it."""
 
 
 class Section(BaseModel):
@@ -154,6 +176,7 @@ class Config(BaseSettings):
         "sqlite:///ledger.sqlite", description="SQLAlchemy URL: sqlite:///file or postgresql://user@host/name"
     )
     catalogue: str = Field("volcanoes.toml", description="the volcanoes: TOML or CSV")
+    preset: Literal["poster"] | None = Field(None, description="poster: the papers' method, unless a section says otherwise")
     figures: str = Field("figures", description="folder for figures and the night's digest")
     source: tuple[Source, ...] = Field((), description="places where interferograms are found")
     storage: Storage = Storage()
@@ -189,7 +212,7 @@ def load(path: str | Path) -> Config:
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
+        values = _with_preset(tomllib.loads(text))
     except OSError as problem:
         raise ConfigError(
             f"{file}: cannot be read ({problem.strerror}); `insar-anomaly config > {file}` makes one"
@@ -201,7 +224,9 @@ def load(path: str | Path) -> Config:
     except ValidationError as problem:
         lines = [_explained(file, text, error) for error in problem.errors()]
         raise ConfigError("\n".join(sorted(set(lines)))) from None
-    _check_environment(file, config)
+    except SettingsError as problem:
+        raise ConfigError(f"{file}: environment: {problem}; a list or a whole section is given as JSON") from None
+    _check_environment(file, text, config)
     return _resolved(config, file.resolve().parent)
 
 
@@ -262,7 +287,8 @@ def _caption(model: type[BaseModel]) -> str:
 
 
 def _explained(file: Path, text: str, error: Any) -> str:
-    place = [part for part in error["loc"] if part not in ("files", "webhook", "email")]
+    # in a list of channels the kind stands in the place as if it were a key
+    place = [p for i, p in enumerate(error["loc"]) if not (i == 2 and error["loc"][0] == "channel")]
     names = [str(p) for p in place if not isinstance(p, int)]
     section = f"[{'.'.join(names[:-1])}] " if len(names) > 1 else ""
     what = error["msg"]
@@ -270,13 +296,15 @@ def _explained(file: Path, text: str, error: Any) -> str:
         secretly = re.search("password|secret|token|key", names[-1])
         what = "unknown key" + ("; secrets come from the environment, name the variable instead" if secretly else "")
     given = "" if error["type"] in ("missing", "extra_forbidden") else f" (given: {error['input']!r})"
-    return f"{file}:{_line(text, place)}: {section}{names[-1] if names else 'file'}: {what}{given}"
+    variable = f"INSAR_ANOMALY_{'__'.join(names).upper()}"
+    where = f"environment variable {variable}" if variable in os.environ else f"{file}:{_line(text, place)}"
+    return f"{where}: {section}{names[-1]}: {what}{given}"
 
 
 def _line(text: str, place: list[str | int]) -> int:
     """The line that a mistake at `place` is about: its key where that is written, else its table's header, else 1."""
     section = next((str(p) for p in place), "")
-    number = next((p for p in place if isinstance(p, int)), 0)
+    number = next((p for p in place[1:2] if isinstance(p, int)), 0)
     key = str(next((p for p in reversed(place) if isinstance(p, str)), ""))
     current, seen, header = "", -1, 1
     for n, line in enumerate(text.splitlines(), 1):
@@ -292,13 +320,25 @@ def _line(text: str, place: list[str | int]) -> int:
     return header
 
 
-def _check_environment(file: Path, config: Config) -> None:
+def _check_environment(file: Path, text: str, config: Config) -> None:
     if config.cluster.kind == "address" and not config.cluster.address:
-        raise ConfigError(f'{file}: [cluster] kind = "address" needs address = "tcp://host:port"')
-    for channel in config.channel:
-        variable = getattr(channel, "secret_env", None) or getattr(channel, "password_env", None)
-        if variable and variable not in os.environ:
-            raise ConfigError(f"{file}: [[channel]] {channel.kind}: environment variable {variable} is not set")
+        line = _line(text, ["cluster", "kind"])
+        raise ConfigError(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
+    for i, channel in enumerate(config.channel):
+        for key in ("secret_env", "password_env"):
+            variable = getattr(channel, key, None)
+            if variable and variable not in os.environ:
+                line = _line(text, ["channel", i, key])
+                raise ConfigError(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
+
+
+def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
+    """The file's values over those of the preset that it names, section by section."""
+    preset = PRESETS.get(os.environ.get("INSAR_ANOMALY_PRESET", str(values.get("preset"))), {})
+    for section, settings in preset.items():
+        own = values.get(section, {})
+        values[section] = settings | own if isinstance(own, dict) else own
+    return values
 
 
 def _resolved(config: Config, folder: Path) -> Config:

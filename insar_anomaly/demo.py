@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -45,20 +45,29 @@ VOLCANOES = (
 )
 
 
-def write_demo(folder: Path, *, seed: int = 0, watch: Watch | None = None) -> Path:
+# for comparisons: every volcano quiet, unrest is injected
+QUIET_VOLCANOES = (
+    *(replace(v, peak_cm=0.0, start=None, end=None) for v in VOLCANOES),
+    DemoVolcano(990005, "Dormant Island", 37.80, -25.50, "004D_00004_040404"),
+)
+
+
+def write_demo(
+    folder: Path, *, volcanoes: Sequence[DemoVolcano] = VOLCANOES, seed: int = 0, watch: Watch | None = None
+) -> Path:
     """Write archive, catalogue, truth and configuration into `folder`; returns the configuration's path.
 
     What exists already is left alone, so that an interrupted simulation goes on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    frames = sorted({v.frame for v in VOLCANOES})
+    frames = sorted({v.frame for v in volcanoes})
     for number, frame in enumerate(frames):
-        _write_frame(folder / "archive", frame, [v for v in VOLCANOES if v.frame == frame], [seed, number])
+        _write_frame(folder / "archive", frame, [v for v in volcanoes if v.frame == frame], [seed, number])
         if watch:
             watch("simulate", number + 1, len(frames))
-    truth = [{"gvp": v.gvp, "name": v.name, "peak_cm": v.peak_cm, "start": v.start, "end": v.end} for v in VOLCANOES]
+    truth = [{"gvp": v.gvp, "name": v.name, "peak_cm": v.peak_cm, "start": v.start, "end": v.end} for v in volcanoes]
     (folder / "truth.json").write_text(json.dumps({"seed": seed, "volcanoes": truth}, indent=1, default=str) + "\n")
-    (folder / "volcanoes.toml").write_text("\n".join(map(_entry, VOLCANOES)))
+    (folder / "volcanoes.toml").write_text("\n".join(map(_entry, volcanoes)))
     config = folder / "demo.toml"
     config.write_text(_CONFIG)
     return config

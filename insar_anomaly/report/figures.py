@@ -131,3 +131,38 @@ def _png(figure: Figure) -> bytes:
     # a fixed Software tag keeps the bytes the same from run to run
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": "insar-anomaly"})
     return buffer.getvalue()
+
+
+def roc_png(title: str, curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> bytes:
+    """ROC curves of several systems: name -> (false positive rate, true positive rate). PNG bytes."""
+    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    styles = ("solid", "dashed", "dotted", "dashdot")
+    for i, (name, (fpr, tpr)) in enumerate(curves.items()):
+        colour = cm.batlow(i / max(1, len(curves) - 1) * 0.9)
+        axis.step(
+            fpr, tpr, where="post", color=colour, linestyle=styles[i % 4], linewidth=2.4 if i == 0 else 1.2, label=name
+        )
+    axis.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
+    axis.set(xlabel="false positive rate per pair", ylabel="true positive rate", title=title)
+    axis.legend(loc="lower right", fontsize=8)
+    return _png(figure)
+
+
+def panels_png(title: str, maps: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> bytes:
+    """Score maps of several systems: name -> (quiet, positive), each column on its own scale. PNG bytes."""
+    figure = Figure(figsize=(2.1 * len(maps) + 0.6, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, len(maps), squeeze=False)
+    for column, (name, pair) in enumerate(maps.items()):
+        known = np.concatenate([m[np.isfinite(m)].ravel() for m in pair])
+        low, high = (np.quantile(known, [0.01, 0.999])) if known.size else (0.0, 1.0)
+        for row, score_map in enumerate(pair):
+            axis = axes[row, column]
+            axis.set_facecolor("0.7")
+            axis.imshow(score_map, cmap=cm.lajolla_r, vmin=low, vmax=high, interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+        axes[0, column].set_title(name, fontsize=9)
+    figure.suptitle(title)
+    return _png(figure)

@@ -1,0 +1,46 @@
+"""Every detector on one labelled set: the same pairs, the same split by date, the same budget, one table.
+
+``plan(arguments, stacks)`` says what is measured, ``run(screening, run, plan, out)`` measures it, ``write(out, plan,
+measured)`` shows it. `command` has the arguments. What is heavy is imported when it is asked for: the command line reads
+`command` alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from insar_anomaly.benchmark._plan import Case, Plan, case_study_cases, plan
+    from insar_anomaly.benchmark._run import Measured, run
+    from insar_anomaly.benchmark._systems import BUDGETS, SYSTEMS, System, settings_of
+    from insar_anomaly.benchmark._tables import as_json, markdown, summed, write
+
+_PLACES = {
+    "_plan": ("Case", "Plan", "case_study_cases", "plan"),
+    "_run": ("Measured", "run"),
+    "_systems": ("BUDGETS", "SYSTEMS", "System", "settings_of"),
+    "_tables": ("as_json", "markdown", "summed", "write"),
+}
+
+__all__ = [
+    "BUDGETS",
+    "SYSTEMS",
+    "Case",
+    "Measured",
+    "Plan",
+    "System",
+    "as_json",
+    "case_study_cases",
+    "markdown",
+    "plan",
+    "run",
+    "settings_of",
+    "summed",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,26 @@
+"""The comparison's arguments, for the command line and the flow alike. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import date
+
+
+def arguments(sub: argparse.ArgumentParser, day: Callable[[str], date]) -> None:
+    """Add the comparison's arguments to a parser; `day` reads a date."""
+    sub.add_argument("--out", default="benchmark", metavar="DIR", help="tables, figures, and results kept for going on")
+    sub.add_argument("--train-from", type=day, metavar="DATE")
+    sub.add_argument("--train-until", type=day, metavar="DATE", help="last day of training")
+    sub.add_argument("--test-from", type=day, metavar="DATE", help="first day of the test; pairs across are in neither side")
+    sub.add_argument("--test-until", type=day, metavar="DATE")
+    sub.add_argument(
+        "--labels", metavar="FILE", help="CSV of frame,pair,label or the authors' JSON; else sources are injected"
+    )
+    sub.add_argument("--cases", action="store_true", help="the poster's five case studies, with its own numbers beside")
+    sub.add_argument("--system", action="append", default=[], metavar="NAME", help="only this system; may repeat")
+    sub.add_argument("--peaks", type=float, nargs="+", default=[2.0, 4.0, 8.0], metavar="CM", help="injected peaks")
+    sub.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th quiet test pair")
+    sub.add_argument("--budget", default="small", help="small (CPU), full (the papers', GPU) or tiny (a try)")
+    sub.add_argument("--weights", default="imagenet", help="backbone of the PaDiM systems: imagenet, random or a file")
+    sub.add_argument("--seed", type=int, default=0)
