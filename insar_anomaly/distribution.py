@@ -72,7 +72,10 @@ class Moments:
         share = (other.count / total)[:, None]
         mean = torch.where(count[:, None] > 0, self.mean + delta * share, 0.0)
         cross = (self.count * other.count / total)[:, None, None]
-        return Moments(count, mean, self.scatter + other.scatter + cross * delta[:, :, None] * delta[:, None, :])
+        scatter = self.scatter + other.scatter
+        # in place: whole temporaries of this size cost more than the arithmetic
+        scatter.baddbmm_(delta[:, :, None] * cross, delta[:, None, :])
+        return Moments(count, mean, scatter)
 
     def gaussian(self, *, ridge: float, relative: float = 0.0, least: int = 2) -> PatchGaussian:
         """Close the sum: covariance ``scatter / (N - 1) + (ridge + relative * mean variance) I`` and its Cholesky factor.
@@ -101,7 +104,7 @@ class Moments:
             part = slice(start, start + 512)
             cov = self.scatter[part] / (self.count[part] - 1).clamp(min=1)[:, None, None]
             level = ridge + relative * cov.diagonal(dim1=1, dim2=2).mean(1)
-            cov = cov + level.clamp(min=1e-12)[:, None, None] * eye
+            cov += level.clamp(min=1e-12)[:, None, None] * eye
             factor[part] = torch.linalg.cholesky(cov).to(torch.float32)
         return PatchGaussian(torch.where(usable, self.count, 0), self.mean.to(torch.float32), factor)
 

@@ -32,7 +32,7 @@ def auroc(negative: ArrayLike, positive: ArrayLike) -> float:
         where a score is NaN: decide what an unscored pair means before asking how good the scores are.
     """
     labels, scores = _labelled(negative, positive)
-    if labels.min(initial=1) == labels.max(initial=0):
+    if not 0 < labels.sum() < labels.size:
         return float("nan")
     return float(roc_auc_score(labels, scores))
 
@@ -40,7 +40,7 @@ def auroc(negative: ArrayLike, positive: ArrayLike) -> float:
 def average_precision(negative: ArrayLike, positive: ArrayLike) -> float:
     """Area under the precision-recall curve. NaN where either side is empty; raises on NaN scores."""
     labels, scores = _labelled(negative, positive)
-    if labels.min(initial=1) == labels.max(initial=0):
+    if not 0 < labels.sum() < labels.size:
         return float("nan")
     return float(average_precision_score(labels, scores))
 

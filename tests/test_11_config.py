@@ -1,0 +1,365 @@
+"""The configuration: defaults that load back, every mistake with its place, environment over file, paths of the file."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from insar_anomaly import detectors
+from insar_anomaly.config import Config, Source, commented_defaults, load, secret
+from insar_anomaly.errors import ConfigError
+from insar_anomaly.settings import check_detector, detector_lines
+
+SMALL = '[[source]]\nurl = "archive"\n'
+
+FULL = """\
+store = "here/store"
+ledger = "sqlite:///here/ledger.sqlite"
+
+[[source]]
+url = "archive"
+
+[[source]]
+url = "s3://bucket/archive"
+
+[preprocess]
+range_form = "tanh"
+
+[calibrate]
+policy = "youden"
+folds = 3
+
+[[channel]]
+kind = "files"
+folder = "notices"
+
+[[channel]]
+kind = "webhook"
+url = "https://example.org/hook"
+secret_env = "HOOK_SECRET"
+"""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in os.environ if n.upper().startswith("INSAR_ANOMALY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOOK_SECRET", "whsec_c2VjcmV0")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes the configuration file of this test."""
+
+    def writer(text: str) -> Path:
+        file = tmp_path / "insar.toml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return writer
+
+
+def told(file: Path) -> list[str]:
+    """Lines of the error that loading raises."""
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    return str(caught.value).splitlines()
+
+
+# ------------------------------------------------------------------------------------------------------ defaults
+
+
+def printed() -> str:
+    return commented_defaults({"detector": detector_lines()})
+
+
+def test_the_printed_defaults_load_back_as_the_defaults_once_a_source_is_named(write):
+    file = write(printed().replace('url = "..."', 'url = "archive"'))
+    assert load(file) == load(write(SMALL))
+
+
+def test_every_printed_default_is_the_default_when_its_line_is_uncommented(write):
+    text = commented_defaults().replace('url = "..."', 'url = "archive"').partition("\n# Notices as JSON")[0]
+    bare = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    bare = re.sub(r"^\w+ =  # unset.*\n", "", bare, flags=re.MULTILINE)
+    values = tomllib.loads(bare)
+    assert len(values["calibrate"]) >= 8
+    assert load(write(bare)) == load(write(SMALL))
+
+
+def test_every_setting_is_printed_with_its_meaning():
+    lines = printed().splitlines()
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
+            for key, inner in field.annotation.model_fields.items():
+                assert any(line.startswith(f"# {key} = ") and str(inner.description) in line for line in lines), (name, key)
+    assert '# policy = "false-alarms-per-year"' in printed()
+    assert "(false-alarms-per-year | fpr | youden | quantile)" in printed()
+
+
+@pytest.mark.parametrize("kind", detectors.NAMES)
+def test_the_printed_settings_of_every_detector_are_its_settings(kind, write):
+    lines = printed().splitlines()
+    start = lines.index(f'# settings of kind = "{kind}":') + 1
+    own = []
+    for line in lines[start:]:
+        if not re.match(r"# \w+ = ", line):
+            break
+        if " =  # unset" not in line:
+            own.append(line.removeprefix("# "))
+    assert own
+    file = write(SMALL + f'[detector]\nkind = "{kind}"\n' + "\n".join(own) + "\n")
+    config = load(file)
+    check_detector(file, config)
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in config.detector.options.items()}
+    assert detectors.build(kind, **options) == detectors.build(kind)
+
+
+def test_the_printed_channels_are_valid_once_filled_in(write):
+    blocks = commented_defaults().split("# [[channel]]\n")[1:]
+    filled = {"folder": "notices", "url": "https://example.org", "host": "smtp.example.org", "sender": "a@example.org"}
+    text = SMALL
+    for block in blocks:
+        text += "[[channel]]\n"
+        for line in block.splitlines():
+            name = re.match(r"# (\w+) = \S", line)
+            if name:
+                text += f'{name[1]} = "{filled[name[1]]}"\n' if "required" in line else line.removeprefix("# ") + "\n"
+    assert [c.kind for c in load(write(text)).channel] == ["files", "webhook", "email"]
+
+
+# ------------------------------------------------------------------------------------------------------ mistakes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("folds = 3", "fold = 3", 15, "[calibrate] fold: unknown key"),
+        ("folds = 3", 'folds = "three"', 15, "[calibrate] folds: Input should be a valid integer"),
+        ("folds = 3", "folds = 21", 15, "[calibrate] folds: Input should be less than or equal to 20 (given: 21)"),
+        ("folds = 3", "folds = 2.5", 15, "[calibrate] folds: Input should be a valid integer"),
+        ("folds = 3", "fpr = 1.0", 15, "[calibrate] fpr: Input should be less than 1 (given: 1.0)"),
+        ("folds = 3", "peaks_cm = []", 15, "[calibrate] peaks_cm: "),
+        ("folds = 3", 'peaks_cm = [2, 3, "x"]', 15, "(given: 'x')"),
+        (
+            '"youden"',
+            '"best"',
+            14,
+            "[calibrate] policy: Input should be 'false-alarms-per-year', 'fpr', 'youden' or 'quantile'",
+        ),
+        ('"tanh"', '"sigmoid"', 11, "[preprocess] range_form: Input should be 'tanh' or 'clip' (given: 'sigmoid')"),
+        ('range_form = "tanh"', 'remove = ["plane", "sea"]', 11, "(given: 'sea')"),
+        ('store = "here/store"', "store = 3", 1, "store: Input should be a valid string (given: 3)"),
+        ('store = "here/store"', 'stor = "x"', 1, "stor: unknown key"),
+        ('store = "here/store"', 'email = "me@example.org"', 1, "email: unknown key"),
+        ("[preprocess]", "[preproces]", 10, "preproces: unknown key"),
+        ("[preprocess]", "[email]", 10, "email: unknown key"),
+        ('url = "s3://bucket/archive"', 'kind = "licsar"', 7, "[source] url: Field required"),
+        (
+            'url = "s3://bucket/archive"',
+            'url = 3\nkind = "licsar"',
+            8,
+            "[source] url: Input should be a valid string (given: 3)",
+        ),
+        ('"https://example.org/hook"', '"ftp://example.org"', 23, "[channel] url: String should match pattern"),
+        ('folder = "notices"', 'folders = "notices"', 19, "[channel] folders: unknown key"),
+        ('folder = "notices"', 'folders = "notices"', 17, "[channel] folder: Field required"),
+        ('kind = "files"', 'kind = "pigeon"', 17, "channel: Input tag 'pigeon' found using 'kind' does not match"),
+        ('kind = "webhook"\n', "", 21, "channel: Unable to extract tag using discriminator 'kind'"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_section_key_and_value(write, old, new, line, words):
+    assert old in FULL
+    file = write(FULL.replace(old, new))
+    assert any(one.startswith(f"{file}:{line}: ") and words in one for one in told(file)), told(file)
+
+
+def test_all_mistakes_are_told_at_once(write):
+    file = write(FULL.replace("folds = 3", "folds = 1").replace('"tanh"', '"x"').replace("store =", "sotre ="))
+    assert {one.removeprefix(f"{file}:").partition(":")[0] for one in told(file)} == {"1", "11", "15"}
+
+
+@pytest.mark.parametrize("key", ["password", "secret", "api_token", "aws_secret_access_key"])
+def test_a_secret_in_the_file_is_refused_and_not_repeated(write, key):
+    file = write(FULL + f'{key} = "hunter2"\n')
+    (only,) = told(file)
+    assert f"{key}: unknown key; secrets come from the environment" in only
+    assert "hunter2" not in only
+
+
+@pytest.mark.parametrize("text", ["store = \n", "[calibrate\n", "a = 1\na = 2\n", "x"])
+def test_a_file_that_is_no_toml_is_told_with_the_parsers_line(write, text):
+    file = write(text)
+    (only,) = told(file)
+    assert only.startswith(f"{file}: not valid TOML: ")
+    assert "line " in only or "end of document" in only
+
+
+def test_a_file_in_another_encoding_is_told(write, tmp_path):
+    file = tmp_path / "latin.toml"
+    file.write_bytes('store = "Mérapi"\n'.encode("latin-1"))
+    (only,) = told(file)
+    assert only.startswith(f"{file}: not valid TOML: ")
+
+
+def test_a_missing_file_is_told_with_the_command_that_makes_one(tmp_path):
+    (only,) = told(tmp_path / "nowhere.toml")
+    assert only.endswith(
+        f"cannot be read (No such file or directory); `insar-anomaly config > {tmp_path}/nowhere.toml` makes one"
+    )
+
+
+def test_a_channel_whose_secret_is_not_in_the_environment_is_told_by_the_variables_name(write, monkeypatch):
+    monkeypatch.delenv("HOOK_SECRET")
+    file = write(FULL)
+    assert told(file) == [f"{file}:24: [[channel]] secret_env: environment variable HOOK_SECRET is not set"]
+    mail = '[[channel]]\nkind = "email"\nhost = "h"\nsender = "s"\npassword_env = "MAIL_PASSWORD"\n'
+    file = write(SMALL + mail)
+    assert told(file) == [f"{file}:7: [[channel]] password_env: environment variable MAIL_PASSWORD is not set"]
+    monkeypatch.setenv("MAIL_PASSWORD", "hunter2")
+    assert "hunter2" not in repr(load(file))
+    assert secret("MAIL_PASSWORD") == "hunter2"
+    assert secret(None) is None
+
+
+def test_a_cluster_by_address_needs_an_address(write):
+    file = write(SMALL + '[cluster]\nkind = "address"\n')
+    assert told(file) == [f'{file}:4: [cluster] kind = "address" needs address = "tcp://host:port"']
+    load(write(SMALL + '[cluster]\nkind = "address"\naddress = "tcp://127.0.0.1:8786"\n'))
+
+
+# ------------------------------------------------------------------------------------------------------ environment
+
+
+def test_the_environment_overrides_the_file_key_by_key(write, monkeypatch):
+    monkeypatch.setenv("INSAR_ANOMALY_CALIBRATE__POLICY", "fpr")
+    monkeypatch.setenv("INSAR_ANOMALY_INGEST__BATCH", "7")
+    monkeypatch.setenv("INSAR_ANOMALY_STORE", "s3://bucket/store")
+    config = load(write(FULL))
+    assert (config.calibrate.policy, config.calibrate.folds) == ("fpr", 3)
+    assert (config.ingest.batch, config.ingest.min_valid) == (7, 0.1)
+    assert config.store == "s3://bucket/store"
+    assert config.preprocess.range_form == "tanh"
+
+
+def test_a_list_in_the_environment_is_json(write, monkeypatch):
+    monkeypatch.setenv("INSAR_ANOMALY_SOURCE", '[{"url": "s3://other/archive"}]')
+    assert load(write(FULL)).source == (Source(url="s3://other/archive"),)
+
+
+def test_a_mistake_in_the_environment_names_the_variable_and_not_a_line_that_is_right(write, monkeypatch):
+    monkeypatch.setenv("INSAR_ANOMALY_CALIBRATE__POLICY", "best")
+    (only,) = told(write(FULL))
+    assert only.startswith("environment variable INSAR_ANOMALY_CALIBRATE__POLICY: [calibrate] policy: Input should be ")
+    assert only.endswith("(given: 'best')")
+
+
+def test_a_misspelt_variable_of_a_section_is_told(write, monkeypatch):
+    monkeypatch.setenv("INSAR_ANOMALY_CALIBRATE__POLCIY", "fpr")
+    (only,) = told(write(FULL))
+    assert "polciy: unknown key" in only
+
+
+@pytest.mark.parametrize("value", ["archive", "[", "{"])
+def test_a_list_in_the_environment_that_is_no_json_is_told(write, monkeypatch, value):
+    monkeypatch.setenv("INSAR_ANOMALY_SOURCE", value)
+    (only,) = told(write(FULL))
+    assert '"source"' in only
+    assert "JSON" in only
+
+
+def test_a_preset_of_the_environment_takes_effect_like_one_of_the_file(write, monkeypatch):
+    by_file = load(write('preset = "poster"\n' + FULL))
+    assert (by_file.preprocess.range_rad, by_file.detector.options["layout"]) == (30, "windows")
+    assert (by_file.preprocess.range_form, by_file.calibrate.policy) == ("tanh", "youden")  # the file's own words win
+    monkeypatch.setenv("INSAR_ANOMALY_PRESET", "poster")
+    assert load(write(FULL)) == by_file
+
+
+def test_an_unknown_preset_is_told(write):
+    file = write('preset = "postr"\n' + FULL)
+    assert told(file)[0].startswith(f"{file}:1: preset: Input should be 'poster' (given: 'postr')")
+
+
+# ------------------------------------------------------------------------------------------------------ paths, frozen
+
+
+def test_relative_paths_are_those_of_the_file_and_urls_and_absolute_paths_stay(write, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    config = load(write(FULL.replace("[calibrate]", '[calibrate]\nlabels = "labels.csv"')))
+    assert config.store == str(tmp_path / "here/store")
+    assert config.ledger == f"sqlite:///{tmp_path}/here/ledger.sqlite"
+    assert config.catalogue == str(tmp_path / "volcanoes.toml")
+    assert config.figures == str(tmp_path / "figures")
+    assert config.calibrate.labels == str(tmp_path / "labels.csv")
+    assert [s.url for s in config.source] == [str(tmp_path / "archive"), "s3://bucket/archive"]
+    assert [getattr(c, "folder", None) for c in config.channel] == [str(tmp_path / "notices"), None]
+    absolute = load(write('store = "/var/store"\nledger = "sqlite:////var/ledger.sqlite"\ncatalogue = "~/volcanoes.csv"\n'))
+    assert (absolute.store, absolute.ledger) == ("/var/store", "sqlite:////var/ledger.sqlite")
+    assert absolute.catalogue == str(Path.home() / "volcanoes.csv")
+    server = load(write('ledger = "postgresql://user@host/name"\n'))
+    assert server.ledger == "postgresql://user@host/name"
+
+
+def test_a_file_named_by_a_relative_path_resolves_alike(write, tmp_path, monkeypatch):
+    absolute = load(write(FULL))
+    monkeypatch.chdir(tmp_path)
+    assert load("insar.toml") == absolute
+
+
+def test_a_loaded_configuration_cannot_be_changed(write):
+    config = load(write(FULL))
+    with pytest.raises(ValidationError, match="frozen"):
+        config.store = "elsewhere"
+    with pytest.raises(ValidationError, match="frozen"):
+        config.calibrate.folds = 5
+
+
+# ------------------------------------------------------------------------------------------------------ [detector]
+
+
+def checked(file: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        check_detector(file, load(file))
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('kind = "padmi"', "detector kind = 'padmi': choose one of padim, matched_filter, ganomaly, diffusion, cnn"),
+        ("strid = 4", "strid: unknown key; did you mean stride?"),
+        ("zzz = 4", "zzz: unknown key; padim has "),
+        ('network = "x"', "network: unknown key"),
+        ('stride = "four"', "stride: Input should be a valid integer"),
+        ("ridge = [1]", "ridge: Input should be a valid number"),
+        ('distance = "euclid"', "distance: Input should be 'maha', 'nlml', 'wmaha' or 'wnlml' (given: 'euclid')"),
+        ("layer_weights = [1, 2]", "layer_weights: "),
+        ('kind = "ganomaly"\ndims = 3', "dims: unknown key; "),
+    ],
+)
+def test_a_mistake_in_the_detectors_own_settings_is_told_with_the_nearest_key(write, lines, words):
+    file = write(SMALL + "[detector]\n" + lines + "\n")
+    said = checked(file)
+    assert all(one.startswith(f"{file}: [detector] ") for one in said)
+    assert any(words in one for one in said), said
+
+
+def test_several_wrong_values_of_a_detector_are_told_at_once(write):
+    file = write(SMALL + '[detector]\nstride = "four"\ndistance = "euclid"\n')
+    assert len(checked(file)) == 2
+
+
+def test_a_detectors_right_settings_pass(write):
+    file = write(SMALL + '[detector]\nstride = 4\ndistance = "wmaha"\nlayer_weights = [0, 1, 5]\nridge = 1\n')
+    config = load(file)
+    check_detector(file, config)
+    assert config.detector.options == {"stride": 4, "distance": "wmaha", "layer_weights": [0, 1, 5], "ridge": 1}

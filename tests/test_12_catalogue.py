@@ -1,0 +1,288 @@
+"""The catalogue: TOML and CSV alike, every mistake told, boxes in kilometres, excluded ground."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from insar_anomaly.catalogue import Box, Volcano, load
+from insar_anomaly.errors import CatalogueError
+
+TAAL = {"gvp": 273070, "name": "Taal", "lat": 14.0106, "lon": 120.9975, "frames": ("032D_07536_111313", "142A_07606_131313")}
+
+TOML = """
+[[volcano]]
+gvp = 273070
+name = "Taal"
+lat = 14.0106
+lon = 120.9975
+frames = ["032D_07536_111313", "142A_07606_131313"]
+contacts = ["duty@example.org", "second@example.org"]
+
+[[volcano]]
+gvp = 354010
+name = "Casiri"
+lat = -17.47
+lon = -69.813
+frames = ["054D_10755_131313"]
+box_km = 30
+"""
+
+CSV = """\
+gvp,name,lat,lon,frames,box_km,contacts
+273070,Taal,14.0106,120.9975,032D_07536_111313; 142A_07606_131313,,duty@example.org;second@example.org
+354010,Casiri,-17.47,-69.813,054D_10755_131313,30,
+"""
+
+
+def written(folder: Path, text: str, name: str = "volcanoes.toml") -> Path:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def mistakes(folder: Path, text: str, name: str = "volcanoes.toml") -> str:
+    """What `load` says of a wrong catalogue; every line of it names the file."""
+    file = written(folder, text, name)
+    with pytest.raises(CatalogueError) as caught:
+        load(file)
+    said = str(caught.value)
+    assert all(line.startswith(f"{file}: ") for line in said.splitlines())
+    return said
+
+
+def test_toml_and_csv_give_the_same_volcanoes(tmp_path):
+    toml = load(written(tmp_path, TOML))
+    assert toml == load(written(tmp_path, CSV, "volcanoes.csv"))
+    assert toml == load(written(tmp_path, "\ufeff" + CSV.replace("\n", "\r\n"), "excel.CSV"))
+    taal, casiri = toml
+    assert taal == Volcano(**TAAL, contacts=("duty@example.org", "second@example.org"))
+    assert (casiri.box_km, casiri.contacts, taal.box_km) == (30, (), 50)
+    assert taal.stacks == ("273070/032D_07536_111313", "273070/142A_07606_131313")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("273070", "27307", "gvp: Input should be greater than or equal to 100000 (given: {})"),
+        ("273070", "2730700", "gvp: Input should be less than or equal to 999999 (given: {})"),
+        ("273070", "273070.5", "gvp: Input should be a valid integer"),
+        ("14.0106", "94", "lat: Input should be less than or equal to 90 (given: {})"),
+        ("120.9975", "200", "lon: Input should be less than or equal to 180 (given: {})"),
+        ("-17.47", "nan", "lat: Input should be "),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_entry_and_value_in_either_format(tmp_path, old, new, told):
+    place = 2 if old == "-17.47" else 1
+    said = mistakes(tmp_path, TOML.replace(old, new, 1))
+    assert f": [[volcano]] number {place} (" in said
+    assert told.format(new) in said
+    said = mistakes(tmp_path, CSV.replace(old, new, 1), "v.csv")
+    assert f": line {place + 1}: " in said
+    assert told.format(repr(new)) in said
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"frames": ()}, "frames: Tuple should have at least 1 item"),
+        ({"frames": ("A", "A")}, "a frame is listed twice"),
+        ({"frames": ("A/B",)}, "'A/B' is not the name of a frame"),
+        ({"frames": ("",)}, "'' is not the name of a frame"),
+        ({"frames": (" A",)}, "' A' is not the name of a frame"),
+        ({"box_km": 1}, "box_km: Input should be greater than 1 (given: 1)"),
+        ({"box_km": 501}, "box_km: Input should be less than or equal to 500 (given: 501)"),
+        ({"name": ""}, "name: String should have at least 1 character (given: '')"),
+        ({"frame": "A"}, "frame: Extra inputs are not permitted (given: 'A')"),
+        ({"lat": "north"}, "lat: Input should be a valid number"),
+    ],
+)
+def test_every_key_of_an_entry_is_checked(tmp_path, entry, told):
+    def toml(value: object) -> str:
+        return (
+            f"[{', '.join(map(toml, value))}]"
+            if isinstance(value, tuple)
+            else f'"{value}"'
+            if isinstance(value, str)
+            else f"{value}"
+        )
+
+    lines = "\n".join(f"{k} = {toml(v)}" for k, v in (TAAL | entry).items())
+    assert told in mistakes(tmp_path, f"[[volcano]]\n{lines}")
+
+
+def test_a_missing_key_is_told_by_its_name_without_a_value(tmp_path):
+    said = mistakes(tmp_path, TOML.replace("lat = 14.0106\n", ""))
+    assert said.endswith("[[volcano]] number 1 (Taal): lat: Field required")
+    assert ": line 2: lat: Field required" in mistakes(tmp_path, CSV.replace("14.0106", ""), "v.csv")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    said = mistakes(tmp_path, TOML.replace("273070", "1").replace("-17.47", "-170").replace("box_km", "box"))
+    assert [line.partition(": [[volcano]] ")[2].split(": ")[0] for line in said.splitlines()] == [
+        "number 1 (Taal)",
+        "number 2 (Casiri)",
+        "number 2 (Casiri)",
+    ]
+
+
+def test_a_volcano_that_stands_twice_is_told_with_both_names(tmp_path):
+    said = mistakes(tmp_path, TOML.replace("354010", "273070"))
+    assert "volcano 273070 stands twice (Taal, Casiri): keep one entry with all its frames" in said
+
+
+@pytest.mark.parametrize("text", ["", "volcano = []", "# nothing\n"])
+def test_a_catalogue_without_a_volcano_is_a_mistake(tmp_path, text):
+    assert "holds no volcano" in mistakes(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["", "gvp,name,lat,lon,frames\n"])
+def test_a_table_without_a_row_is_a_mistake(tmp_path, text):
+    assert "holds no volcano" in mistakes(tmp_path, text, "v.csv")
+
+
+def test_an_unknown_table_is_told(tmp_path):
+    assert "unknown key 'volcanoes'" in mistakes(tmp_path, TOML.replace("[[volcano]]", "[[volcanoes]]"))
+
+
+@pytest.mark.parametrize("text", ["[volcano]\ngvp = 273070\n", "volcano = 3\n", "volcano = [1, 2]\n", 'volcano = "Taal"\n'])
+def test_a_single_bracket_or_a_plain_value_is_told(tmp_path, text):
+    assert "[[volcano]]" in mistakes(tmp_path, text)
+
+
+def test_a_file_that_is_no_toml_is_told(tmp_path):
+    assert "not a valid catalogue" in mistakes(tmp_path, TOML.replace("lat = 14.0106", "lat = 14,0106"))
+
+
+def test_a_file_in_another_encoding_is_told(tmp_path):
+    file = tmp_path / "volcanoes.toml"
+    file.write_bytes(TOML.replace("Casiri", "Mérapi").encode("latin-1"))
+    with pytest.raises(CatalogueError, match="not a valid catalogue"):
+        load(file)
+
+
+def test_a_row_with_more_cells_than_columns_and_a_broken_quote_are_told(tmp_path):
+    assert ": line 2: " in mistakes(tmp_path, CSV.replace("second@example.org\n", "second@example.org,more\n"), "v.csv")
+    assert "not a valid catalogue" in mistakes(tmp_path, CSV + '273071,"Ta"al,1,2,A,,\n', "v.csv")
+
+
+@pytest.mark.parametrize("name", ["nowhere.toml", "nowhere.csv"])
+def test_a_missing_file_is_told_with_the_remedy(tmp_path, name):
+    with pytest.raises(
+        CatalogueError, match=r"nowhere\.\w+: cannot be read \(No such file or directory\); name a catalogue"
+    ):
+        load(tmp_path / name)
+
+
+# ------------------------------------------------------------------------------------------------------ boxes
+
+
+def haversine_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+    """Distance on a sphere of mean radius."""
+    a, b, dl = math.radians(lat1), math.radians(lat2), math.radians(lon2 - lon1)
+    h = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(dl / 2) ** 2
+    return 2 * 6371.0088 * math.asin(math.sqrt(h))
+
+
+@given(st.floats(-75, 75), st.floats(-179, 179), st.floats(2, 100))
+@example(63.633, -19.633, 50.0)
+def test_the_box_is_as_wide_and_high_in_kilometres_as_it_says(lat, lon, side):
+    volcano = Volcano(**TAAL | {"lat": lat, "lon": lon, "box_km": side})
+    box: Box = volcano.box
+    assert haversine_km(box.south, lon, box.north, lon) == pytest.approx(side, rel=0.005)
+    assert haversine_km(lat, box.west, lat, box.east) == pytest.approx(side, rel=0.005)
+    assert (box.south + box.north) / 2 == pytest.approx(lat, abs=1e-9)
+    assert (box.west + box.east) / 2 == pytest.approx(lon, abs=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------------ excluded ground
+
+
+def winding(polygon: list[tuple[float, float]], x: float, y: float) -> bool:
+    """Slow oracle: the angles under which a point sees the outline add up to a whole turn where it lies inside."""
+    total = 0.0
+    for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+        a, b = math.atan2(y1 - y, x1 - x), math.atan2(y2 - y, x2 - x)
+        total += (b - a + math.pi) % (2 * math.pi) - math.pi
+    return abs(total) > math.pi
+
+
+def near_outline(polygon: list[tuple[float, float]], x: float, y: float) -> bool:
+    for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+        long = (x2 - x1) ** 2 + (y2 - y1) ** 2
+        t = 0.0 if long == 0 else min(1.0, max(0.0, ((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / long))
+        if math.hypot(x - x1 - t * (x2 - x1), y - y1 - t * (y2 - y1)) < 1e-6:
+            return True
+    return False
+
+
+@st.composite
+def star_shaped(draw: st.DrawFn) -> list[tuple[float, float]]:
+    """A simple polygon around (0.5, 0.5), convex or not, wound either way."""
+    n = draw(st.integers(3, 9))
+    radii = draw(st.lists(st.floats(0.05, 0.6), min_size=n, max_size=n))
+    turn = draw(st.floats(0, 6))
+    # equal angles below half a turn keep the outline simple and the centre inside
+    corners = [
+        (0.5 + r * math.cos(turn + 2 * math.pi * i / n), 0.5 + r * math.sin(turn + 2 * math.pi * i / n))
+        for i, r in enumerate(radii)
+    ]
+    return corners[::-1] if draw(st.booleans()) else corners
+
+
+def excluding(*polygons: list[tuple[float, float]]) -> Volcano:
+    return Volcano(**TAAL, exclude=tuple(tuple(p) for p in polygons))
+
+
+LAT, LON = np.linspace(1, 0, 17), np.linspace(0, 1, 13)
+
+
+@settings(deadline=None)
+@given(star_shaped())
+@example([(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)])
+@example([(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.5, 0.3), (0.1, 0.9)])
+def test_excluded_ground_is_what_a_slow_point_in_polygon_rule_says(polygon):
+    found = excluding(polygon).excluded(LAT, LON)
+    assert found.shape == (17, 13)
+    for i, y in enumerate(LAT):
+        for j, x in enumerate(LON):
+            if not near_outline(polygon, x, y):
+                assert found[i, j] == winding(polygon, x, y), (x, y)
+
+
+def test_a_square_in_degrees_covers_exactly_its_pixels_with_latitude_downwards():
+    lat, lon = 10.05 - 0.1 * np.arange(10), 20.05 + 0.1 * np.arange(10)
+    found = excluding([(20.2, 9.7), (20.5, 9.7), (20.5, 10.0), (20.2, 10.0)]).excluded(lat, lon)
+    wanted = np.zeros((10, 10), bool)
+    wanted[1:4, 2:5] = True
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_notch_of_a_concave_polygon_stays_in_view():
+    lat, lon = np.array([0.9, 0.5, 0.1]), np.array([0.1, 0.5, 0.9])
+    u_shape = [(0, 0), (1, 0), (1, 1), (0.7, 1), (0.7, 0.3), (0.3, 0.3), (0.3, 1), (0, 1)]
+    np.testing.assert_array_equal(
+        excluding(u_shape).excluded(lat, lon), [[True, False, True], [True, False, True], [True, True, True]]
+    )
+
+
+def test_overlapping_polygons_cover_their_union_without_a_hole_and_a_closed_outline_is_the_same_as_an_open_one():
+    a, b = [(0.1, 0.1), (0.7, 0.1), (0.7, 0.7), (0.1, 0.7)], [(0.4, 0.4), (0.9, 0.4), (0.9, 0.9), (0.4, 0.9)]
+    both = excluding(a, b).excluded(LAT, LON)
+    np.testing.assert_array_equal(both, excluding(a).excluded(LAT, LON) | excluding(b).excluded(LAT, LON))
+    assert both[np.argmin(abs(LAT - 0.55)), np.argmin(abs(LON - 0.55))]
+    np.testing.assert_array_equal(excluding([*a, a[0]]).excluded(LAT, LON), excluding(a).excluded(LAT, LON))
+
+
+def test_nothing_is_excluded_where_no_polygon_is_given():
+    assert not excluding().excluded(LAT, LON).any()
+
+
+def test_polygons_are_read_from_toml(tmp_path):
+    (first, _) = load(written(tmp_path, TOML.replace("contacts", "exclude = [[[0, 0], [1, 0], [0, 1]]]\ncontacts", 1)))
+    assert first.exclude == (((0, 0), (1, 0), (0, 1)),)
