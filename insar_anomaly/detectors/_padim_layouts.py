@@ -166,8 +166,8 @@ class InWindows:
         return torch.stack([score for score, _ in out]), torch.stack([score_map for _, score_map in out])
 
     def _scored_one(self, tile: Any, valid: Any, measure: Measure) -> tuple[Tensor, Tensor]:
-        kind, mask = self._reduction, torch.as_tensor(valid)[None]
-        maps = self._distances(torch.as_tensor(tile), mask, measure)
+        kind, mask = self._reduction, torch.as_tensor(np.ascontiguousarray(valid))[None]
+        maps = self._distances(torch.as_tensor(np.ascontiguousarray(tile)), mask, measure)
         looked_at = [smoothed(m, s, kind.smooth) for m, s in zip(maps, self._strides, strict=True)] if kind.smooth else maps
         per_part = [aggregated(m.flatten(1), "max", kind.top_percent) for m in looked_at]
         window_scores = torch.stack([w * s for w, s in zip(kind.part_weights, per_part, strict=True)]).sum(0)[None].cpu()
@@ -221,7 +221,7 @@ class InWindows:
         ]
 
     def _padded(self, tiles: Any) -> Tensor:
-        tensor = torch.as_tensor(tiles)
+        tensor = torch.as_tensor(np.ascontiguousarray(tiles))
         height, width = self._windows.padded
         wide = nn.functional.pad(
             tensor[:, None].float(), (0, width - tensor.shape[2], 0, height - tensor.shape[1]), mode="replicate"
@@ -276,6 +276,6 @@ def aggregated(patch: Tensor, aggregate: str, top_percent: float) -> Tensor:
 
 
 def _units(found: list[Tensor], valid: Any, strides: tuple[int, ...]) -> Units:
-    mask = torch.as_tensor(valid)
+    mask = torch.as_tensor(np.ascontiguousarray(valid))
     flat = [one.flatten(1, 2) for one in found]
     return Units(flat, [seen_patches(mask, s).to(flat[0].device) for s in strides])
