@@ -3,8 +3,9 @@
     python benchmarks/anomalib_padim.py [--fit 200 --score 64 --pixels 224 --batch 8]
 
 Needs anomalib (`pip install anomalib`; read about and run with 2.7.0), which is no dependency of this package: an
-environment of its own is best, with this repository on PYTHONPATH. Each side runs in a process of its own; printed are the largest
-relative difference of the distances, and time and peak memory of both and their ratio. Exit code 1 where they disagree.
+environment of its own is best, with this repository on PYTHONPATH. Each side
+runs in a process of its own; printed are the largest relative difference of the distances, and time and peak memory of
+both and their ratio. Exit code 1 where they disagree.
 """
 
 from __future__ import annotations

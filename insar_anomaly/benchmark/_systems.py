@@ -70,6 +70,23 @@ BUDGETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
             },
             "cnn": {"steps": 600, "width": 16, "batch": 16, "window": 128, "stride": 32, "learning_rate": 5e-4},
         },
+        # less still, where five stacks are to be done in half an hour
+        "brief": {
+            "ganomaly": {"steps": 150, "width": 8, "batch": 16, "window": 64, "latent": 32},
+            "diffusion": {
+                "steps": 150,
+                "width": 8,
+                "batch": 8,
+                "multipliers": (1, 2, 2),
+                "blocks": 1,
+                "window": 64,
+                "stride": 64,
+                "sampler": "ddim",
+                "ddim_steps": 5,
+                "learning_rate": 1e-3,
+            },
+            "cnn": {"steps": 200, "width": 8, "batch": 16, "window": 96, "stride": 32, "learning_rate": 1e-3},
+        },
         # the detectors' own defaults, which are the papers': for a GPU
         "full": {},
         # for tests: it shows that everything runs, nothing else
