@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from insar_anomaly.errors import SourceUnavailable
+
 log = logging.getLogger(__name__)
 
 Task = TypeVar("Task")
@@ -104,6 +106,11 @@ def workers(kind: Literal["local", "inline", "address"], *, count: int | None, a
         running cluster, ``inline`` works in this process
     count : local processes; None takes one per core, at most 8
     address : scheduler to join
+
+    Raises
+    ------
+    SourceUnavailable
+        where no scheduler answers at the address.
     """
     if kind == "inline":
         yield Workers()
@@ -112,12 +119,20 @@ def workers(kind: Literal["local", "inline", "address"], *, count: int | None, a
 
     # distributed sets up its own logging at import and is chatty; what matters comes back as a task's error
     dask.config.set({"logging": {"distributed": "critical", "bokeh": "critical"}})
+    # a task whose worker died gets its second chance alone, from `fan_out`; Dask's default would kill seven workers more
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
     # Dask's default makes workers give memory back after every few images, and take it again: a fifth of the night
     dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30})
     from distributed import Client, LocalCluster
 
     if kind == "address":
-        with Client(address, timeout="30s") as client:
+        try:
+            client = Client(address, timeout="10s")
+        except OSError as problem:
+            raise SourceUnavailable(
+                f"no Dask scheduler answers at {address} ({problem}); start it, or correct [cluster] address"
+            ) from problem
+        with client:
             client.register_plugin(_one_thread())
             yield Workers(client)
         return

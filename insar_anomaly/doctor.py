@@ -84,5 +84,5 @@ def _workers(config: Config) -> Finding:
         with workers(place.kind, count=place.workers, address=place.address) as hands:
             gpu = "GPU workers" if hands.gpu_wanted() else "CPU workers"
             return Finding("workers", True, f"{place.kind}: {hands.width} {gpu}")
-    except OSError as problem:
-        return Finding("workers", False, f"{place.kind} {place.address or ''}: {problem}; check [cluster]")
+    except (InsarAnomalyError, OSError) as problem:
+        return Finding("workers", False, f"{place.kind}: {problem}; check [cluster]")

@@ -30,6 +30,7 @@ from insar_anomaly.errors import NotFitted, StoreFailed
 from insar_anomaly.schema import SCORES, STACK, Array, check, pair_names
 
 _BRANCH = "main"
+_PER_PAIR = {name: array for name, array in STACK.items() if "pair" in array.dims}
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Store:
         Pairs already stored are left out, so a retry after a crash stores nothing twice.
         """
         batch = batch.drop_vars([n for n in batch.variables if "pair" not in batch[n].dims or n == "pair"])
+        # an array that is missing here would make the stack's arrays differ in length, without a word from Zarr
+        _insist(batch, _PER_PAIR, stack)
         with self._explained(stack):
             repository = self._repository("stacks", stack)
             known, attributes = _stored(repository, None)
@@ -206,7 +209,10 @@ class Store:
 
     def _storage(self, kind: str, stack: str) -> icechunk.Storage:
         if not self.url.startswith("s3://"):
-            return icechunk.local_filesystem_storage(str(Path(self.url.removeprefix("file://")) / kind / stack))
+            folder = Path(self.url.removeprefix("file://")) / kind / stack
+            # icechunk makes it too, but panics where it cannot: no `except Exception` would catch that
+            folder.mkdir(parents=True, exist_ok=True)
+            return icechunk.local_filesystem_storage(str(folder))
         bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
         return icechunk.s3_storage(
             bucket=bucket,

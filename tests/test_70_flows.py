@@ -1,101 +1,144 @@
-"""The flows as an operator runs them: exit codes, digest, and a history in Prefect's own database that is whole."""
+"""The flows as somebody starts them, each in a process of its own, and what Prefect's database holds afterwards."""
 
 from __future__ import annotations
 
+import importlib
 import os
-import re
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from importlib import import_module
 from pathlib import Path
 
-import installation as helper
+import installation
 import pytest
 import yaml
-from installation import AS_OF, FIT, flagged
+from installation import AS_OF, BLIND, FIT, QUIET, RISING, flagged
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """One Prefect home for the module: its database is made once."""
+    """Prefect's home for this module: the first start on an empty one takes 20 s."""
     return tmp_path_factory.mktemp("prefect")
 
 
-def flow(home, name, *words):
-    """Run a flow in a process of its own on an ephemeral server."""
-    keep = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_API")}
-    environment = keep | {"PREFECT_HOME": str(home), "PREFECT_LOGGING_LEVEL": "WARNING"}
-    command = [sys.executable, "-m", f"flows.{name}", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=400)
+def start(home, flow, *words):
+    """Run ``python -m flows.<flow>``; returns the finished process."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    environment |= {"PREFECT_HOME": str(home), "PREFECT_LOGGING_LEVEL": "ERROR", "NO_PROXY": "127.0.0.1,localhost"}
+    line = [sys.executable, "-m", f"flows.{flow}", *map(str, words)]
+    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-def history(home, name):
-    """State of the newest flow run of that name, and name -> state of its task runs."""
+def recorded(home):
+    """Newest flow run: its name, its state, and (task run, state) of its tasks, as the database has them."""
     with closing(sqlite3.connect(f"file:{home / 'prefect.db'}?mode=ro", uri=True)) as database:
-        identity, state = database.execute(
-            "select flow_run.id, flow_run.state_type from flow_run join flow on flow.id = flow_run.flow_id "
-            "where flow.name = ? order by flow_run.created desc limit 1",
-            (name,),
-        ).fetchone()
-        tasks = dict(database.execute("select name, state_type from task_run where flow_run_id = ?", (identity,)))
-    return state, tasks
+        query = "select r.id, f.name, r.state_type from flow_run r join flow f on f.id = r.flow_id order by r.created"
+        *_, (identity, name, state) = database.execute(query)
+        tasks = database.execute("select name, state_type from task_run where flow_run_id = ? order by created", [identity])
+        return name, state, list(tasks)
 
 
-def test_fit_and_nightly_run_whole_and_their_history_is_recorded_whole(home, built, tmp_path):
-    here = helper.copy(built, tmp_path / "here")
-    here.only(990001, 990002)
-    here.change('kind = "inline"', 'kind = "inline"\nvolcanoes_per_task = 1')
-    done = flow(home, "fit", "-c", here.config, "--from", FIT.first, "--to", FIT.last)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 fitted models" in done.stdout
-    state, tasks = history(home, "fit")
-    assert state == "COMPLETED"
-    assert sorted(tasks) == ["fit: Quiet Peak", "fit: Rising Cone", "ingest: Quiet Peak", "ingest: Rising Cone"]
-    assert set(tasks.values()) == {"COMPLETED"}
-    done = flow(home, "nightly", "-c", here.config, "--as-of", AS_OF)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Rising Cone" in done.stdout
-    state, tasks = history(home, "nightly")
-    assert state == "COMPLETED"
-    assert len(tasks) == 8
-    assert set(tasks.values()) == {"COMPLETED"}
-    assert [row[0] for row in flagged(here)] == [helper.RISING]
-    assert len(here.notices) == 1
+@pytest.fixture(scope="module")
+def place(with_stacks, tmp_path_factory):
+    """An installation for the flows: they fit it, then screen it."""
+    return installation.copy(with_stacks, tmp_path_factory.mktemp("flows"))
 
 
-def test_a_failing_stack_fails_the_flow_after_the_others_are_done(home, fitted):
-    fitted.only(990001, 990002)
-    text = (fitted.folder / "volcanoes.toml").read_text().replace("gvp = 990001", "gvp = 990009")
-    (fitted.folder / "volcanoes.toml").write_text(text.replace(f'frames = ["{helper.WIDE}"]', 'frames = ["9X"]', 1))
-    done = flow(home, "nightly", "-c", fitted.config, "--as-of", AS_OF)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "990009/9X" in done.stdout
-    state, tasks = history(home, "nightly")
-    assert state == "FAILED"
-    assert set(tasks.values()) == {"COMPLETED"}
-    assert [row[0] for row in flagged(fitted)] == [helper.RISING]
+@pytest.fixture(scope="module")
+def fit(home, place):
+    """The finished flow ``fit``, and what was recorded of it."""
+    return start(home, "fit", "-c", place.config, "--to", FIT.last), recorded(home)
 
 
-def test_a_wrong_configuration_ends_with_two_before_any_server_starts(tmp_path):
-    wrong = tmp_path / "wrong.toml"
-    wrong.write_text("[calibrate]\npolicy = 'guess'\n")
-    done = flow(tmp_path / "unused", "nightly", "-c", wrong)
+@pytest.fixture(scope="module")
+def night(home, place, fit):
+    """The finished flow ``nightly``, and what was recorded of it."""
+    return start(home, "nightly", "-c", place.config, "--as-of", AS_OF), recorded(home)
+
+
+@pytest.fixture(scope="module")
+def bad_night(home, place, night, tmp_path_factory):
+    """A night in which one of three stacks fails; the others are screened for the first time with a new model."""
+    spoiled = installation.copy(place, tmp_path_factory.mktemp("bad"))
+    catalogue = spoiled.folder / "volcanoes.toml"
+    catalogue.write_text(catalogue.read_text().replace("002D_00002_020202", "002D_00002_020203"))
+    pair = spoiled.pairs()[-1]
+    late = spoiled.archive / installation.WIDE / "interferograms" / "20210901_20210914"
+    spoiled.phase(pair).parent.rename(late)
+    for file in list(late.iterdir()):
+        file.rename(file.with_name(file.name.replace(pair, late.name)))
+    return spoiled, start(home, "nightly", "-c", spoiled.config, "--as-of", AS_OF), recorded(home)
+
+
+def test_fit_ends_well_and_every_task_run_is_recorded_as_completed(fit, place):
+    done, (name, state, tasks) = fit
+    assert done.returncode == 0, done.stderr
+    assert "fit: 3 fitted models" in done.stdout.replace("0 new pairs, ", "").replace("0 rejected pairs, ", "")
+    assert f"{BLIND}: not calibrated" in done.stdout
+    assert (name, state) == ("fit", "COMPLETED")
+    assert sorted(n.split(":")[0] for n, _ in tasks) == ["fit", "ingest"]
+    assert {s for _, s in tasks} == {"COMPLETED"}
+    assert len(place.rows("select * from model")) == 3
+
+
+def test_the_night_ends_well_with_its_digest_its_flag_and_all_of_its_tasks(night, place):
+    done, (name, state, tasks) = night
+    assert done.returncode == 0, done.stderr
+    assert f"Screening of {AS_OF} (ok): 3 stacks" in done.stdout
+    assert f"Rising Cone {RISING}: since" in done.stdout
+    assert f"{BLIND}: not calibrated" in done.stdout
+    assert (name, state) == ("nightly", "COMPLETED")
+    volcanoes = "Quiet Peak, Rising Cone, Silent Caldera"
+    assert {n for n, _ in tasks} == {*(f"{s}: {volcanoes}" for s in ("ingest", "score", "flag")), "notify", "digest"}
+    assert {s for _, s in tasks} == {"COMPLETED"}
+    assert [row[0] for row in flagged(place)] == [RISING]
+    assert len(place.notices) == 1
+
+
+def test_a_failing_stack_fails_the_flow_after_the_others_are_done(bad_night):
+    spoiled, done, (name, state, tasks) = bad_night
+    assert done.returncode == 1
+    assert "did you mean 002D_00002_020202" in done.stdout
+    assert f"Screening of {AS_OF} (failed): 3 stacks" in done.stdout
+    assert (name, state) == ("nightly", "FAILED")
+    assert len(tasks) == 5
+    assert {s for _, s in tasks} == {"COMPLETED"}
+    for stack in (QUIET, RISING):
+        assert spoiled.rows("select verdict from score where stack = ? and pair = '20210901_20210914'", stack) == [(0,)]
+    assert spoiled.rows("select status from run order by run desc limit 1") == [("failed",)]
+
+
+def test_flows_and_command_line_leave_the_same_ledger(night, place, with_models, tmp_path):
+    twin = installation.copy(with_models, tmp_path / "twin")
+    twin.nightly()
+    assert installation.ledger_content(twin) == installation.ledger_content(place)
+
+
+def test_a_mistake_in_the_configuration_ends_with_exit_code_2_before_any_server_starts(tmp_path):
+    (tmp_path / "config.toml").write_text("nonsense = 1\n")
+    done = start(tmp_path / "home", "nightly", "-c", tmp_path / "config.toml")
     assert done.returncode == 2
-    assert f"{wrong}:2: [calibrate] policy" in done.stderr
-    assert not (tmp_path / "unused" / "prefect.db").exists()
+    assert "nonsense: unknown key" in done.stderr
+    assert not (tmp_path / "home" / "prefect.db").exists()
 
 
-def test_deployments_name_flows_that_exist_and_never_overlap():
-    content = yaml.safe_load((ROOT / "infra/prefect.yaml").read_text())
-    assert {d["name"] for d in content["deployments"]} >= {"nightly", "fit"}
-    for deployment in content["deployments"]:
-        file, name = deployment["entrypoint"].split(":")
-        assert getattr(import_module(file.removesuffix(".py").replace("/", ".")), name).name == deployment["name"]
-        for schedule in deployment["schedules"]:
-            assert schedule["timezone"] == "UTC"
-            assert re.fullmatch(r"(\S+ ){4}\S+", schedule["cron"])
+def test_every_deployment_names_a_flow_a_utc_cron_and_queues_instead_of_overlapping():
+    from prefect import Flow
+
+    with (ROOT / "infra" / "prefect.yaml").open(encoding="utf-8") as file:
+        deployments = yaml.safe_load(file)["deployments"]
+    assert {d["name"] for d in deployments} >= {"nightly", "fit"}
+    for deployment in deployments:
+        path, _, name = deployment["entrypoint"].partition(":")
+        assert (ROOT / path).is_file()
+        flow = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+        assert isinstance(flow, Flow)
+        assert flow.name == deployment["name"]
+        assert set(deployment["parameters"]) <= set(flow.parameters.properties)
+        assert deployment["schedules"]
+        assert {s["timezone"] for s in deployment["schedules"]} == {"UTC"}
+        assert all(len(s["cron"].split()) == 5 for s in deployment["schedules"])
         assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}

@@ -29,13 +29,13 @@ from insar_anomaly.catalogue import Box
 from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict
 from insar_anomaly.schema import LINE_OF_SIGHT, Grid, Listed
 from insar_anomaly.simulate import Scene
+from insar_anomaly.sources import remote
 from insar_anomaly.units import WAVELENGTH_M
 
 _FOLDERS = ("interferograms", "GEOC")
 _PHASE, _COHERENCE = ".geo.unw.tif", ".geo.cc.tif"
 # east, north, up from ground to satellite where the frame ships no look vector: right-looking Sentinel-1 at mid swath
 _NOMINAL_LOOK = {"A": (-0.62, -0.11, 0.78), "D": (0.62, -0.11, 0.78)}
-_BLOCK = 2**18
 
 
 @dataclass(frozen=True)
@@ -264,11 +264,15 @@ class LicsarSource:
                 with rasterio.open(path) as tif:
                     yield tif
             else:
-                with self._fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead") as f, rasterio.open(f) as tif:
+                with remote.opened(self._fs, path) as tif:
                     yield tif
+        except remote.ReadFailed as problem:
+            with self._reached():
+                raise problem.__cause__ or problem from None
         except (RasterioError, OSError) as problem:
-            with self._reached():  # a plain read that fails too says that storage is at fault
-                self._fs.cat_file(path, start=0, end=16)
+            if self._local:
+                with self._reached():  # a plain read that fails too says that storage is at fault
+                    self._fs.cat_file(path, start=0, end=16)
             reason = str(problem.__cause__ or problem).splitlines()[0]
             raise PairRejected(Verdict.UNREADABLE, f"{uri}: {reason}; upload it again") from problem
 

@@ -1,0 +1,79 @@
+"""A GeoTIFF on any fsspec file system, read by ranges.
+
+`rasterio.open` reads an open file whole into memory before it looks at it. It can also be given an opener that GDAL reads
+through, but an exception in one of GDAL's callbacks ends the process (rasterio 1.4): the file given to it here never raises.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+import rasterio
+
+_BLOCK = 2**18
+
+
+class ReadFailed(Exception):
+    """Storage failed under a read; the cause says how."""
+
+
+@contextmanager
+def opened(system: fsspec.AbstractFileSystem, path: str) -> Iterator[rasterio.DatasetReader]:
+    """Open a GeoTIFF for windowed reads.
+
+    Raises
+    ------
+    ReadFailed
+        where storage fails, at opening or later in the ``with``; RasterioError where the file is at fault.
+    """
+    failures: list[Exception] = []
+    try:
+        file = system.open(path, "rb", block_size=_BLOCK, cache_type="readahead")
+    except Exception as problem:
+        raise ReadFailed(path) from problem
+
+    def opener(name: str, *_: Any, **__: Any) -> _Quiet:
+        if name != path:  # rasterio tries the opener on a name of its own first
+            raise FileNotFoundError(name)
+        return _Quiet(file, failures)
+
+    try:
+        # without this GDAL asks the server for half a dozen side files that nobody has
+        quietly = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
+        with file, quietly, rasterio.open(path, opener=opener) as tif:
+            yield tif
+    except Exception:
+        if failures:
+            raise ReadFailed(path) from failures[0]
+        raise
+
+
+class _Quiet(io.IOBase):
+    """A view of an open file with a place of its own: a read that fails gives nothing and is kept in `failures`."""
+
+    def __init__(self, file: Any, failures: list[Exception]) -> None:
+        self._file, self._failures, self._at = file, failures, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes."""
+        try:
+            self._file.seek(self._at)
+            out: bytes = self._file.read(size)
+        except Exception as problem:  # noqa: BLE001  it would end the process; `opened` raises it
+            self._failures.append(problem)
+            return b""
+        self._at += len(out)
+        return out
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; returns it."""
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """The place of the next read."""
+        return self._at

@@ -1,0 +1,147 @@
+"""Workers: processes that die, tasks that fail, models that are loaded once."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import time
+
+import pytest
+from installation import RISING
+
+from insar_anomaly import tasks
+from insar_anomaly.cluster import Workers, workers
+from insar_anomaly.errors import PairRejected, UsageError, Verdict
+
+pytestmark = [
+    # distributed leaves a socket unclosed while it looks for a free port, and says so where 8787 is taken
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Port 8787 is already in use:UserWarning"),
+]
+
+
+def square(number):
+    """A task that kills its process, raises, or succeeds."""
+    if number == "poison":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == "slow":
+        time.sleep(0.3)
+        return "slow"
+    if number == "mistake":
+        raise UsageError("a mistake in a setting")
+    if number == "rejected":
+        raise PairRejected(Verdict.ROTATED, "a file: resample it")
+    if number == "zero":
+        return 1 / 0
+    return number * number
+
+
+def process(_):
+    """The number of the process and of its torch threads."""
+    import torch
+
+    return os.getpid(), torch.get_num_threads()
+
+
+def scored(task):
+    """Score, and say how often this process has loaded a model so far."""
+    tasks.score_pairs(task)
+    info = tasks._scorer.cache_info()
+    return os.getpid(), info.misses
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Two worker processes."""
+    with workers("local", count=2, address=None) as hands:
+        yield hands
+
+
+def outcome(found):
+    return {task: result if error is None else type(error) for task, result, error in found}
+
+
+def test_every_task_comes_back_once_with_its_result(two):
+    assert two.width == 2
+    assert outcome(two.fan_out(square, range(40))) == {i: i * i for i in range(40)}
+    assert list(two.fan_out(square, [])) == []
+
+
+def test_work_is_shared_by_processes_of_one_torch_thread_each(two):
+    found = [result for _, result, _ in two.fan_out(process, range(30))]
+    assert {threads for _, threads in found} == {1}
+    assert len({number for number, _ in found}) == 2
+    assert os.getpid() not in {number for number, _ in found}
+
+
+def test_an_error_comes_back_as_a_value_with_its_type_and_words(two):
+    found = {task: error for task, _, error in two.fan_out(square, [2, "mistake", "rejected", "zero", 3])}
+    assert {task: type(error) for task, error in found.items()} == {
+        2: type(None),
+        3: type(None),
+        "mistake": UsageError,
+        "rejected": PairRejected,
+        "zero": ZeroDivisionError,
+    }
+    assert str(found["mistake"]) == "a mistake in a setting"
+    assert (found["rejected"].verdict, found["rejected"].detail) == (Verdict.ROTATED, "a file: resample it")
+
+
+def test_a_task_that_kills_its_worker_fails_alone(two):
+    found = outcome(two.fan_out(square, [*range(10), "poison", "slow", *range(10, 20)]))
+    culprit = found.pop("poison")
+    assert culprit.__name__ == "KilledWorker"
+    assert found == {"slow": "slow", **{i: i * i for i in range(20)}}
+    assert outcome(two.fan_out(square, [7])) == {7: 49}
+
+
+def test_without_gpu_workers_nothing_asks_for_a_gpu(two):
+    assert two.gpu_wanted() == {}
+    assert Workers().gpu_wanted() == {}
+    started = time.monotonic()
+    assert outcome(two.fan_out(square, [5], resources=two.gpu_wanted())) == {5: 25}
+    assert time.monotonic() - started < 30
+
+
+def test_workers_that_declare_a_gpu_are_asked_for_it():
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None, resources={"GPU": 1}) as cluster,
+        Client(cluster) as client,
+        workers("address", count=None, address=client.scheduler.address) as hands,
+    ):
+        assert hands.gpu_wanted() == {"GPU": 1}
+        assert outcome(hands.fan_out(square, [6], resources=hands.gpu_wanted())) == {6: 36}
+
+
+def test_inline_works_here_and_brings_errors_back_too():
+    with workers("inline", count=None, address=None) as here:
+        assert here.width == 1
+        assert outcome(here.fan_out(square, [2, "zero", 3])) == {2: 4, 3: 9, "zero": ZeroDivisionError}
+        [(_, (number, _), _)] = here.fan_out(process, [0])
+        assert number == os.getpid()
+
+
+def test_a_worker_loads_a_model_once_however_many_batches_it_scores(two, with_models):
+    with with_models.opened() as (s, _):
+        model = s.ledger.current(RISING)
+        names = s.store.pairs(RISING)
+        made = [
+            tasks.ScoreTask(
+                store=s.store,
+                stack=RISING,
+                volcano=s.by_stack[RISING],
+                snapshot=s.store.snapshot(RISING),
+                model=model.model,
+                preprocess=json.dumps(json.loads(model.settings)["preprocess"]),
+                pairs=(pair,),
+            )
+            for pair in names[-12:]
+        ]
+    found = list(two.fan_out(scored, made))
+    assert [error for _, _, error in found] == [None] * 12
+    assert {misses for _, (_, misses), _ in found} == {1}
+    assert all(len(pickle.dumps(task)) < 4000 for task in made)

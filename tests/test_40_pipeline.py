@@ -1,0 +1,278 @@
+"""The whole chain on local files: ingest, fit, night after night."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import timedelta
+
+import installation
+import numpy as np
+import pytest
+from installation import (
+    AS_OF,
+    BLIND,
+    DATES,
+    FIT,
+    QUIET,
+    RISING,
+    SHORT,
+    UNREST,
+    WIDE,
+    flagged,
+    ledger_content,
+    store_content,
+)
+
+from insar_anomaly import pipeline, tasks
+from insar_anomaly.errors import Verdict
+from insar_anomaly.pipeline import Period
+from insar_anomaly.schema import parse_pair
+from insar_anomaly.sources.licsar import LicsarSource
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def names(*indices):
+    """The pair of two acquisitions."""
+    a, b = (f"{DATES[i]:%Y%m%d}" for i in indices)
+    return f"{a}_{b}"
+
+
+def test_the_night_raises_one_flag_per_unrest_with_notice_and_figure(fitted):
+    run, digest = fitted.nightly()
+    assert run.failures == []
+    [(stack, number, since, until)] = flagged(fitted)
+    assert (stack, number) == (RISING, 1)
+    assert since <= str(UNREST.start)
+    assert str(UNREST.end) <= until
+    [notice] = fitted.notices
+    told = json.loads(notice.read_text())
+    assert told["stack"] == RISING
+    assert "Rising Cone" in told["subject"]
+    assert "not an alert level" in told["body"]
+    assert told["payload"]["score"] > told["payload"]["threshold"]
+    first, last = parse_pair(told["payload"]["pair"])
+    assert first < UNREST.start
+    assert UNREST.end < last
+    assert (notice.parent / told["figure"]).read_bytes().startswith(PNG)
+    assert digest["open_flags"][0]["stack"] == RISING
+    assert (digest["new_notices"], digest["delivered"], digest["status"]) == (1, 1, "ok")
+    assert json.loads((fitted.folder / "figures" / f"digest-{AS_OF}.json").read_text())["open_flags"]
+
+
+def test_the_second_night_does_nothing_new(fitted):
+    fitted.nightly()
+    ledger, store, notices = ledger_content(fitted), store_content(fitted), [p.stat().st_mtime_ns for p in fitted.notices]
+    run, digest = fitted.nightly(AS_OF + timedelta(days=1))
+    assert {n: c for n, c in run.counts.items() if c} == {}
+    assert digest["open_flags"]
+    assert ledger_content(fitted) == ledger
+    assert store_content(fitted) == store
+    assert [p.stat().st_mtime_ns for p in fitted.notices] == notices
+
+
+def test_pairs_that_arrive_late_are_picked_up(fresh, tmp_path):
+    late = [names(17, 18), names(18, 19), names(16, 18)]
+    for pair in late:
+        fresh.phase(pair).parent.rename(tmp_path / pair)
+    fresh.only(990002)
+    fresh.ingest()
+    fresh.fit()
+    fresh.nightly()
+    assert not set(late) & set(fresh.verdicts(RISING))
+    for pair in late:
+        (tmp_path / pair).rename(fresh.phase(pair).parent)
+    run, digest = fresh.nightly()
+    assert run.counts["stored_pairs"] == digest["scored_pairs"] == len(late)
+    assert set(late) <= set(fresh.verdicts(RISING))
+    with fresh.opened() as (s, _):
+        order = s.store.open(RISING)["secondary"].values
+        assert (order[:-1] <= order[1:]).all()
+    assert len(flagged(fresh)) == 1
+
+
+def test_many_short_nights_end_like_one_long_night(fitted, with_models, tmp_path):
+    whole = installation.copy(with_models, tmp_path / "whole")
+    for one in (fitted, whole):
+        one.only(990002)
+    whole.nightly()
+    for day in (DATES[16], DATES[18], DATES[19], AS_OF):
+        fitted.nightly(day)
+    wanted, found = ledger_content(whole), ledger_content(fitted)
+    assert found["interferogram"] == wanted["interferogram"]
+    assert [row[:3] for row in found["score"]] == [row[:3] for row in wanted["score"]]
+    # float32 convolutions differ in the last digits with the number of pairs in a batch
+    scores = [np.array([row[3] for row in one["score"]], float) for one in (found, wanted)]
+    np.testing.assert_allclose(*scores, rtol=1e-5)
+    assert [row[:2] for row in flagged(fitted)] == [row[:2] for row in flagged(whole)] == [(RISING, 1)]
+
+
+def test_a_stack_without_threshold_is_never_flagged_and_listed_blind_every_night(fitted):
+    for _ in range(2):
+        _, digest = fitted.nightly()
+        assert [b["stack"] for b in digest["blind"]] == [BLIND]
+        assert "not calibrated" in digest["blind"][0]["why"]
+    scored = fitted.rows("select verdict, flagged, score from score where stack = ? and score is not null", BLIND)
+    assert len(scored) == 15
+    assert {(verdict, over) for verdict, over, _ in scored} == {(Verdict.NOT_CALIBRATED, 0)}
+    assert BLIND not in {row[0] for row in flagged(fitted)}
+
+
+def test_a_stack_without_model_is_blind_too(ingested):
+    run, digest = ingested.nightly()
+    assert run.failures == []
+    assert {b["stack"]: b["why"] for b in digest["blind"]} == dict.fromkeys(
+        (QUIET, RISING, BLIND), "not fitted: run `insar-anomaly fit`"
+    )
+
+
+def test_pairs_of_the_fit_get_verdict_60_and_no_score(fitted):
+    fitted.nightly()
+    rows = fitted.rows("select pair, verdict, score from score where stack = ?", QUIET)
+    inside = {pair for pair, verdict, _ in rows if verdict == Verdict.IN_FIT}
+    assert inside == {pair for pair in fitted.pairs() if FIT.holds(pair)}
+    assert all((score is None) == (verdict == Verdict.IN_FIT) for _, verdict, score in rows)
+    assert len(rows) == len(fitted.pairs())
+
+
+def test_labels_take_the_place_of_injected_sources_and_leave_the_fit(ingested):
+    ingested.only(990002)
+    deforming = [names(17, 18), names(16, 18), names(17, 19), names(15, 18), names(16, 19), names(17, 20)]
+    lines = [f"{WIDE},{pair},1" for pair in deforming] + [f"{WIDE},{names(0, 1)},0", f"{SHORT},{names(10, 11)},1"]
+    (ingested.folder / "labels.csv").write_text("frame,pair,label\n" + "\n".join(lines) + "\n")
+    ingested.change("folds = 2", 'folds = 2\nlabels = "labels.csv"')
+    assert ingested.fit(Period(DATES[0], DATES[-1])).failures == []
+    [(text,)] = ingested.rows("select calibration from model where stack = ?", RISING)
+    calibration = json.loads(text)
+    assert list(calibration["auroc"]) == ["labels"]
+    assert calibration["auroc"]["labels"] > 0.7
+    with ingested.opened() as (s, _):
+        model = s.ledger.current(RISING).model
+        fitted_on = set(map(str, s.store.read_model(RISING, model)["fitted_pair"].values))
+    assert not fitted_on & set(deforming)
+    assert names(0, 1) in fitted_on
+    assert names(10, 11) in fitted_on
+
+
+def test_a_volcanos_contacts_get_its_notices_and_others_do_not(fitted, closed_port):
+    from aiosmtpd.controller import Controller
+
+    class Inbox:
+        def __init__(self):
+            self.seen = []
+
+        async def handle_DATA(self, server, session, envelope):  # noqa: N802
+            self.seen.append(list(envelope.rcpt_tos))
+            return "250 ok"
+
+    inbox, port = Inbox(), closed_port()
+    post = Controller(inbox, hostname="127.0.0.1", port=port)
+    post.start()
+    try:
+        channel = (
+            f'[[channel]]\nkind = "email"\nhost = "127.0.0.1"\nport = {port}\nsender = "us@example.org"\nstarttls = false\n'
+        )
+        fitted.config.write_text(fitted.config.read_text() + channel)
+        run, digest = fitted.nightly()
+    finally:
+        post.stop()
+    assert run.failures == []
+    assert inbox.seen == [["duty@example.org"]]
+    assert digest["delivered"] == 2
+    assert all("duty@example.org" not in p.read_text() for p in fitted.notices)
+
+
+def test_two_volcanoes_of_one_frame_share_the_opening_of_every_file(fresh, monkeypatch):
+    opened = Counter()
+    original = LicsarSource._opened
+
+    def counting(self, uri):
+        opened[uri] += 1
+        return original(self, uri)
+
+    monkeypatch.setattr(LicsarSource, "_opened", counting)
+    run = fresh.ingest()
+    assert run.counts["stored_pairs"] == 2 * len(fresh.pairs()) + len(fresh.pairs(SHORT))
+    pairs = {uri: n for uri, n in opened.items() if "/interferograms/" in uri}
+    assert len(pairs) == 2 * (len(fresh.pairs()) + len(fresh.pairs(SHORT)))
+    assert set(pairs.values()) == {1}
+
+
+def test_as_of_hides_what_came_later(fresh):
+    fresh.ingest(as_of=DATES[5])
+    assert set(fresh.verdicts(QUIET)) == {p for p in fresh.pairs() if parse_pair(p)[1] <= DATES[5]}
+    fresh.ingest()
+    assert set(fresh.verdicts(QUIET)) == set(fresh.pairs())
+
+
+def test_from_and_to_take_pairs_that_lie_inside_with_both_dates(fresh):
+    period = Period(DATES[3], DATES[9])
+    with fresh.opened() as (s, run):
+        pipeline.ingest(s, run, period=period)
+    inside = {p for p in fresh.pairs() if parse_pair(p)[0] >= DATES[3] and parse_pair(p)[1] <= DATES[9]}
+    assert set(fresh.verdicts(QUIET)) == inside
+    assert len(inside) == 6 + 5 + 4
+
+
+def test_a_night_for_a_period_scores_only_that_period(fitted):
+    fitted.nightly(period=Period(DATES[15], DATES[17]))
+    scored = fitted.rows("select distinct pair from score where stack = ?", QUIET)
+    assert {p for (p,) in scored} == {names(15, 16), names(16, 17), names(15, 17)}
+
+
+def test_an_unchanged_fit_is_skipped_and_again_gives_the_same_model(fitted, monkeypatch):
+    before = fitted.rows("select stack, model, threshold from model order by stack")
+    run = fitted.fit()
+    assert (run.counts["unchanged_models"], run.counts["fitted_models"]) == (3, 0)
+    assert BLIND in run.blind
+    fitted.only(990002)
+    run = fitted.fit(again=True)
+    assert (run.counts["unchanged_models"], run.counts["fitted_models"]) == (0, 1)
+    assert fitted.rows("select stack, model, threshold from model order by stack") == before
+
+
+@pytest.mark.parametrize(("old", "new"), [("dims = 20", "dims = 12"), ("min_pairs = 15", "min_pairs = 16")])
+def test_a_changed_setting_is_fitted_again(fitted, old, new):
+    fitted.only(990003)
+    fitted.change(old, new)
+    assert fitted.fit().counts["fitted_models"] == 1
+
+
+def test_a_new_model_screens_every_pair_anew_and_keeps_the_old_flags(fitted):
+    fitted.only(990002)
+    fitted.nightly()
+    before = flagged(fitted)
+    fitted.change("dims = 20", "dims = 16")
+    fitted.fit()
+    run, _ = fitted.nightly()
+    assert run.counts["scored_pairs"] == len([p for p in fitted.pairs() if not FIT.holds(p)])
+    assert [row[:2] for row in flagged(fitted)] == [row[:2] for row in before]
+    assert len(fitted.notices) == 1
+
+
+def test_a_stack_with_too_few_pairs_fails_alone_and_says_how_many(ingested):
+    run = ingested.fit(Period(DATES[9], DATES[11]))
+    assert run.failed == {QUIET, RISING, BLIND}
+    assert all("3 quiet pairs to fit on, at least 8 are needed" in f.error for f in run.failures)
+
+
+def test_a_score_can_be_recomputed_from_its_snapshot_and_model_after_more_pairs_came(fitted):
+    fitted.only(990002)
+    fitted.nightly(DATES[19])
+    [(model, settings)] = fitted.rows("select model, settings from model where stack = ?", RISING)
+    rows = fitted.rows("select pair, score, snapshot from score where stack = ? and score is not null", RISING)
+    kept = {pair: score for pair, score, _ in rows}
+    fitted.nightly()
+    with fitted.opened() as (s, _):
+        task = tasks.ScoreTask(
+            store=s.store,
+            stack=RISING,
+            volcano=s.by_stack[RISING],
+            snapshot=rows[0][2],
+            model=model,
+            preprocess=json.dumps(json.loads(settings)["preprocess"]),
+            pairs=tuple(kept),
+        )
+        again = tasks.score_pairs(task)
+    assert dict(zip(again["pair"].values, again["score"].values, strict=True)) == kept

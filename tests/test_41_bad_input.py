@@ -1,0 +1,444 @@
+"""Bad input: every kind gets its own verdict or error with file and remedy, the rest goes on, nothing stored is lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import installation
+import numpy as np
+import pytest
+import rasterio
+from installation import (
+    BLIND,
+    CONFIG,
+    NORTH,
+    QUIET,
+    RISING,
+    SHORT,
+    STEP,
+    WEST,
+    WIDE,
+    ledger_content,
+    read_tif,
+    store_content,
+    write_tif,
+)
+
+from insar_anomaly import cli
+from insar_anomaly.errors import Verdict
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def beheaded(path):
+    path.write_bytes(path.read_bytes()[:6])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def text(path):
+    path.write_text("<html>404 Not Found</html>\n")
+
+
+def all_nan(path):
+    write_tif(path, np.full_like(read_tif(path), np.nan))
+
+
+def all_zero(path):
+    write_tif(path, np.zeros_like(read_tif(path)))
+
+
+def constant(path):
+    write_tif(path, np.full_like(read_tif(path), 2.5))
+
+
+def hardly_measured(path):
+    phase = read_tif(path)
+    phase[:, :100] = phase[:, 103:] = 0  # a strip in Rising Cone's box only
+    write_tif(path, phase)
+
+
+def incoherent(path):
+    write_tif(path, np.full_like(read_tif(path), 5))
+
+
+def in_metres(path):
+    write_tif(path, read_tif(path), crs="EPSG:32637")
+
+
+def without_crs(path):
+    write_tif(path, read_tif(path), crs=None)
+
+
+def too_small(path):
+    write_tif(path, read_tif(path)[:40, :50])
+
+
+def coarser(path):
+    write_tif(path, read_tif(path)[::2, ::2], transform=rasterio.Affine(2 * STEP, 0, WEST, 0, -2 * STEP, NORTH))
+
+
+def half_a_pixel_off(path):
+    write_tif(path, read_tif(path), transform=rasterio.Affine(STEP, 0, WEST + STEP / 2, 0, -STEP, NORTH))
+
+
+def rotated(path):
+    write_tif(path, read_tif(path), transform=rasterio.Affine(STEP, STEP / 5, WEST, STEP / 5, -STEP, NORTH))
+
+
+def south_up(path):
+    write_tif(path, read_tif(path), transform=rasterio.Affine(STEP, 0, WEST, 0, STEP, NORTH - 64 * STEP))
+
+
+UNREADABLE = Verdict.UNREADABLE
+SPOILED = [
+    # what is done, to which file, its verdict, words of the reason
+    (truncated, "phase", UNREADABLE, "upload it again"),
+    (beheaded, "phase", UNREADABLE, "upload it again"),
+    (empty, "phase", UNREADABLE, "upload it again"),
+    (text, "phase", UNREADABLE, "upload it again"),
+    (all_nan, "phase", Verdict.NO_DATA, "all pixels of the box are NaN or 0"),
+    (all_zero, "phase", Verdict.NO_DATA, "all pixels of the box are NaN or 0"),
+    (constant, "phase", Verdict.CONSTANT, "2.5 rad"),
+    (hardly_measured, "phase", Verdict.TOO_FEW_VALID, "[ingest] min_valid = 0.1"),
+    (in_metres, "phase", Verdict.WRONG_CRS, "EPSG:32637; reproject it to EPSG:4326"),
+    (without_crs, "phase", Verdict.WRONG_CRS, "reproject it"),
+    (too_small, "phase", Verdict.WRONG_GRID, "40 x 50 pixels"),
+    (coarser, "phase", Verdict.WRONG_GRID, "do not hold the stack's grid"),
+    (half_a_pixel_off, "phase", Verdict.WRONG_GRID, "product of the same frame"),
+    (rotated, "phase", Verdict.ROTATED, "resample it to a north-up grid"),
+    (south_up, "phase", Verdict.ROTATED, "north-up"),
+    (Path.unlink, "phase", Verdict.MISSING_PHASE, "no .geo.unw.tif beside it; upload it"),
+    (truncated, "coherence", UNREADABLE, "upload it again"),
+    (text, "coherence", UNREADABLE, "upload it again"),
+    (too_small, "coherence", Verdict.WRONG_GRID, "do not hold the stack's grid"),
+    (incoherent, "coherence", Verdict.LOW_COHERENCE, "[ingest] min_coherence = 0.05"),
+    (Path.unlink, "coherence", Verdict.MISSING_COHERENCE, "no .geo.cc.tif beside it; upload it"),
+]
+IDS = [f"{how.__name__}-{which}" for how, which, _, _ in SPOILED]
+NONSENSE = ["20210117_20210105", "20210105_20210105", "20211301_20211305", "thumbnails_", "2021-01-05_2021-01-17"]
+
+
+@pytest.fixture(scope="module")
+def spoiled(built, tmp_path_factory):
+    """All of it in one archive, ingested once, and the run."""
+    place = installation.copy(built, tmp_path_factory.mktemp("spoiled"))
+    pairs = place.pairs()
+    for (how, which, _, _), pair in zip(SPOILED, pairs, strict=False):
+        how(getattr(place, which)(pair))
+    for name in NONSENSE:
+        folder = place.archive / WIDE / "interferograms" / name
+        shutil.copytree(place.phase(pairs[-1]).parent, folder)
+        for file in list(folder.iterdir()):
+            file.rename(folder / file.name.replace(pairs[-1], name))
+    shutil.copytree(place.phase(pairs[-2]).parent, place.archive / WIDE / "GEOC" / pairs[-2])
+    return place, pairs, place.ingest()
+
+
+@pytest.mark.parametrize(("number", "case"), list(enumerate(SPOILED)), ids=IDS)
+def test_a_bad_file_gets_its_numbered_verdict_naming_file_and_remedy(number, case, spoiled):
+    place, pairs, _ = spoiled
+    _, _, verdict, words = case
+    query = "select verdict, detail from interferogram where stack = ? and pair = ?"
+    [(found, detail)] = place.rows(query, RISING, pairs[number])
+    assert Verdict(found) == verdict
+    assert words in detail
+    # where a file is missing, the one that is there is named
+    assert f"{pairs[number]}.geo." in detail
+    if verdict != Verdict.TOO_FEW_VALID:
+        assert place.verdicts(QUIET)[pairs[number]] == verdict
+
+
+def test_a_strip_of_data_is_too_little_for_one_box_and_nothing_for_the_other(spoiled):
+    place, pairs, _ = spoiled
+    pair = pairs[IDS.index("hardly_measured-phase")]
+    assert place.verdicts(RISING)[pair] == Verdict.TOO_FEW_VALID
+    assert place.verdicts(QUIET)[pair] == Verdict.NO_DATA
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_a_nonsense_name_gets_verdict_10(name, spoiled):
+    place, _, _ = spoiled
+    [(verdict, detail)] = place.rows("select verdict, detail from interferogram where pair = ? and stack = ?", name, QUIET)
+    assert verdict == Verdict.BAD_NAME
+    assert name in detail
+    assert "rename or remove" in detail
+
+
+def test_a_pair_in_two_folders_is_used_once_and_written_down(spoiled):
+    place, pairs, _ = spoiled
+    assert place.verdicts(QUIET)[pairs[-2]] == Verdict.OK
+    [(verdict, detail)] = place.rows(
+        "select verdict, detail from interferogram where pair = ? and stack = ?", f"{pairs[-2]} (GEOC)", QUIET
+    )
+    assert verdict == Verdict.DUPLICATE
+    assert "GEOC" in detail
+    assert "remove one of the two" in detail
+
+
+def test_the_rest_of_the_night_goes_on_and_every_rejection_is_counted(spoiled):
+    place, pairs, run = spoiled
+    assert run.failures == []
+    good = pairs[len(SPOILED) :]
+    for stack in (QUIET, RISING):
+        assert {p for p, verdict in place.verdicts(stack).items() if verdict == Verdict.OK} == set(good)
+    assert set(place.verdicts(BLIND).values()) == {Verdict.OK}
+    rejected = place.rows("select count(*) from interferogram where verdict != 0")[0][0]
+    assert run.counts["rejected_pairs"] == rejected == 2 * (len(SPOILED) + len(NONSENSE) + 1)
+    with place.opened() as (s, _):
+        assert s.store.pairs(QUIET) == good
+
+
+def test_what_was_rejected_is_not_looked_at_again_until_it_changes(spoiled):
+    place, *_ = spoiled
+    before = ledger_content(place)
+    run = place.ingest()
+    assert {n: c for n, c in run.counts.items() if c} == {}
+    assert ledger_content(place) == before
+
+
+def test_a_corrupt_pair_replaced_by_a_good_file_is_picked_up(fresh):
+    fresh.only(990002)
+    pairs = fresh.pairs()
+    good = {pair: fresh.phase(pair).read_bytes() for pair in pairs[:3]}
+    truncated(fresh.phase(pairs[0]))
+    all_nan(fresh.phase(pairs[1]))
+    fresh.phase(pairs[2]).unlink()
+    fresh.ingest()
+    assert [fresh.verdicts(RISING)[p] for p in pairs[:3]] == [20, 30, 24]
+    for pair, content in good.items():
+        fresh.phase(pair).write_bytes(content)
+    run = fresh.ingest()
+    assert run.counts["stored_pairs"] == 3
+    assert set(fresh.verdicts(RISING).values()) == {0}
+    with fresh.opened() as (s, _):
+        assert sorted(s.store.pairs(RISING)) == sorted(pairs)
+
+
+# a frame's own layers, frames and boxes
+
+
+def height(place):
+    return place.archive / WIDE / "metadata" / f"{WIDE}.geo.hgt.tif"
+
+
+@pytest.mark.parametrize("how", [Path.unlink, truncated, text, all_nan, in_metres], ids=lambda h: h.__name__)
+def test_a_height_that_is_needed_and_unusable_stops_its_stacks_only(how, fresh):
+    how(height(fresh))
+    run = fresh.ingest()
+    assert run.failed == {QUIET, RISING}
+    assert all("geo.hgt.tif" in f.error for f in run.failures)
+    assert run.counts["stored_pairs"] == len(fresh.pairs(SHORT))
+
+
+def test_a_height_that_is_not_needed_may_be_missing(fresh):
+    fresh.only(990002)
+    height(fresh).unlink()
+    fresh.config.write_text(CONFIG + '\n[preprocess]\nremove = ["plane"]\n')
+    run = fresh.ingest()
+    assert run.failures == []
+    assert fresh.fit().failures == []
+    with fresh.opened() as (s, _):
+        assert np.isnan(s.store.open(RISING)["height"].values).all()
+    assert fresh.nightly()[0].counts["scored_pairs"] == 21
+
+
+def test_a_height_that_goes_missing_later_stops_nothing(ingested):
+    height(ingested).unlink()
+    assert ingested.ingest().failures == []
+
+
+def test_a_frame_without_pairs_fails_alone(fresh):
+    shutil.rmtree(fresh.archive / WIDE / "interferograms")
+    run = fresh.ingest()
+    assert run.failed == {QUIET, RISING}
+    assert all(f"frame {WIDE} holds no pair" in f.error for f in run.failures)
+    assert run.counts["stored_pairs"] == len(fresh.pairs(SHORT))
+
+
+def test_an_unknown_frame_is_answered_with_the_nearest_names(fresh):
+    catalogue = fresh.folder / "volcanoes.toml"
+    catalogue.write_text(catalogue.read_text().replace(SHORT, "002D_00002_020203"))
+    run = fresh.ingest()
+    [failure] = run.failures
+    assert failure.stack == "990003/002D_00002_020203"
+    assert f"frame 002D_00002_020203 is not in {fresh.archive}; did you mean {SHORT}" in failure.error
+    assert run.counts["stored_pairs"] == 2 * len(fresh.pairs())
+
+
+def test_a_volcano_outside_its_frame_fails_alone(fresh):
+    catalogue = fresh.folder / "volcanoes.toml"
+    catalogue.write_text(catalogue.read_text().replace("lon = 40.03\n", "lon = 43.0\n"))
+    run = fresh.ingest()
+    [failure] = run.failures
+    assert failure.stack == QUIET
+    assert "covers 40.000 to 40.124 E" in failure.error
+    assert "correct lat, lon or frames" in failure.error
+    assert run.counts["stored_pairs"] == len(fresh.pairs()) + len(fresh.pairs(SHORT))
+
+
+def test_a_box_half_outside_its_frame_is_cut_to_it(fresh):
+    fresh.only(990001)
+    catalogue = fresh.folder / "volcanoes.toml"
+    catalogue.write_text(catalogue.read_text().replace("lon = 40.03\n", "lon = 40.001\n"))
+    assert fresh.ingest().failures == []
+    with fresh.opened() as (s, _):
+        held = s.store.open(QUIET)
+        assert dict(held.sizes) == {"pair": 60, "y": 54, "x": 28}
+
+
+# storage that cannot be reached
+
+
+def test_an_unreachable_bucket_is_said_quickly_and_nothing_is_lost(ingested, closed_port, s3_environment):
+    before = ledger_content(ingested), store_content(ingested)
+    ingested.change('url = "archive"', 'url = "s3://volcanoes/licsar"')
+    storage = f'[storage]\nendpoint_url = "http://127.0.0.1:{closed_port()}"\ntimeout_s = 1\n\n[ingest]'
+    ingested.change("[ingest]", storage)
+    started = time.monotonic()
+    run = ingested.ingest()
+    assert time.monotonic() - started < 20
+    assert run.failed == {QUIET, RISING, BLIND}
+    assert all("s3://volcanoes/licsar cannot be reached" in f.error and "[storage]" in f.error for f in run.failures)
+    assert (ledger_content(ingested), store_content(ingested)) == before
+
+
+def test_a_bucket_that_does_not_exist_is_named(fresh, s3_server, s3_environment):
+    fresh.change('url = "archive"', 'url = "s3://no-such-bucket/licsar"')
+    fresh.change("[ingest]", f'[storage]\nendpoint_url = "{s3_server}"\n\n[ingest]')
+    run = fresh.ingest()
+    assert run.failed == {QUIET, RISING, BLIND}
+    assert all("s3://no-such-bucket/licsar" in f.error for f in run.failures)
+
+
+def test_one_source_out_of_reach_does_not_stop_the_frames_of_another(fresh, closed_port, s3_environment):
+    endpoint = f'[storage]\nendpoint_url = "http://127.0.0.1:{closed_port()}"\ntimeout_s = 1\n\n[ingest]'
+    fresh.change("[ingest]", endpoint)
+    fresh.change("[[source]]\n", '[[source]]\nurl = "s3://volcanoes/licsar"\n\n[[source]]\n')
+    fresh.only(990003)
+    run = fresh.ingest()
+    assert run.counts["stored_pairs"] == len(fresh.pairs(SHORT))
+
+
+# a disk that is full or read only
+
+
+@contextmanager
+def largest_file(size):
+    """No file may grow over `size` bytes: writes fail as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 kB of the test's own; gives its folder and a function that mounts it anew with other options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(folder)]
+    if (
+        os.geteuid() != 0
+        or shutil.which("mount") is None
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("mounting a small file system is not permitted here")
+
+    def remount(options):
+        subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+    yield folder, remount
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def main(place, *words):
+    return cli.main(["-c", str(place.config), *words])
+
+
+def test_after_a_full_disk_the_same_command_ends_as_if_nothing_had_been(fresh, with_stacks, small_disk, capsys):
+    disk, remount = small_disk
+    fresh.change('store = "store"', f'store = "{disk}/store"')
+    assert main(fresh, "ingest") == 1
+    said = capsys.readouterr().err
+    assert f"store {disk}/store" in said
+    assert "What was committed before is intact" in said
+    assert "Traceback" not in said
+    remount("size=100m")
+    assert main(fresh, "ingest") == 0
+    assert ledger_content(fresh) == ledger_content(with_stacks)
+    assert store_content(fresh) == store_content(with_stacks)
+
+
+def test_after_a_full_disk_under_the_ledger_the_same_command_ends_as_if_nothing_had_been(
+    fresh, with_stacks, small_disk, capsys
+):
+    disk, remount = small_disk
+    fresh.change('ledger = "sqlite:///ledger.sqlite"', f'ledger = "sqlite:///{disk}/ledger.sqlite"')
+    (disk / "filler").write_bytes(bytes(100 * 1024))
+    assert main(fresh, "ingest") in (1, 2)
+    said = capsys.readouterr().err
+    assert f"{disk}/ledger.sqlite" in said
+    assert "Traceback" not in said
+    remount("size=100m")
+    assert main(fresh, "ingest") == 0
+    fresh.folder.joinpath("ledger.sqlite").symlink_to(disk / "ledger.sqlite")
+    assert ledger_content(fresh) == ledger_content(with_stacks)
+    assert store_content(fresh) == store_content(with_stacks)
+
+
+def test_a_model_that_does_not_fit_on_the_disk_is_fitted_by_the_same_command_later(ingested, with_models, capsys):
+    ingested.only(990002)
+    with largest_file(2**20):
+        run = ingested.fit()
+    [failure] = run.failures
+    assert "What was committed before is intact" in failure.error
+    assert ingested.rows("select * from model") == []
+    assert ingested.fit().failures == []
+    query = "select model, threshold from model where stack = ?"
+    assert ingested.rows(query, RISING) == with_models.rows(query, RISING)
+
+
+def test_a_store_without_write_permission_is_said_and_nothing_is_lost(ingested, small_disk, capsys):
+    disk, remount = small_disk
+    remount("size=100m")
+    shutil.copytree(ingested.folder / "store", disk / "store")
+    ingested.change('store = "store"', f'store = "{disk}/store"')
+    before = store_content(ingested)
+    remount("ro")
+    ingested.only(990002)
+    pair = ingested.pairs()[0]
+    shutil.copytree(ingested.phase(pair).parent, ingested.phase(pair).parent.with_name("20210105_20210110"))
+    for file in list((ingested.archive / WIDE / "interferograms" / "20210105_20210110").iterdir()):
+        file.rename(file.with_name(file.name.replace(pair, "20210105_20210110")))
+    assert main(ingested, "ingest") == 1
+    said = capsys.readouterr().err
+    assert f"{RISING}: ingest: {RISING}: store {disk}/store" in said
+    assert "permissions" in said
+    remount("rw")
+    assert main(ingested, "ingest") == 0
+    ingested.config.write_text(ingested.config.read_text())
+    after = store_content(ingested)
+    assert after[RISING][0] == tuple(sorted((*before[RISING][0], "20210105_20210110"), key=lambda p: (p[9:], p[:8])))
+
+
+def test_a_new_stack_that_cannot_be_made_fails_alone_and_its_night_ends_with_a_digest(fresh, small_disk):
+    disk, remount = small_disk
+    fresh.change('store = "store"', f'store = "{disk}/store"')
+    remount("ro")
+    run, digest = fresh.nightly()
+    assert run.failed == {QUIET, RISING, BLIND}
+    assert all("Read-only file system" in f.error and "permissions" in f.error for f in run.failures)
+    assert digest["status"] == "failed"
