@@ -1,8 +1,8 @@
 """A process that has imported everything and forks a child per job, so that a trial costs its work and no imports.
 
-Reads one JSON job per line: {"commands": [[...], ...], "kill_after": seconds or null, "die_at": ["ledger.Ledger.publish", 1] or
-null, "log": file}. The child runs the commands of `insar-anomaly` in turn; it and its process group get SIGKILL after
-`kill_after` seconds, or just before call number n of the named method. Answers {"seconds": ..., "codes": [...] or null}.
+Reads one JSON job per line: {"commands": [[...], ...], "kill_after": seconds or null, "log": file, "die_at": null or
+["ledger.Ledger.publish", 1]}. The child runs the commands of `insar-anomaly` in turn; it and its process group get SIGKILL
+after `kill_after` seconds, or just before call number n of the named method. Answers {"seconds": ..., "codes": [...] or null}.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from pathlib import Path
 from typing import Any
 
 # no thread may run before a fork: these imports start none (asserted below)
-import contourpy  # noqa: F401
+import contourpy
 import dask.array
-import distributed.worker  # noqa: F401
+import distributed.worker
 import fsspec.implementations.local
-import scipy.sparse.linalg  # noqa: F401
+import scipy.sparse.linalg
 import torch
-import xarray.groupers  # noqa: F401
+import xarray.groupers
 
 import insar_anomaly.detectors.padim
 import insar_anomaly.migrations.versions.v0001_first
 import insar_anomaly.report.digest
 import insar_anomaly.report.figures
 import insar_anomaly.sources.licsar
-from insar_anomaly import cli, features, pipeline  # noqa: F401
+from insar_anomaly import cli, features, pipeline
 
 
 def main() -> None:
     """Serve jobs until standard input ends."""
     features.torchvision_models()
     torch.set_num_threads(1)
-    assert len(os.listdir("/proc/self/task")) == 1, "a thread runs already: forking is not safe"  # noqa: PTH208
+    assert len(os.listdir("/proc/self/task")) == 1, "a thread runs already: forking is not safe"
     _answer({"ready": True})
     for line in sys.stdin:
         job = json.loads(line)

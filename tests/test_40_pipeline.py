@@ -162,7 +162,7 @@ def test_a_volcanos_contacts_get_its_notices_and_others_do_not(fitted, closed_po
         def __init__(self):
             self.seen = []
 
-        async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        async def handle_DATA(self, server, session, envelope):
             self.seen.append(list(envelope.rcpt_tos))
             return "250 ok"
 

@@ -43,8 +43,8 @@ def test_help_version_and_mistakes_answer_at_once_without_the_heavy_libraries():
         "import sys\nfrom insar_anomaly import cli\n"
         "for words in (['--help'], ['nightly', '--help'], ['--version'], ['nonsense'], ['ingest', '--from', 'x']):\n"
         "    try:\n        cli.main(words)\n    except SystemExit as end:\n        print('code', end.code)\n"
-        "heavy = {'torch', 'torchvision', 'xarray', 'dask', 'sklearn', 'scipy', 'zarr', 'icechunk', 'rasterio', 'matplotlib',\n"
-        "         'sqlalchemy', 'pandas', 'prefect', 'numpy', 'pydantic'}\n"
+        "heavy = {'torch', 'torchvision', 'xarray', 'dask', 'sklearn', 'scipy', 'zarr', 'icechunk', 'rasterio',\n"
+        "         'matplotlib', 'sqlalchemy', 'pandas', 'prefect', 'numpy', 'pydantic'}\n"
         "print('loaded', sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
