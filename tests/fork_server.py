@@ -2,7 +2,7 @@
 
 Reads one JSON job per line: {"commands": [[...], ...], "kill_after": seconds or null, "log": file, "die_at": null or
 ["ledger.Ledger.publish", 1]}. The child runs the commands of `insar-anomaly` in turn; it and its process group get SIGKILL
-after `kill_after` seconds, or just before call number n of the named method. Answers {"seconds": ..., "codes": [...] or null}.
+after `kill_after` seconds, or just before call number n of the named method. Answers {"seconds": ..., "codes": ...}.
 """
 
 from __future__ import annotations
