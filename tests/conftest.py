@@ -81,7 +81,7 @@ class Bucket:
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             self.client.upload_file(str(file), self.name, f"{prefix}/{file.relative_to(folder)}")
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def objects(self, prefix: str = "") -> list[str]:
         """Names of the objects below a prefix."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]

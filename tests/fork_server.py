@@ -25,7 +25,7 @@ import scipy.sparse.linalg
 import torch
 import xarray.groupers
 
-import insar_anomaly.detectors.padim
+import insar_anomaly.detectors.matched_filter
 import insar_anomaly.migrations.versions.v0001_first
 import insar_anomaly.report.digest
 import insar_anomaly.report.figures

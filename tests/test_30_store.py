@@ -99,7 +99,7 @@ def filled(store):
 def files(store, request):
     """How many files or objects a store consists of."""
     if store.url.startswith("s3://"):
-        return len(request.getfixturevalue("bucket").keys("some/prefix"))
+        return len(request.getfixturevalue("bucket").objects("some/prefix"))
     return sum(1 for p in Path(store.url).rglob("*") if p.is_file())
 
 
@@ -242,7 +242,7 @@ def test_expire_forgets_snapshots_frees_files_and_keeps_the_newest(filled, reque
     ids=["missing", "dtype", "dims", "coordinate"],
 )
 def test_static_layers_that_do_not_fit_the_schema_are_refused(spoil, words, store):
-    with pytest.raises(StoreFailed, match=f"{NAME}.*{words}"):
+    with pytest.raises(StoreFailed, match=rf"{NAME}.*{words}"):
         store.create(NAME, spoil(static()))
     assert not store.has(NAME)
 

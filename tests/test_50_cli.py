@@ -90,7 +90,7 @@ def test_a_mistake_in_the_configuration_is_named_with_file_and_key_and_exit_code
     assert str(file) in said.err
     assert words in said.err
     assert cli.main(["-c", str(file), "nightly"]) == 2
-    assert os.listdir(tmp_path) == ["config.toml"]
+    assert [p.name for p in tmp_path.iterdir()] == ["config.toml"]
 
 
 def test_a_command_without_a_configuration_says_how_to_get_one(tmp_path, capsys):

@@ -13,9 +13,10 @@ from pathlib import Path
 import installation
 import pytest
 import yaml
-from installation import AS_OF, BLIND, FIT, QUIET, RISING, flagged
+from installation import AS_OF, BLIND, FIT, QUIET, RISING, SHORT, flagged
 
 ROOT = Path(__file__).resolve().parents[1]
+LOST = "002D_00002_020203"
 
 
 @pytest.fixture(scope="module")
@@ -42,50 +43,24 @@ def recorded(home):
 
 
 @pytest.fixture(scope="module")
-def place(with_stacks, tmp_path_factory):
-    """An installation for the flows: they fit it, then screen it."""
-    return installation.copy(with_stacks, tmp_path_factory.mktemp("flows"))
+def night(home, with_models, tmp_path_factory):
+    """A fitted installation, its finished flow ``nightly``, and what was recorded of that."""
+    place = installation.copy(with_models, tmp_path_factory.mktemp("night"))
+    return place, start(home, "nightly", "-c", place.config, "--as-of", AS_OF), recorded(home)
 
 
 @pytest.fixture(scope="module")
-def fit(home, place):
-    """The finished flow ``fit``, and what was recorded of it."""
-    return start(home, "fit", "-c", place.config, "--to", FIT.last), recorded(home)
+def bad_fit(home, night, with_stacks, tmp_path_factory):
+    """The flow ``fit`` where one of three stacks fails: its frame is not in the archive."""
+    place = installation.copy(with_stacks, tmp_path_factory.mktemp("fit"))
+    place.change('weights = "random"\ndims = 20', 'kind = "matched_filter"')
+    catalogue = place.folder / "volcanoes.toml"
+    catalogue.write_text(catalogue.read_text().replace(SHORT, LOST))
+    return place, start(home, "fit", "-c", place.config, "--to", FIT.last), recorded(home)
 
 
-@pytest.fixture(scope="module")
-def night(home, place, fit):
-    """The finished flow ``nightly``, and what was recorded of it."""
-    return start(home, "nightly", "-c", place.config, "--as-of", AS_OF), recorded(home)
-
-
-@pytest.fixture(scope="module")
-def bad_night(home, place, night, tmp_path_factory):
-    """A night in which one of three stacks fails; the others are screened for the first time with a new model."""
-    spoiled = installation.copy(place, tmp_path_factory.mktemp("bad"))
-    catalogue = spoiled.folder / "volcanoes.toml"
-    catalogue.write_text(catalogue.read_text().replace("002D_00002_020202", "002D_00002_020203"))
-    pair = spoiled.pairs()[-1]
-    late = spoiled.archive / installation.WIDE / "interferograms" / "20210901_20210914"
-    spoiled.phase(pair).parent.rename(late)
-    for file in list(late.iterdir()):
-        file.rename(file.with_name(file.name.replace(pair, late.name)))
-    return spoiled, start(home, "nightly", "-c", spoiled.config, "--as-of", AS_OF), recorded(home)
-
-
-def test_fit_ends_well_and_every_task_run_is_recorded_as_completed(fit, place):
-    done, (name, state, tasks) = fit
-    assert done.returncode == 0, done.stderr
-    assert "fit: 3 fitted models" in done.stdout.replace("0 new pairs, ", "").replace("0 rejected pairs, ", "")
-    assert f"{BLIND}: not calibrated" in done.stdout
-    assert (name, state) == ("fit", "COMPLETED")
-    assert sorted(n.split(":")[0] for n, _ in tasks) == ["fit", "ingest"]
-    assert {s for _, s in tasks} == {"COMPLETED"}
-    assert len(place.rows("select * from model")) == 3
-
-
-def test_the_night_ends_well_with_its_digest_its_flag_and_all_of_its_tasks(night, place):
-    done, (name, state, tasks) = night
+def test_the_night_ends_well_with_its_digest_its_flag_and_all_of_its_tasks(night):
+    place, done, (name, state, tasks) = night
     assert done.returncode == 0, done.stderr
     assert f"Screening of {AS_OF} (ok): 3 stacks" in done.stdout
     assert f"Rising Cone {RISING}: since" in done.stdout
@@ -98,23 +73,23 @@ def test_the_night_ends_well_with_its_digest_its_flag_and_all_of_its_tasks(night
     assert len(place.notices) == 1
 
 
-def test_a_failing_stack_fails_the_flow_after_the_others_are_done(bad_night):
-    spoiled, done, (name, state, tasks) = bad_night
-    assert done.returncode == 1
-    assert "did you mean 002D_00002_020202" in done.stdout
-    assert f"Screening of {AS_OF} (failed): 3 stacks" in done.stdout
-    assert (name, state) == ("nightly", "FAILED")
-    assert len(tasks) == 5
-    assert {s for _, s in tasks} == {"COMPLETED"}
-    for stack in (QUIET, RISING):
-        assert spoiled.rows("select verdict from score where stack = ? and pair = '20210901_20210914'", stack) == [(0,)]
-    assert spoiled.rows("select status from run order by run desc limit 1") == [("failed",)]
-
-
-def test_flows_and_command_line_leave_the_same_ledger(night, place, with_models, tmp_path):
+def test_a_flow_and_the_command_line_leave_the_same_ledger(night, with_models, tmp_path):
     twin = installation.copy(with_models, tmp_path / "twin")
     twin.nightly()
-    assert installation.ledger_content(twin) == installation.ledger_content(place)
+    assert installation.ledger_content(twin) == installation.ledger_content(night[0])
+
+
+def test_a_failing_stack_fails_the_flow_after_the_others_are_done(bad_fit):
+    place, done, (name, state, tasks) = bad_fit
+    assert done.returncode == 1, done.stderr
+    assert f"990003/{LOST} (ingest): frame {LOST} is not in {place.archive}; did you mean {SHORT}" in done.stdout
+    assert f"990003/{LOST} (fit): 990003/{LOST}: nothing is stored" in done.stdout
+    assert "2 fitted models" in done.stdout
+    assert (name, state) == ("fit", "FAILED")
+    assert sorted(n.split(":")[0] for n, _ in tasks) == ["fit", "ingest"]
+    assert {s for _, s in tasks} == {"COMPLETED"}
+    assert place.rows("select stack from model order by stack") == [(QUIET,), (RISING,)]
+    assert place.rows("select status from run order by run desc limit 1") == [("failed",)]
 
 
 def test_a_mistake_in_the_configuration_ends_with_exit_code_2_before_any_server_starts(tmp_path):
