@@ -6,9 +6,8 @@ import argparse
 import sys
 from datetime import date
 
-from insar_anomaly import config
 from insar_anomaly.errors import UsageError
-from insar_anomaly.settings import check_detector
+from insar_anomaly.settings import load_checked
 
 
 def parsed(name: str, words: str | None) -> argparse.Namespace:
@@ -22,14 +21,16 @@ def parsed(name: str, words: str | None) -> argparse.Namespace:
     else:
         parser.add_argument("--again", action="store_true", help="fit also where nothing has changed")
     given = parser.parse_args()
+    if given.first and given.last and given.first >= given.last:
+        parser.error(f"--from {given.first} is not before --to {given.last}")
     checked(name, given.config)
     return given
 
 
 def checked(name: str, file: str) -> None:
-    """Check a configuration; a mistake ends the process with exit code 2."""
+    """Check a configuration and its catalogue; a mistake ends the process with exit code 2."""
     try:
-        check_detector(file, config.load(file))
+        load_checked(file)
     except UsageError as problem:
         print(f"{name}: {problem}", file=sys.stderr)
         sys.exit(2)

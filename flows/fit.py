@@ -27,7 +27,8 @@ def fit(config: str, first: date | None = None, last: date | None = None, again:
         for part in parts:
             counted(stages.fit, part, run, period, again, name=stages.label("fit", part))
     words = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in run.counts.items())
-    text = "\n".join([f"fit: {words}", *(f"  {stack}: {why}" for stack, why in run.blind.items())])
+    blind = [f"{stack}: {why}" for stack, why in run.blind.items()]
+    text = "\n  ".join([f"fit: {words}", *blind, *run.warnings])
     if run.failures:
         text = "\n".join([text, *(f"  {f.stack} ({f.stage}): {f.error}" for f in run.failures)])
         return Failed(message=text, data=dict(run.counts))

@@ -13,11 +13,11 @@ from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from insar_anomaly import benchmark as comparison
-from insar_anomaly import config, pipeline
+from insar_anomaly import pipeline
 from insar_anomaly.benchmark import Plan
 from insar_anomaly.catalogue import Volcano
 from insar_anomaly.pipeline import Period, Run, Screening
-from insar_anomaly.settings import check_detector
+from insar_anomaly.settings import load_checked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,9 +32,7 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
 @contextmanager
 def opened(file: str, kind: str, as_of: date | None) -> Iterator[tuple[Screening, Run]]:
     """The installation that a configuration file describes, and a run in it."""
-    settings = config.load(file)
-    check_detector(file, settings)
-    with pipeline.screening(settings) as screening, screening.run(kind, as_of) as run:
+    with pipeline.screening(load_checked(file)) as screening, screening.run(kind, as_of) as run:
         yield screening, run
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from insar_anomaly.addresses import checked
 from insar_anomaly.errors import CatalogueError
 from insar_anomaly.units import KM_PER_DEGREE
 
@@ -52,6 +53,11 @@ class Volcano(BaseModel):
                 raise ValueError(f"{frame!r} is not the name of a frame")
         return frames
 
+    @field_validator("contacts")
+    @classmethod
+    def _addresses(cls, contacts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked(contact) for contact in contacts)
+
     @property
     def box(self) -> Box:
         """The square of `box_km` around the volcano, in degrees."""
@@ -73,7 +79,10 @@ class Volcano(BaseModel):
 
 
 def load(path: str | Path) -> list[Volcano]:
-    """Read a catalogue: TOML with ``[[volcano]]`` tables, or CSV with the same columns (lists separated by ``;``).
+    """Read a catalogue: TOML with ``[[volcano]]`` tables, or CSV with the same columns.
+
+    In CSV, frames and contacts are separated by ``;``; an exclusion polygon is ``lon lat; lon lat; lon lat``, and
+    ``|`` stands between polygons. Empty rows are skipped.
 
     Raises
     ------
@@ -124,14 +133,31 @@ def _rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
     lists = ("frames", "contacts")
     with file.open(newline="", encoding="utf-8-sig") as f:
         reader = csv.DictReader(f, strict=True)
+        if len(reader.fieldnames or ()) == 1 and ";" in (reader.fieldnames or ("",))[0]:
+            raise CatalogueError(f"{file}: line 1: columns are separated by semicolons; write commas, lists take semicolons")
         entries = []
         for row in reader:
-            entry: dict[str, Any] = {str(k): v for k, v in row.items() if v not in (None, "")}
+            if row.get(None):
+                raise CatalogueError(
+                    f"{file}: line {reader.line_num}: more cells than columns ({row[None]!r}); "
+                    "put quotes around a cell that holds a comma"
+                )
+            entry: dict[str, Any] = {str(k): v.strip() for k, v in row.items() if v is not None and v.strip()}
+            if not entry:
+                continue
+            if "exclude" in entry:
+                entry["exclude"] = _polygons(entry["exclude"])
             for name in lists:
                 if name in entry:
                     entry[name] = tuple(part.strip() for part in str(entry[name]).split(";") if part.strip())
             entries.append((f"line {reader.line_num}", entry))
     return entries
+
+
+def _polygons(text: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    """Polygons of a CSV cell; what is no number is left to the volcano's own check."""
+    rings = [ring.split(";") for ring in text.split("|") if ring.strip()]
+    return tuple(tuple(tuple(corner.split()) for corner in ring if corner.strip()) for ring in rings)
 
 
 def _explained(file: Path, where: str, problem: ValidationError | TypeError) -> list[str]:

@@ -19,6 +19,7 @@ from insar_anomaly.errors import InsarAnomalyError, UsageError
 # everything heavy is imported by the command that needs it: --help answers at once
 if TYPE_CHECKING:
     from insar_anomaly.config import Config
+    from insar_anomaly.ledger import Ledger
     from insar_anomaly.pipeline import Run, Screening, Watch
 
 Command = Callable[[argparse.Namespace], int]
@@ -82,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     scores.add_argument("--csv", metavar="OUT", default="-", help="file, - for standard output")
     flags = add("flags", _flags, "list flags")
     flags.add_argument("--open", action="store_true", help="only those not cleared")
+    notices = add("notices", _notices, "list notices that have not arrived; every night tries them again")
+    notices.add_argument("--all", action="store_true", help="also those that have arrived or were dropped")
+    notices.add_argument("--drop", metavar="KEY", help="give up this notice")
+    notices.add_argument("--why", metavar="TEXT", help="the reason, kept in the ledger")
     demo = add("demo", _demo, "simulate an archive, fit it, screen it")
     demo.add_argument("--folder", default="demo", help="where everything goes")
     demo.add_argument("--prepare", action="store_true", help="only simulate and configure")
@@ -110,16 +115,30 @@ def _day(text: str) -> date:
 
 
 def _config_of(args: argparse.Namespace) -> Config:
-    from insar_anomaly.config import load
-    from insar_anomaly.settings import check_detector
+    from insar_anomaly.settings import load_checked
 
+    return load_checked(_file(args))
+
+
+def _file(args: argparse.Namespace) -> str:
     if not args.config:
         raise UsageError(
             "name the configuration: insar-anomaly -c FILE ...; `insar-anomaly config` prints one to start from"
         )
-    config = load(args.config)
-    check_detector(args.config, config)
-    return config
+    return str(args.config)
+
+
+@contextmanager
+def _ledger_of(args: argparse.Namespace) -> Iterator[Ledger]:
+    """The ledger alone, for commands that only look: a mistake elsewhere in the configuration does not stop them."""
+    from insar_anomaly.config import load
+    from insar_anomaly.ledger import Ledger
+
+    with Ledger(load(_file(args)).ledger) as ledger:
+        known = {int(row["gvp"]) for row in (*ledger.stacks(), *ledger.episodes())}
+        if unknown := [gvp for gvp in args.volcano if gvp not in known]:
+            raise UsageError(f"--volcano {unknown[0]}: the ledger holds nothing of it, but of {len(known)} other volcanoes")
+        yield ledger
 
 
 @contextmanager
@@ -182,9 +201,11 @@ def _counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
         **run.counts,
         "failures": [vars(f) for f in run.failures],
         "blind": run.blind,
+        "warnings": run.warnings,
     }
     words = [f"{kind}: " + (", ".join(f"{n} {name.replace('_', ' ')}" for name, n in run.counts.items()) or "nothing to do")]
     words += [f"  {stack}: {why}" for stack, why in run.blind.items()]
+    words += [f"  {warning}" for warning in run.warnings]
     return result, words
 
 
@@ -216,15 +237,13 @@ def _nightly(args: argparse.Namespace) -> int:
 def _scores(args: argparse.Namespace) -> int:
     import csv
 
-    from insar_anomaly.ledger import Ledger
-
-    config = _config_of(args)
     columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
-    with Ledger(config.ledger) as ledger:
+    with _ledger_of(args) as ledger:
         rows = [r for r in ledger.scores() if not args.volcano or int(r["gvp"]) in args.volcano]
     if args.json:
         print(json.dumps(rows, default=str))
-        return 0
+        if args.csv == "-":
+            return 0
     try:
         out = sys.stdout if args.csv == "-" else Path(args.csv).open("w", newline="", encoding="utf-8")  # noqa: SIM115
     except OSError as problem:
@@ -234,16 +253,13 @@ def _scores(args: argparse.Namespace) -> int:
     writer.writerows(rows)
     if out is not sys.stdout:
         out.close()
-        if not args.quiet:
+        if not args.quiet and not args.json:
             print(f"{args.csv}: {len(rows)} pairs", file=sys.stderr)
     return 0
 
 
 def _flags(args: argparse.Namespace) -> int:
-    from insar_anomaly.ledger import Ledger
-
-    config = _config_of(args)
-    with Ledger(config.ledger) as ledger:
+    with _ledger_of(args) as ledger:
         rows = [r for r in ledger.episodes(open_only=args.open) if not args.volcano or int(r["gvp"]) in args.volcano]
     if args.json:
         print(json.dumps(rows, default=str))
@@ -257,6 +273,28 @@ def _flags(args: argparse.Namespace) -> int:
         )
     if not rows:
         print("no flags")
+    return 0
+
+
+def _notices(args: argparse.Namespace) -> int:
+    if bool(args.drop) != bool(args.why):
+        raise UsageError("--drop KEY and --why TEXT belong together: who reads the outbox later wants the reason")
+    with _ledger_of(args) as ledger:
+        if args.drop:
+            with ledger.lock():
+                ledger.drop(args.drop, args.why)
+        rows = [r for r in ledger.notices() if not args.volcano or int(r["stack"].split("/")[0]) in args.volcano]
+    rows = [row for row in rows if args.all or (row["delivered_at"] is None and row["dropped"] is None)]
+    if args.json:
+        print(json.dumps(rows, default=str))
+        return 0
+    for row in rows:
+        state = f"arrived {row['delivered_at']:%Y-%m-%d %H:%M} UTC" if row["delivered_at"] else "waits"
+        state = f"dropped: {row['dropped']}" if row["dropped"] else state
+        tried = f", {row['attempts']} attempts, the last: {row['last_error']}" if row["last_error"] else ""
+        print(f"{row['key']}: {state}{tried}")
+    if not rows:
+        print("no notices" if args.all else "no notice waits")
     return 0
 
 
@@ -308,13 +346,13 @@ def _simulate(args: argparse.Namespace) -> int:
 
 
 def _config(args: argparse.Namespace) -> int:
-    from insar_anomaly.config import commented_defaults, load
-    from insar_anomaly.settings import check_detector, detector_lines
+    from insar_anomaly.config import commented_defaults
+    from insar_anomaly.settings import detector_lines, load_checked
 
     if not args.check:
         print(commented_defaults({"detector": detector_lines()}), end="")
         return 0
-    check_detector(args.check, load(args.check))
+    load_checked(args.check)
     if not args.quiet:
         print(f"{args.check}: ok")
     return 0
@@ -333,10 +371,16 @@ def _expire(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from insar_anomaly.doctor import examine
+    from dataclasses import asdict
 
-    findings = examine(_config_of(args))
-    for finding in findings:
+    from insar_anomaly.doctor import examine
+    from insar_anomaly.settings import load_checked
+
+    # the catalogue is one of the findings, not a reason to look no further
+    findings = examine(load_checked(_file(args), volcanoes=False))
+    if args.json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    for finding in () if args.json or args.quiet else findings:
         print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.words}")
     return 0 if all(f.ok for f in findings) else 1
 

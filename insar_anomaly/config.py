@@ -7,16 +7,20 @@ come from the environment only: a channel names the variable that holds its secr
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from insar_anomaly.addresses import checked
 from insar_anomaly.errors import ConfigError
+
+Address = Annotated[str, AfterValidator(checked)]
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # the papers' method as their public code runs it (its README's form A with NLML, clamped), parity switches included
@@ -115,6 +119,9 @@ class Flags(Section):
     """The life of a flag."""
 
     clear_after_days: int = Field(60, ge=1, le=3650, description="days of data without a pair over the threshold")
+    notice_max_age_days: int = Field(
+        180, ge=1, description="a flag whose last pair over the threshold is older than this is listed, but nobody is told"
+    )
 
 
 class Cluster(Section):
@@ -149,8 +156,8 @@ class EmailChannel(Section):
     kind: Literal["email"]
     host: str = Field(description="SMTP server")
     port: int = Field(587, ge=1, le=65535, description="its port")
-    sender: str = Field(description="From address")
-    recipients: tuple[str, ...] = Field((), description="To addresses of every notice")
+    sender: Address = Field(description="From address")
+    recipients: tuple[Address, ...] = Field((), description="To addresses of every notice")
     username: str | None = Field(None, description="SMTP user")
     password_env: str | None = Field(None, description="environment variable with the SMTP password")
     starttls: bool = Field(True, description="encrypt the connection before signing in")
@@ -158,6 +165,15 @@ class EmailChannel(Section):
 
 
 Channel = Annotated[FilesChannel | WebhookChannel | EmailChannel, Field(discriminator="kind")]
+
+
+def _local(folder: str) -> str:
+    if "://" in folder:
+        raise ValueError("figures are written to a local folder, not to a URL")
+    return folder
+
+
+Local = Annotated[str, AfterValidator(_local)]
 
 
 class Config(BaseSettings):
@@ -177,7 +193,9 @@ class Config(BaseSettings):
     )
     catalogue: str = Field("volcanoes.toml", description="the volcanoes: TOML or CSV")
     preset: Literal["poster"] | None = Field(None, description="poster: the papers' method, unless a section says otherwise")
-    figures: str = Field("figures", description="folder for figures and the night's digest")
+    figures: Annotated[str, AfterValidator(_local)] = Field(
+        "figures", description="local folder for figures and the night's digest"
+    )
     source: tuple[Source, ...] = Field((), description="places where interferograms are found")
     storage: Storage = Storage()
     ingest: Ingest = Ingest()
@@ -210,24 +228,31 @@ def load(path: str | Path) -> Config:
         listing every mistake as ``file:line: [section] key: what is wrong``.
     """
     file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-        values = _with_preset(tomllib.loads(text))
-    except OSError as problem:
-        raise ConfigError(
-            f"{file}: cannot be read ({problem.strerror}); `insar-anomaly config > {file}` makes one"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{file}: not valid TOML: {problem}") from None
+    text, values = _parsed(file)
+    mistakes = _unknown_variables()
     try:
         config = Config(**values)
     except ValidationError as problem:
-        lines = [_explained(file, text, error) for error in problem.errors()]
-        raise ConfigError("\n".join(sorted(set(lines)))) from None
+        mistakes += sorted({_explained(file, text, error) for error in problem.errors()})
     except SettingsError as problem:
-        raise ConfigError(f"{file}: environment: {problem}; a list or a whole section is given as JSON") from None
-    _check_environment(file, text, config)
+        mistakes.append(f"{file}: environment: {problem}; a list or a whole section is given as JSON")
+    else:
+        mistakes += _contradictions(file, text, config)
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     return _resolved(config, file.resolve().parent)
+
+
+def detector_table(path: str | Path) -> dict[str, Any]:
+    """The file's [detector] table as it stands there, preset included, whatever else is wrong in the file."""
+    table = _parsed(Path(path))[1].get("detector", {})
+    return table if isinstance(table, dict) else {}
+
+
+def where(path: str | Path, *place: str | int) -> str:
+    """``file:line`` of a section, the number of a table among its like, or a key: ``where(file, "source", 0, "url")``."""
+    file = Path(path)
+    return f"{file}:{_line(file.read_text(encoding='utf-8'), list(place))}"
 
 
 def secret(variable: str | None) -> str | None:
@@ -320,16 +345,44 @@ def _line(text: str, place: list[str | int]) -> int:
     return header
 
 
-def _check_environment(file: Path, text: str, config: Config) -> None:
+def _parsed(file: Path) -> tuple[str, dict[str, Any]]:
+    """Text and tables of the file, with its preset's."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        return text, _with_preset(tomllib.loads(text))
+    except OSError as problem:
+        raise ConfigError(
+            f"{file}: cannot be read ({problem.strerror}); `insar-anomaly config > {file}` makes one"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{file}: not valid TOML: {problem}") from None
+
+
+def _unknown_variables() -> list[str]:
+    """Variables with our prefix that name nothing: what is misspelt would otherwise be ignored without a word."""
+    known = [*Config.model_fields, "config"]  # the latter is for infra/prefect.yaml
+    lines = []
+    for variable in sorted(os.environ):
+        name = variable.upper().removeprefix("INSAR_ANOMALY_").split("__")[0].lower()
+        if variable.upper().startswith("INSAR_ANOMALY_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0].upper()}?" if near else "unset it"
+            lines.append(f"environment variable {variable}: there is no setting or section {name.upper()}; {hint}")
+    return lines
+
+
+def _contradictions(file: Path, text: str, config: Config) -> list[str]:
+    lines = []
     if config.cluster.kind == "address" and not config.cluster.address:
         line = _line(text, ["cluster", "kind"])
-        raise ConfigError(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
+        lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
     for i, channel in enumerate(config.channel):
         for key in ("secret_env", "password_env"):
             variable = getattr(channel, key, None)
             if variable and variable not in os.environ:
                 line = _line(text, ["channel", i, key])
-                raise ConfigError(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
+                lines.append(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
+    return lines
 
 
 def _with_preset(values: dict[str, Any]) -> dict[str, Any]:

@@ -16,12 +16,16 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Evidence:
-    """One scored pair: its dates, its score and the threshold in force when it was scored."""
+    """One scored pair: its dates, its score and the threshold it is judged by.
+
+    `counted` says that it was taken into account before as a pair over an earlier threshold: it is not counted twice.
+    """
 
     reference: date
     secondary: date
     score: float
     threshold: float
+    counted: bool = False
 
     @property
     def over(self) -> bool:
@@ -39,7 +43,8 @@ class Episode:
     """A span of data time in which the stack was flagged.
 
     `number` counts the stack's episodes from 1; `since` is the first reference date and `until` the last secondary date
-    of the pairs over the threshold; `cleared` is the secondary date of the pair that closed it (None while open).
+    of the pairs over the threshold; `cleared` is the secondary date of the pair that closed it (None while open; its own
+    `until` where it was history when it was raised).
     """
 
     number: int
@@ -89,7 +94,8 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
 
     A pair that reaches back into an episode already cleared saw that episode's motion: it is absorbed without a notice and
     without making the episode longer, so that a long pair cannot hide what comes later. A pair that arrives late and lies
-    wholly before the open episode is history and changes nothing. A NaN score or threshold is no evidence either way.
+    wholly before the open episode makes that one begin earlier where it would have done so in time; else it is history: an
+    episode of its own, raised and cleared at once. A NaN score or threshold is no evidence either way.
     """
     if math.isnan(evidence.score) or math.isnan(evidence.threshold):
         return state, ()
@@ -103,9 +109,8 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
     for episode in reversed(state.episodes):
         if episode.cleared is not None and episode.overlaps(evidence):
             return _replace(state, _absorbed(episode, evidence)), notices
-    if current is not None:
-        late = evidence.secondary <= current.since
-        return (state if late else _replace(state, _grown(current, evidence))), notices
+    if current is not None and not _is_history(state, current, evidence, clear_after_days):
+        return _replace(state, _grown(current, evidence)), notices
     fresh = Episode(
         number=len(state.episodes) + 1,
         since=evidence.reference,
@@ -114,8 +119,12 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
         peak_pair=evidence.pair,
         peak_score=evidence.score,
         threshold=evidence.threshold,
+        cleared=None if current is None else evidence.secondary,
     )
-    return State((*state.episodes, fresh)), (*notices, Notice("raised", fresh, evidence.pair))
+    notices = (*notices, Notice("raised", fresh, evidence.pair))
+    if fresh.cleared:
+        notices = (*notices, Notice("cleared", fresh, evidence.pair))
+    return State((*state.episodes, fresh)), notices
 
 
 def run(state: State, evidence: Iterable[Evidence], *, clear_after_days: int) -> tuple[State, tuple[Notice, ...]]:
@@ -127,6 +136,15 @@ def run(state: State, evidence: Iterable[Evidence], *, clear_after_days: int) ->
     return state, tuple(notices)
 
 
+def _is_history(state: State, current: Episode, evidence: Evidence, clear_after_days: int) -> bool:
+    """True where the pair lies before the open episode and too far from it, or behind another one, to belong to it."""
+    if evidence.secondary > current.since:
+        return False
+    if evidence.secondary + timedelta(days=clear_after_days) < current.since:
+        return True
+    return any(e.cleared is not None and evidence.secondary <= e.since < current.since for e in state.episodes)
+
+
 def _replace(state: State, episode: Episode) -> State:
     return State(tuple(episode if e.number == episode.number else e for e in state.episodes))
 
@@ -135,7 +153,7 @@ def _absorbed(episode: Episode, evidence: Evidence) -> Episode:
     higher = evidence.score > episode.peak_score
     return replace(
         episode,
-        pairs_over=episode.pairs_over + 1,
+        pairs_over=episode.pairs_over + (not evidence.counted),
         peak_pair=evidence.pair if higher else episode.peak_pair,
         peak_score=evidence.score if higher else episode.peak_score,
     )

@@ -27,6 +27,13 @@ def fresh(listed: Iterable[Listed], seen: Mapping[str, tuple[str, int]]) -> list
     return sorted(new, key=lambda one: (one.pair[9:], one.pair[:8]))
 
 
+def replaced(listed: Iterable[Listed], seen: Mapping[str, tuple[str, int]]) -> list[Listed]:
+    """Accepted pairs whose files have changed since: the stack keeps what it has, which is what was screened."""
+    return [
+        one for one in listed if (known := seen.get(one.pair)) and known[1] == Verdict.OK and known[0] != one.fingerprint
+    ]
+
+
 def precheck_listing(listed: Listed) -> None:
     """What can be said before a file is opened.
 

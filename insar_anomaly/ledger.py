@@ -11,16 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, case, func, select, true, update
+from sqlalchemy import Connection, Select, Table, case, exists, func, select, true, update
 
 from insar_anomaly.errors import StoreFailed
 from insar_anomaly.migrations import tables as t
-from insar_anomaly.migrations.database import Database
+from insar_anomaly.migrations.database import Database, checked
 from insar_anomaly.migrations.rows import by_date, columns, gvp_frame, insert, read, upsert
-
-MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -102,10 +100,21 @@ class NoticeRow:
     delivered_at: datetime | None
 
 
-NewNotice = tuple[str, str, str, str]
-"""(key, channel, kind, payload as JSON). The key is unique over all channels: let it name its channel."""
+class NewNotice(NamedTuple):
+    """A notice for the outbox. `payload` is JSON; the key is unique over all channels: let it name its channel.
 
-Step = Callable[[list[EpisodeRow], list[ScoreRow]], tuple[Sequence[EpisodeRow], Sequence[NewNotice]]]
+    `after` is the key of the notice that this one follows: where that was never put into the outbox, this one is not.
+    """
+
+    key: str
+    channel: str
+    kind: str
+    payload: str
+    after: str | None = None
+
+
+Step = Callable[[list[EpisodeRow], list[ScoreRow], set[str]], tuple[Sequence[EpisodeRow], Sequence[NewNotice]]]
+Judge = Callable[[ScoreRow], ScoreRow]
 
 
 class Ledger:
@@ -183,12 +192,20 @@ class Ledger:
         with self._transaction(writes=True) as tx:
             upsert(tx, t.interferogram, stack, rows)
 
-    def publish(self, stack: str, row: ModelRow) -> None:
-        """Insert the model, or replace the one of the same name; either way it becomes the current one."""
+    def publish(self, stack: str, row: ModelRow, judge: Judge | None = None) -> None:
+        """Insert the model, or replace the one of the same name; either way it becomes the current one.
+
+        A model that is replaced may come with another threshold: `judge` gives each of its scores anew (threshold, verdict,
+        percentile), and those that changed are considered again by the next `advance`.
+        """
+        s = t.score.c
         with self._transaction(writes=True) as tx:
             highest = select(func.coalesce(func.max(t.model.c.number), 0)).where(t.model.c.stack == stack)
             number = tx.execute(highest).scalar_one() + 1
             upsert(tx, t.model, stack, [row], number=number, published=_now())
+            if judge is not None:
+                old = read(tx, ScoreRow, columns(t.score, ScoreRow).where(s.stack == stack, s.model == row.model))
+                upsert(tx, t.score, stack, [new for was in old if (new := judge(was)) != was], considered=False)
 
     def current(self, stack: str) -> ModelRow | None:
         """The model published last; None where the stack has none."""
@@ -213,29 +230,42 @@ class Ledger:
     def advance(self, stack: str, model: str, step: Step) -> int:
         """Take the model's new scores into account, all or nothing, and return the number of new notices.
 
-        `step` gets the stack's episodes by number and the scores with verdict 0 not yet considered, in order of (secondary,
-        reference) date. It returns the episodes as they are now and the notices to send; a notice whose key is in the
-        outbox already is dropped. An error in `step` passes through and leaves the ledger as it was.
+        `step` gets the stack's episodes by number, the scores with verdict 0 not yet considered, in order of (secondary,
+        reference) date, and the pairs among them that were over an earlier threshold of this model. It returns the episodes
+        as they are now and the notices to send; a notice whose key is in the outbox already is dropped. A pair that was
+        judged by another model before is not judged again: a new model must not raise the flags of the past anew. An error
+        in `step` passes through and leaves the ledger as it was.
         """
-        s, e = t.score.c, t.episode.c
+        s, e, o = t.score.c, t.episode.c, t.score.alias().c
         fresh = (s.stack == stack) & (s.model == model) & ~s.considered
         usable = fresh & (s.verdict == 0) & s.score.is_not(None) & s.threshold.is_not(None)
+        judged = (o.stack == stack) & (o.pair == s.pair) & (o.model != model) & o.considered & (o.verdict == 0)
+        new = usable & ~exists().where(judged & o.threshold.is_not(None))
         with self._transaction(writes=True) as tx:
             before = read(tx, EpisodeRow, columns(t.episode, EpisodeRow).where(e.stack == stack).order_by(e.number))
-            scores = read(tx, ScoreRow, columns(t.score, ScoreRow).where(usable))
-            after, notices = step(before, sorted(scores, key=lambda row: by_date(row.pair)))
+            scores = read(tx, ScoreRow, columns(t.score, ScoreRow).where(new))
+            counted = {row.pair for row in tx.execute(select(s.pair).where(new & s.flagged))}
+            after, notices = step(before, sorted(scores, key=lambda row: by_date(row.pair)), counted)
             upsert(tx, t.episode, stack, after)
             over = case((usable & (s.score > s.threshold), True), else_=False)
             tx.execute(update(t.score).where(fresh).values(flagged=over, considered=True))
             return sum(_put_in_outbox(tx, stack, notice) for notice in notices)
 
-    def pending(self, max_attempts: int = MAX_ATTEMPTS) -> list[NoticeRow]:
-        """Notices to deliver, oldest first."""
-        return self._notices(t.notice.c.attempts < max_attempts)
+    def pending(self) -> list[NoticeRow]:
+        """Notices that have not arrived and were not dropped, oldest first. However often one failed, it is not given up."""
+        n = t.notice.c
+        waiting = columns(t.notice, NoticeRow).where(n.delivered_at.is_(None), n.dropped.is_(None))
+        with self._transaction(writes=False) as tx:
+            return read(tx, NoticeRow, waiting.order_by(n.number))
 
-    def dead_notices(self, max_attempts: int = MAX_ATTEMPTS) -> list[NoticeRow]:
-        """Notices given up after `max_attempts` failures, oldest first."""
-        return self._notices(t.notice.c.attempts >= max_attempts)
+    def notices(self) -> list[dict[str, Any]]:
+        """The whole outbox, oldest first: the columns of `NoticeRow`, and created, dropped (why a person dropped it)."""
+        rows = self._select(select(t.notice).order_by(t.notice.c.number))
+        return [{k: v for k, v in row.items() if k != "number"} for row in rows]
+
+    def drop(self, key: str, why: str) -> None:
+        """Take a notice out of the outbox by a person's decision. Raises StoreFailed where no notice has this key."""
+        self._change(t.notice, "key", key, dropped=why)
 
     def delivered(self, key: str) -> None:
         """Write down that a notice has arrived. The first time counts."""
@@ -267,17 +297,17 @@ class Ledger:
         rows.sort(key=lambda row: (row["stack"].split("/", 1), by_date(row["pair"])))
         return [{**gvp_frame(row.pop("stack")), **row, "flagged": bool(row["flagged"])} for row in rows]
 
+    def stacks(self) -> list[dict[str, str]]:
+        """Stacks of which anything was seen: gvp, frame."""
+        i = t.interferogram.c
+        return [gvp_frame(row["stack"]) for row in self._select(select(i.stack).distinct().order_by(i.stack))]
+
     def episodes(self, stack: str | None = None, *, open_only: bool = False) -> list[dict[str, Any]]:
         """Episodes by stack and number: gvp, frame and the columns of `EpisodeRow`."""
         e = t.episode.c
         query = select(t.episode).order_by(e.stack, e.number).where(e.cleared.is_(None) if open_only else true())
         query = query if stack is None else query.where(e.stack == stack)
         return [{**gvp_frame(row.pop("stack")), **row} for row in self._select(query)]
-
-    def _notices(self, tried: ColumnElement[bool]) -> list[NoticeRow]:
-        waiting = columns(t.notice, NoticeRow).where(t.notice.c.delivered_at.is_(None), tried)
-        with self._transaction(writes=False) as tx:
-            return read(tx, NoticeRow, waiting.order_by(t.notice.c.number))
 
     def _select(self, query: Select[Any]) -> list[dict[str, Any]]:
         with self._transaction(writes=False) as tx:
@@ -289,8 +319,15 @@ class Ledger:
                 raise StoreFailed(f"ledger {self.name}: no {table.name} with {key} {value!r}; is this the right ledger?")
 
 
+def check_url(url: str) -> None:
+    """Raise ConfigError where a ledger's URL cannot be understood; nothing is opened."""
+    checked(url)
+
+
 def _put_in_outbox(tx: Connection, stack: str, notice: NewNotice) -> int:
-    key, channel, kind, payload = notice
+    key, channel, kind, payload, after = notice
+    if after is not None and not tx.execute(select(t.notice.c.key).where(t.notice.c.key == after)).all():
+        return 0
     values = {"key": key, "stack": stack, "channel": channel, "kind": kind, "payload": payload, "created": _now()}
     new = insert(tx, t.notice).values(**values).on_conflict_do_nothing(index_elements=["key"])
     return len(tx.execute(new.returning(t.notice.c.key)).all())  # PostgreSQL's driver gives no count of its own

@@ -13,6 +13,7 @@ import re
 import smtplib
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
+from insar_anomaly.addresses import is_address
+from insar_anomaly.config import Channel as Settings
+from insar_anomaly.config import EmailChannel, FilesChannel, WebhookChannel, secret
 from insar_anomaly.errors import ConfigError, InsarAnomalyError
 
 DISCLAIMER = (
@@ -79,6 +83,46 @@ class Channel(Protocol):
 
     def deliver(self, message: Message) -> None:
         """Deliver the notice. Raises NotDelivered; delivering twice does no harm."""
+
+
+def named(channels: Sequence[Settings]) -> dict[str, Settings]:
+    """The configured channels under their names in the outbox: the kind, numbered from the second of a kind on."""
+    out: dict[str, Settings] = {}
+    for channel in channels:
+        alike = sum(one.kind == channel.kind for one in out.values())
+        out[channel.kind if not alike else f"{channel.kind}-{alike + 1}"] = channel
+    return out
+
+
+def reaches(settings: Settings, contacts: Sequence[str]) -> bool:
+    """False for an e-mail channel without recipients, where the volcano has no contacts either: nobody would get it."""
+    return not isinstance(settings, EmailChannel) or bool(settings.recipients or contacts)
+
+
+def opened(settings: Settings, name: str, contacts: Sequence[str]) -> Channel:
+    """The channel that a configuration describes, with its secrets; `contacts` get its e-mails too.
+
+    Raises
+    ------
+    ConfigError
+        where it cannot be used: a wrong address, a secret that is none, nobody to write to.
+    """
+    if isinstance(settings, FilesChannel):
+        return Files(settings.folder, name=name)
+    if isinstance(settings, WebhookChannel):
+        return Webhook(settings.url, secret(settings.secret_env), settings.timeout_s, name=name)
+    assert isinstance(settings, EmailChannel)
+    return Email(
+        settings.host,
+        settings.port,
+        settings.sender,
+        tuple(dict.fromkeys((*settings.recipients, *contacts))),
+        settings.username,
+        secret(settings.password_env),
+        starttls=settings.starttls,
+        timeout=settings.timeout_s,
+        name=name,
+    )
 
 
 @dataclass(frozen=True)
@@ -209,10 +253,12 @@ class Email:
     def __post_init__(self) -> None:
         object.__setattr__(self, "recipients", tuple(self.recipients))
         for address in (self.sender, *self.recipients):
-            if "@" not in parseaddr(address)[1] or not address.isprintable():
+            if not is_address(address):
                 raise ConfigError(f"channel {self.name}: {address!r} is not an e-mail address")
         if not self.recipients:
-            raise ConfigError(f"channel {self.name}: no recipients")
+            raise ConfigError(
+                f"channel {self.name}: nobody to write to; add recipients to the channel or contacts to the volcano"
+            )
         if self.username and not (self.starttls or self.port == smtplib.SMTP_SSL_PORT or self.host in _LOOPBACK):
             raise ConfigError(f"channel {self.name}: would send a password unencrypted to {self.host}: set starttls = true")
 

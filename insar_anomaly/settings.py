@@ -1,46 +1,90 @@
-"""A detector's own settings in the configuration: checked and printed from its dataclass, where their defaults stand."""
+"""Everything about a configuration that can be checked before work begins; a detector's own settings, checked and printed
+from its dataclass, where their defaults stand."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from insar_anomaly import detectors
-from insar_anomaly.config import Config, as_toml
-from insar_anomaly.errors import ConfigError
+from insar_anomaly import catalogue, detectors, notify
+from insar_anomaly.config import Config, Detector, as_toml, detector_table, load, where
+from insar_anomaly.errors import ConfigError, UsageError
+from insar_anomaly.ledger import check_url
+from insar_anomaly.sources import check_source
 
 # arrays, which a configuration cannot hold; `weights` names a file for the first
 _NOT_IN_FILES = ("network", "network_name", "labelled")
 
 
-def check_detector(file: str | Path, config: Config) -> None:
-    """Check ``[detector]`` against the settings of the detector that it names.
+def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
+    """The configuration, once everything that can be known before work begins is right.
+
+    Looks at the file, the environment, the detector's own settings, the ledger's and the sources' URLs, the channels and,
+    unless `volcanoes` is False, the catalogue. Nothing is opened on a network.
 
     Raises
     ------
     ConfigError
-        naming the file, the key, the value and the nearest known key.
+        listing every mistake with its place.
     """
-    kind, options = config.detector.kind, config.detector.options
+    mistakes: list[str] = []
+    try:
+        config = load(path)
+    except ConfigError as problem:
+        mistakes += str(problem).splitlines()
+        table = detector_table(path)  # a file that cannot be read at all ends here
+        mistakes += _detector_mistakes(path, str(table.get("kind", Detector().kind)), table)
+        raise ConfigError("\n".join(mistakes)) from None
+    mistakes += _detector_mistakes(path, config.detector.kind, config.detector.options)
+    mistakes += _complaints(where(path, "ledger"), lambda: check_url(config.ledger))
+    for number, source in enumerate(config.source):
+        place = where(path, "source", number, "url")
+        mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.url))
+    for number, (name, channel) in enumerate(notify.named(config.channel).items()):
+        place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
+        mistakes += _complaints(place, partial(notify.opened, channel, name, ("nobody@example.org",)))
+    if volcanoes:
+        mistakes += _complaints(where(path, "catalogue"), lambda: catalogue.load(config.catalogue))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return config
+
+
+def _complaints(place: str, look: Callable[[], object]) -> list[str]:
+    try:
+        look()
+    except UsageError as problem:
+        return [f"{place}: {line}" for line in str(problem).splitlines()]
+    return []
+
+
+def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) -> list[str]:
+    options = {name: value for name, value in table.items() if name != "kind"}
     try:
         settings = _settings(kind)
     except ValueError as problem:
-        raise ConfigError(f"{file}: [detector] {problem}") from None
-    for name in options:
-        if name not in settings:
-            near = difflib.get_close_matches(name, settings, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"{kind} has {', '.join(settings)}"
-            raise ConfigError(f"{file}: [detector] {name}: unknown key; {hint}")
+        return [f"{where(path, 'detector', 'kind')}: [detector] {problem}"]
+    lines = []
+    for name in [name for name in options if name not in settings]:
+        near = difflib.get_close_matches(name, settings, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"{kind} has {', '.join(settings)}"
+        lines.append(f"{where(path, 'detector', name)}: [detector] {name}: unknown key; {hint}")
+        del options[name]
     try:
         create_model("Detector", __config__=ConfigDict(extra="forbid"), **settings)(**options)
     except ValidationError as problem:
-        lines = [f"{file}: [detector] {e['loc'][0]}: {e['msg']} (given: {e['input']!r})" for e in problem.errors()]
-        raise ConfigError("\n".join(lines)) from None
+        for error in problem.errors():
+            name = str(error["loc"][0])
+            place = where(path, "detector", name)
+            lines.append(f"{place}: [detector] {name}: {error['msg']} (given: {error['input']!r})")
+    return lines
 
 
 def detector_lines() -> list[str]:

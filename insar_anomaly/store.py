@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,18 @@ class Store:
     endpoint_url: str | None = None
     region: str = "us-east-1"
     anonymous: bool = False
+
+    def probe(self) -> None:
+        """Commit something to a repository of its own, so as to see whether that can be done; on S3 a few kB stay.
+
+        Raises StoreFailed where the store cannot be written.
+        """
+        with self._explained("probe"):
+            session = self._repository("probe", "doctor", create=True).writable_session(_BRANCH)
+            zarr.open_group(session.store, mode="a").attrs["probed"] = datetime.now(UTC).isoformat()
+            session.commit("probed")
+            if not self.url.startswith("s3://"):
+                shutil.rmtree(Path(self.url.removeprefix("file://")) / "probe")
 
     # -- stacks ------------------------------------------------------------------------------------------------------
 
@@ -107,7 +120,7 @@ class Store:
         Parameters
         ----------
         snapshot : an earlier state of the stack; None takes the newest
-        pairs : only these, KeyError where one is not stored
+        pairs : only these; StoreFailed where one is not stored
         """
         with self._explained(stack):
             repository = self._repository("stacks", stack)
@@ -120,6 +133,11 @@ class Store:
         dataset = dataset.isel(pair=np.lexsort((dataset["reference"].values, dataset["secondary"].values)))
         if pairs is not None:
             place = {name: i for i, name in enumerate(map(str, dataset["pair"].values))}
+            if lost := [name for name in pairs if name not in place]:
+                raise StoreFailed(
+                    f"{stack}: {len(lost)} pairs are not in {self.url} (snapshot {identity}), first {lost[0]}; "
+                    "run `insar-anomaly ingest`, which reads again what was lost"
+                )
             dataset = dataset.isel(pair=sorted(place[name] for name in pairs))
         out: xr.Dataset = dataset.assign_attrs(snapshot=identity)
         return out

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from insar_anomaly import detectors
 from insar_anomaly.config import Config, Source, commented_defaults, load, secret
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.settings import check_detector, detector_lines
+from insar_anomaly.settings import detector_lines, load_checked
 
 SMALL = '[[source]]\nurl = "archive"\n'
 
@@ -117,8 +117,7 @@ def test_the_printed_settings_of_every_detector_are_its_settings(kind, write):
             own.append(line.removeprefix("# "))
     assert own
     file = write(SMALL + f'[detector]\nkind = "{kind}"\n' + "\n".join(own) + "\n")
-    config = load(file)
-    check_detector(file, config)
+    config = load_checked(file, volcanoes=False)
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in config.detector.options.items()}
     assert detectors.build(kind, **options) == detectors.build(kind)
 
@@ -221,7 +220,7 @@ def test_a_channel_whose_secret_is_not_in_the_environment_is_told_by_the_variabl
     monkeypatch.delenv("HOOK_SECRET")
     file = write(FULL)
     assert told(file) == [f"{file}:24: [[channel]] secret_env: environment variable HOOK_SECRET is not set"]
-    mail = '[[channel]]\nkind = "email"\nhost = "h"\nsender = "s"\npassword_env = "MAIL_PASSWORD"\n'
+    mail = '[[channel]]\nkind = "email"\nhost = "h"\nsender = "s@t.org"\npassword_env = "MAIL_PASSWORD"\n'
     file = write(SMALL + mail)
     assert told(file) == [f"{file}:7: [[channel]] password_env: environment variable MAIL_PASSWORD is not set"]
     monkeypatch.setenv("MAIL_PASSWORD", "hunter2")
@@ -326,9 +325,9 @@ def test_a_loaded_configuration_cannot_be_changed(write):
 # ------------------------------------------------------------------------------------------------------ [detector]
 
 
-def checked(file: Path) -> list[str]:
+def mistakes(file: Path) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        check_detector(file, load(file))
+        load_checked(file, volcanoes=False)
     return str(caught.value).splitlines()
 
 
@@ -348,18 +347,64 @@ def checked(file: Path) -> list[str]:
 )
 def test_a_mistake_in_the_detectors_own_settings_is_told_with_the_nearest_key(write, lines, words):
     file = write(SMALL + "[detector]\n" + lines + "\n")
-    said = checked(file)
-    assert all(one.startswith(f"{file}: [detector] ") for one in said)
+    said = mistakes(file)
+    assert all(re.match(rf"{re.escape(str(file))}:\d+: \[detector\] ", one) for one in said)
     assert any(words in one for one in said), said
 
 
 def test_several_wrong_values_of_a_detector_are_told_at_once(write):
     file = write(SMALL + '[detector]\nstride = "four"\ndistance = "euclid"\n')
-    assert len(checked(file)) == 2
+    assert len(mistakes(file)) == 2
 
 
 def test_a_detectors_right_settings_pass(write):
     file = write(SMALL + '[detector]\nstride = 4\ndistance = "wmaha"\nlayer_weights = [0, 1, 5]\nridge = 1\n')
-    config = load(file)
-    check_detector(file, config)
+    config = load_checked(file, volcanoes=False)
     assert config.detector.options == {"stride": 4, "distance": "wmaha", "layer_weights": [0, 1, 5], "ridge": 1}
+
+
+def test_mistakes_of_every_kind_are_told_at_once_each_with_its_line(write, monkeypatch):
+    monkeypatch.setenv("INSAR_ANOMALY_CALIBRAT__POLICY", "fpr")
+    text = (
+        'ledger = "mysql://host/ledger"\n[[source]]\nurl = "htp://host/archive"\n[detector]\nstrid = 4\n'
+        '[[channel]]\nkind = "files"\nfolder = "ftp://host/notices"\n'
+    )
+    lines = mistakes(write(text.replace("[[channel]]", '[cluster]\nkind = "address"\n[[channel]]')))
+    wanted = ["INSAR_ANOMALY_CALIBRAT__POLICY", "[cluster]", ":5: [detector] strid"]
+    assert [any(word in line for line in lines) for word in wanted] == [True] * 3, lines
+    monkeypatch.delenv("INSAR_ANOMALY_CALIBRAT__POLICY")
+    lines = mistakes(write(text))
+    wanted = [":1: the ledger cannot live in", ":3: [[source]] url: htp:", ":5: [detector] strid", ":6: [[channel]] files"]
+    assert [any(word in line for line in lines) for word in wanted] == [True] * 4, lines
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('[[channel]]\nkind = "email"\nhost = "h"\nsender = "nobody"\n', "sender: Value error, 'nobody' is not an e-mail"),
+        ('[[channel]]\nkind = "email"\nhost = "h"\nsender = "a@b.c"\nrecipients = ["x"]\n', "'x' is not an e-mail address"),
+        (
+            '[[channel]]\nkind = "webhook"\nurl = "https://h/x"\nsecret_env = "NO_SECRET"\n',
+            "the webhook's secret must be whsec_ followed by base64",
+        ),
+        (
+            '[[channel]]\nkind = "email"\nhost = "h"\nsender = "a@b.c"\nusername = "u"\nstarttls = false\n',
+            "would send a password unencrypted",
+        ),
+    ],
+)
+def test_a_channel_that_could_never_deliver_is_told_before_the_night(write, monkeypatch, more, words):
+    monkeypatch.setenv("NO_SECRET", "not base64!")
+    said = "\n".join(mistakes(write(SMALL + more)))
+    assert words in said
+
+
+def test_figures_are_not_written_to_a_url(write):
+    assert any("not to a URL" in line for line in mistakes(write('figures = "s3://bucket/x"\n' + SMALL)))
+
+
+def test_the_catalogue_is_checked_with_the_file_unless_it_is_not_needed(write):
+    file = write(SMALL)
+    load_checked(file, volcanoes=False)
+    with pytest.raises(ConfigError, match=r"volcanoes\.toml: cannot be read"):
+        load_checked(file)

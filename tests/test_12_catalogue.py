@@ -171,6 +171,27 @@ def test_a_row_with_more_cells_than_columns_and_a_broken_quote_are_told(tmp_path
     assert "not a valid catalogue" in mistakes(tmp_path, CSV + '273071,"Ta"al,1,2,A,,\n', "v.csv")
 
 
+def test_empty_rows_are_skipped_and_polygons_are_read_from_csv(tmp_path):
+    header, first, second = CSV.splitlines()
+    text = f"{header},exclude\n{first},120.9 14.0; 121.0 14.0; 121.0 14.1 | 1 2;3 4;5 6\n,,,,,,,\n\n{second},\n"
+    taal, casiri = load(written(tmp_path, text, "v.csv"))
+    assert taal.exclude == (((120.9, 14.0), (121.0, 14.0), (121.0, 14.1)), ((1, 2), (3, 4), (5, 6)))
+    assert casiri.exclude == ()
+    assert "exclude" in mistakes(tmp_path, f"{header},exclude\n{first},120.9 14.0; somewhere\n", "w.csv")
+
+
+def test_columns_separated_by_semicolons_are_told(tmp_path):
+    said = mistakes(tmp_path, CSV.replace(";", "|").replace(",", ";"), "v.csv")
+    assert "columns are separated by semicolons; write commas" in said
+
+
+@pytest.mark.parametrize("contact", ["duty", "duty@", "@example.org", "duty@exam ple.org", "duty@example.org\nBcc: x@y.z"])
+def test_a_contact_that_is_no_address_is_told(tmp_path, contact):
+    said = mistakes(tmp_path, TOML.replace('"duty@example.org"', repr(contact).replace("'", '"')))
+    assert "contacts" in said
+    assert "is not an e-mail address" in said
+
+
 @pytest.mark.parametrize("name", ["nowhere.toml", "nowhere.csv"])
 def test_a_missing_file_is_told_with_the_remedy(tmp_path, name):
     with pytest.raises(

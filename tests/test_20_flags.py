@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 
 from hypothesis import given
@@ -88,9 +89,35 @@ def test_touching_is_not_overlapping():
     assert kinds(notices) == [("raised", 2)]
 
 
-def test_history_that_arrives_late_does_not_lengthen_the_open_episode():
+def test_history_that_arrives_late_is_an_episode_of_its_own_and_leaves_the_open_one_as_it_is():
     state, _ = run(State(), [pair(500, 512)], clear_after_days=CLEAR)
     after, notices = step(state, pair(0, 12), clear_after_days=CLEAR)
+    assert after.open == state.open
+    assert kinds(notices) == [("raised", 2), ("cleared", 2)]
+    assert (after.episodes[1].since, after.episodes[1].until) == (DAY0, DAY0 + timedelta(days=12))
+    again, notices = step(after, pair(6, 18), clear_after_days=CLEAR)
+    assert (again.episodes[1].pairs_over, notices) == (2, ())
+
+
+def test_a_late_pair_just_before_the_open_episode_makes_that_begin_earlier():
+    state, _ = run(State(), [pair(100, 112)], clear_after_days=CLEAR)
+    after, notices = step(state, pair(76, 88), clear_after_days=CLEAR)
+    assert notices == ()
+    assert after.open is not None
+    assert (after.open.since, after.open.until) == (DAY0 + timedelta(days=76), DAY0 + timedelta(days=112))
+
+
+def test_a_late_pair_does_not_join_the_open_episode_over_a_closed_one():
+    state, _ = run(State(), [pair(20, 30), pair(70, 130)], clear_after_days=CLEAR)
+    assert [(e.since - DAY0).days for e in state.episodes] == [20, 70]
+    after, notices = step(state, pair(0, 12), clear_after_days=CLEAR)
+    assert after.open == state.open
+    assert kinds(notices) == [("raised", 3), ("cleared", 3)]
+
+
+def test_a_pair_that_was_counted_before_is_not_counted_again():
+    state, _ = run(State(), [pair(0, 12), pair(12, 24)], clear_after_days=CLEAR)
+    after, notices = step(state, replace(pair(12, 24), threshold=1.5, counted=True), clear_after_days=CLEAR)
     assert (after, notices) == (state, ())
 
 
@@ -140,4 +167,16 @@ def test_never_flagged_never_noticed(evidence):
 @given(series)
 def test_every_pair_over_is_counted_once(evidence):
     state, _ = run(State(), evidence, clear_after_days=CLEAR)
+    assert sum(episode.pairs_over for episode in state.episodes) == sum(one.over for one in evidence)
+
+
+@given(series, st.randoms(use_true_random=False))
+def test_in_whatever_order_pairs_come_every_pair_over_is_in_an_episode_and_no_notice_is_unmatched(evidence, random):
+    random.shuffle(evidence)
+    state, balance = State(), Counter()
+    for one in evidence:
+        state, notices = step(state, one, clear_after_days=CLEAR)
+        balance.update({"raised": 1, "cleared": -1}[n.kind] for n in notices)
+        assert sum(episode.cleared is None for episode in state.episodes) <= 1
+    assert balance[1] - balance[-1] == (state.open is not None)
     assert sum(episode.pairs_over for episode in state.episodes) == sum(one.over for one in evidence)

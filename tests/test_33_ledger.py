@@ -25,7 +25,7 @@ from postgres import PASSWORD, binaries, postgres_server
 
 import insar_anomaly.ledger
 from insar_anomaly.errors import Busy, ConfigError, StoreFailed, Verdict
-from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, PairRow, ScoreRow
+from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, NewNotice, PairRow, ScoreRow
 from insar_anomaly.migrations.tables import VERSION_TABLE, metadata
 
 STACK, OTHER = "221080/079D_07694_131313", "211060/124D_04854_171313"
@@ -56,7 +56,7 @@ EPISODE = EpisodeRow(
     cleared=None,
     model="m1",
 )
-NOTICE = (f"{STACK}:1:raised:files", "files", "raised", '{"score": 5.0}')
+NOTICE = NewNotice(f"{STACK}:1:raised:files", "files", "raised", '{"score": 5.0}')
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,7 @@ def score_row(pair: str, score: float | None, **other: object) -> ScoreRow:
     return replace(row, **other)
 
 
-def keep(episodes, scores):
+def keep(episodes, scores, counted):
     """A step that changes nothing."""
     return episodes, []
 
@@ -324,7 +324,7 @@ def test_scores_are_idempotent_and_stay_considered(filled):
     filled.advance(STACK, "m1", keep)
     filled.record_scores(STACK, [score_row(PAIRS[0], 6.0)])
     seen = []
-    filled.advance(STACK, "m1", lambda episodes, scores: (seen.extend(scores), keep(episodes, scores))[1])
+    filled.advance(STACK, "m1", lambda episodes, scores, _: (seen.extend(scores), keep(episodes, scores, _))[1])
     assert seen == []
     assert [row["score"] for row in filled.scores()] == [6.0, None, 2.0]
     assert filled.scored(STACK, "m2") == set()
@@ -368,7 +368,7 @@ def test_the_score_table_is_every_pair_with_its_current_score(filled):
 def test_advance_gives_new_scores_in_order_of_date(filled):
     seen = []
 
-    def step(episodes, scores):
+    def step(episodes, scores, counted):
         seen.append((episodes, [(row.pair, row.score) for row in scores]))
         return [EPISODE], [NOTICE]
 
@@ -390,7 +390,7 @@ def test_scores_with_another_verdict_are_considered_and_never_flagged(filled):
     )
     seen = []
     for _ in range(2):
-        filled.advance(STACK, "m1", lambda episodes, scores: (seen.extend(row.pair for row in scores), keep([], []))[1])
+        filled.advance(STACK, "m1", lambda _, scores, __: (seen.extend(row.pair for row in scores), keep([], [], set()))[1])
     assert seen == PAIRS[:2]
     assert [row["pair"] for row in filled.scores(STACK) if row["flagged"]] == [PAIRS[0]]
     with filled._transaction(writes=False) as tx:
@@ -398,7 +398,7 @@ def test_scores_with_another_verdict_are_considered_and_never_flagged(filled):
 
 
 def test_a_step_that_raises_leaves_nothing(filled):
-    def step(episodes, scores):
+    def step(episodes, scores, counted):
         raise ZeroDivisionError
 
     before = filled.scores()
@@ -408,18 +408,18 @@ def test_a_step_that_raises_leaves_nothing(filled):
 
 
 def test_a_write_that_fails_halfway_leaves_nothing(filled):
-    broken = (NOTICE[0] + "2", "files", "raised", None)
+    broken = NewNotice(NOTICE.key + "2", "files", "raised", None)
     with pytest.raises(StoreFailed, match=r"(?i)not.null.*nothing was half written"):
-        filled.advance(STACK, "m1", lambda episodes, scores: ([EPISODE], [NOTICE, broken]))
+        filled.advance(STACK, "m1", lambda episodes, scores, _: ([EPISODE], [NOTICE, broken]))
     assert (filled.episodes(), filled.pending()) == ([], [])
-    assert filled.advance(STACK, "m1", lambda episodes, scores: ([EPISODE] * len(scores[:1]), [NOTICE])) == 1
+    assert filled.advance(STACK, "m1", lambda episodes, scores, _: ([EPISODE] * len(scores[:1]), [NOTICE])) == 1
 
 
 def test_episodes(filled):
     closed = replace(EPISODE, cleared=date(2020, 5, 1), pairs_over=2)
     second = replace(EPISODE, number=2, since=date(2020, 6, 1), until=date(2020, 6, 13))
-    filled.advance(STACK, "m1", lambda episodes, scores: ([EPISODE], []))
-    filled.advance(STACK, "m1", lambda episodes, scores: ([closed, second], []))
+    filled.advance(STACK, "m1", lambda episodes, scores, _: ([EPISODE], []))
+    filled.advance(STACK, "m1", lambda episodes, scores, _: ([closed, second], []))
     gvp_frame = {"gvp": "221080", "frame": "079D_07694_131313"}
     assert filled.episodes() == [{**gvp_frame, **asdict(closed)}, {**gvp_frame, **asdict(second)}]
     assert [row["number"] for row in filled.episodes(STACK, open_only=True)] == [2]
@@ -427,28 +427,32 @@ def test_episodes(filled):
 
 
 def test_the_outbox(filled):
-    notices = [NOTICE, (NOTICE[0] + "2", "email", "cleared", "{}")]
-    assert filled.advance(STACK, "m1", lambda episodes, scores: ([], notices)) == 2
+    second = NewNotice(NOTICE.key + "2", "email", "cleared", "{}", after=NOTICE.key)
+    orphan = NewNotice(NOTICE.key + "3", "email", "cleared", "{}", after="never sent")
+    assert filled.advance(STACK, "m1", lambda *_: ([], [NOTICE, second, orphan])) == 2
     first, second = filled.pending()
-    assert (first.key, first.stack, first.channel, first.kind, first.payload) == (NOTICE[0], STACK, *NOTICE[1:])
+    assert (first.key, first.stack, first.channel, first.kind, first.payload) == (NOTICE[0], STACK, *NOTICE[1:4])
     assert (first.attempts, first.last_error, first.delivered_at) == (0, None, None)
 
     filled.failed(first.key, "refused")
     assert [(row.attempts, row.last_error) for row in filled.pending()] == [(1, "refused"), (0, None)]
-    filled.failed(first.key, "refused again")
-    assert [row.key for row in filled.pending(max_attempts=2)] == [second.key]
-    assert [(row.key, row.last_error) for row in filled.dead_notices(2)] == [(first.key, "refused again")]
-    assert filled.dead_notices() == []
+    for _ in range(50):
+        filled.failed(first.key, "refused again")
+    assert [row.key for row in filled.pending()] == [first.key, second.key]  # never given up by itself
 
     filled.delivered(second.key)
-    filled.delivered(first.key)
-    assert filled.pending() == filled.dead_notices(0) == []
+    filled.drop(first.key, "the hook is gone")
+    assert filled.pending() == []
+    assert [(row["key"], row["dropped"], row["delivered_at"] is None) for row in filled.notices()] == [
+        (first.key, "the hook is gone", True),
+        (second.key, None, False),
+    ]
     with pytest.raises(StoreFailed, match="no notice with key 'nobody'"):
         filled.delivered("nobody")
 
 
 def test_delivered_keeps_the_first_moment_in_utc(filled, url):
-    filled.advance(STACK, "m1", lambda episodes, scores: ([], [NOTICE]))
+    filled.advance(STACK, "m1", lambda episodes, scores, _: ([], [NOTICE]))
 
     def moment() -> datetime:
         with filled._transaction(writes=False) as tx:
@@ -506,3 +510,41 @@ def test_reading_while_another_connection_writes(tmp_path):
             assert ledger.seen(STACK) == {}
         finally:
             writer.close()
+
+
+def test_a_new_threshold_judges_stored_scores_again_in_the_same_transaction(filled):
+    assert filled.advance(STACK, "m1", lambda *_: ([EPISODE], [])) == 0
+    filled.publish(STACK, replace(MODEL, threshold=1.0), lambda row: replace(row, threshold=1.0))
+    assert [(row["score"], row["threshold"]) for row in filled.scores(STACK) if row["model"]] == [(5.0, 1.0), (2.0, 1.0)]
+    seen = []
+    filled.advance(STACK, "m1", lambda _, scores, counted: (seen.append(([r.pair for r in scores], counted)), ([], []))[1])
+    assert seen == [(PAIRS[:2], {PAIRS[0]})]  # the first was over the old threshold: it is not to be counted twice
+    assert [row["pair"] for row in filled.scores(STACK) if row["flagged"]] == PAIRS[:2]
+    # published once more with the same threshold nothing is considered again
+    filled.publish(STACK, replace(MODEL, threshold=1.0), lambda row: replace(row, threshold=1.0))
+    filled.advance(STACK, "m1", lambda _, scores, __: (seen.append(scores), ([], []))[1])
+    assert seen[-1] == []
+
+
+def test_a_judge_that_raises_leaves_the_old_threshold(filled):
+    def judge(row):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        filled.publish(STACK, replace(MODEL, threshold=1.0), judge)
+    assert filled.current(STACK) == MODEL
+    assert {row["threshold"] for row in filled.scores(STACK) if row["model"]} == {3.5}
+
+
+def test_what_one_model_has_judged_another_does_not_judge_again(filled):
+    filled.advance(STACK, "m1", lambda *_: ([], []))
+    filled.record_pairs(STACK, [pair_row("20200125_20200206")])
+    filled.record_scores(STACK, [score_row("20200125_20200206", 9.0, threshold=None, verdict=Verdict.NOT_CALIBRATED)])
+    filled.advance(STACK, "m1", lambda *_: ([], []))
+    filled.publish(STACK, replace(MODEL, model="m2"))
+    rows = [score_row(pair, 8.0, model="m2") for pair in (*PAIRS[:2], "20200125_20200206")]
+    filled.record_scores(STACK, rows)
+    seen = []
+    filled.advance(STACK, "m2", lambda _, scores, __: (seen.extend(r.pair for r in scores), ([], []))[1])
+    assert seen == ["20200125_20200206"]  # the first model had no threshold for it
+    assert sum(row["flagged"] for row in filled.scores(STACK)) == 3

@@ -367,7 +367,7 @@ def test_a_mail_server_that_fails_or_is_not_there():
     [
         ({"sender": "nobody"}, "'nobody' is not an e-mail address"),
         ({"recipients": ["a@b.org\nBcc: c@d.org"]}, "is not an e-mail address"),
-        ({"recipients": []}, "no recipients"),
+        ({"recipients": []}, "nobody to write to"),
         ({"username": "u", "password": "p4ss", "starttls": False}, "unencrypted to mail.example.org"),
     ],
 )

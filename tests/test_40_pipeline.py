@@ -276,3 +276,91 @@ def test_a_score_can_be_recomputed_from_its_snapshot_and_model_after_more_pairs_
         )
         again = tasks.score_pairs(task)
     assert dict(zip(again["pair"].values, again["score"].values, strict=True)) == kept
+
+
+def test_a_new_threshold_judges_what_is_scored_already(fitted):
+    fitted.only(990002)
+    fitted.change("peaks_cm = [8.0]", 'peaks_cm = [8.0]\npolicy = "fpr"\nfpr = 0.99')
+    fitted.fit()
+    fitted.nightly()
+    [(model, low, many)] = fitted.rows("select model, max(threshold), sum(flagged) from score group by model")
+    over = fitted.rows("select pairs_over from episode")
+    fitted.change("fpr = 0.99", "fpr = 0.01")
+    assert fitted.fit().counts["fitted_models"] == 1
+    run, digest = fitted.nightly()
+    [(same, high, few)] = fitted.rows("select model, max(threshold), sum(flagged) from score group by model")
+    assert same == model
+    assert high > low
+    assert 0 < few <= many
+    [(lowest, highest)] = fitted.rows("select min(threshold), max(threshold) from score")
+    assert lowest == highest == high
+    assert (digest["scored_pairs"], run.failures) == (0, [])
+    assert fitted.rows("select pairs_over from episode") == over  # nothing is counted twice
+
+
+def test_a_stack_that_gets_its_threshold_late_is_flagged_then(fitted):
+    fitted.only(990002)
+    fitted.change("min_pairs = 15", "min_pairs = 100")
+    fitted.fit()
+    _, digest = fitted.nightly()
+    assert [b["stack"] for b in digest["blind"]] == [RISING]
+    assert flagged(fitted) == []
+    fitted.change("min_pairs = 100", "min_pairs = 15")
+    fitted.fit()
+    _, digest = fitted.nightly()
+    assert (digest["blind"], digest["scored_pairs"]) == ([], 0)
+    assert [row[:2] for row in flagged(fitted)] == [(RISING, 1)]
+    assert {row[0] for row in fitted.rows("select verdict from score where score is not null")} == {Verdict.OK}
+
+
+def test_flags_of_the_past_are_listed_but_nobody_is_woken_for_them(fitted):
+    fitted.only(990002)
+    _, digest = fitted.nightly(AS_OF + timedelta(days=1000))
+    assert [row[:2] for row in flagged(fitted)] == [(RISING, 1)]
+    assert (digest["old_flags"], digest["new_notices"], fitted.notices) == (1, 0, [])
+
+
+def test_a_notice_tells_of_its_episode_as_it_stands_at_the_end_of_the_night(fitted):
+    fitted.only(990002)
+    fitted.nightly()
+    told = json.loads(fitted.notices[0].read_text())["payload"]["episode"]
+    assert [(told["until"], told["pairs_over"])] == fitted.rows("select until, pairs_over from episode")
+
+
+def test_a_figure_that_cannot_be_drawn_does_not_hold_the_notice_back(fitted, monkeypatch):
+    def fails(figure):
+        raise ZeroDivisionError("no picture")
+
+    monkeypatch.setattr("insar_anomaly.pipeline._notices.pair_png", fails)
+    fitted.only(990002)
+    _, digest = fitted.nightly()
+    assert json.loads(fitted.notices[0].read_text())["figure"] is None
+    assert any("goes without a figure: no picture" in words for words in digest["warnings"])
+
+
+def test_a_flag_that_reaches_nobody_says_so_and_puts_nothing_into_the_outbox(fitted):
+    fitted.only(990002)
+    catalogue = fitted.folder / "volcanoes.toml"
+    catalogue.write_text(catalogue.read_text().replace('contacts = ["duty@example.org"]', ""))
+    text = fitted.config.read_text()
+    email = '[[channel]]\nkind = "email"\nhost = "127.0.0.1"\nsender = "us@example.org"\n'
+    fitted.config.write_text(text[: text.index("[[channel]]")] + email)
+    _, digest = fitted.nightly()
+    assert digest["status"] == "ok"
+    assert any("nobody is told" in words for words in digest["warnings"])
+    assert fitted.rows("select * from notice") == []
+
+
+def test_a_notice_that_does_not_arrive_fails_every_night_until_it_does_or_is_dropped(fitted, closed_port):
+    fitted.only(990002)
+    channel = f'[[channel]]\nkind = "webhook"\nurl = "http://127.0.0.1:{closed_port()}/hook"\n'
+    fitted.config.write_text(fitted.config.read_text() + channel)
+    for night in range(7):
+        run, digest = fitted.nightly(AS_OF + timedelta(days=night))
+        assert [f.stage for f in run.failures] == ["notify"]
+        assert len(digest["undelivered"]) == 1
+    with fitted.opened() as (s, _):
+        [waiting] = s.ledger.pending()
+        s.ledger.drop(waiting.key, "the hook is gone")
+    run, digest = fitted.nightly()
+    assert (run.failures, digest["undelivered"]) == ([], [])

@@ -327,6 +327,53 @@ def test_one_source_out_of_reach_does_not_stop_the_frames_of_another(fresh, clos
     fresh.only(990003)
     run = fresh.ingest()
     assert run.counts["stored_pairs"] == len(fresh.pairs(SHORT))
+    # but the night is not "ok": the source out of reach may hold newer pairs
+    assert [f.stage for f in run.failures] == ["ingest"]
+    assert "a source was left out: s3://volcanoes/licsar cannot be reached" in run.failures[0].error
+
+
+def test_a_file_replaced_after_it_was_stored_is_said_and_the_stack_stays_as_it_was_screened(ingested):
+    ingested.only(990003)
+    pair = ingested.pairs(SHORT)[0]
+    write_tif(ingested.phase(pair, SHORT), read_tif(ingested.phase(pair, SHORT)) * 2)
+    before = store_content(ingested)
+    run, digest = ingested.nightly()
+    assert digest["changed_pairs"] == 1
+    assert any("1 files were replaced" in words and pair in words for words in digest["warnings"])
+    assert store_content(ingested) == before
+    assert run.failures == []
+
+
+def test_a_store_that_was_lost_is_filled_again_from_the_source(fitted):
+    fitted.only(990003)
+    fitted.nightly()
+    before = store_content(fitted)
+    shutil.rmtree(fitted.folder / "store" / "stacks" / BLIND)
+    run = fitted.ingest()
+    assert run.failures == []
+    assert run.counts["stored_pairs"] == len(fitted.pairs(SHORT))
+    assert any("are not in" in words for words in run.warnings)
+    assert store_content(fitted)[BLIND] == before[BLIND]
+    run, digest = fitted.nightly()
+    assert (run.failures, digest["scored_pairs"], digest["warnings"]) == ([], 0, [])
+
+
+def test_pairs_lost_in_store_and_source_fail_their_stack_every_night(ingested):
+    ingested.only(990003)
+    shutil.rmtree(ingested.folder / "store" / "stacks" / BLIND)
+    shutil.rmtree(ingested.phase(ingested.pairs(SHORT)[0], SHORT).parent)
+    for _ in range(2):
+        run = ingested.ingest()
+        assert "restore the store from a copy" in run.failures[0].error
+
+
+def test_figures_that_cannot_be_written_stop_neither_flags_nor_notices(fitted):
+    fitted.only(990002)
+    fitted.change('figures = "figures"', 'figures = "/proc/figures"')
+    run, digest = fitted.nightly()
+    assert len(fitted.notices) == 1
+    assert digest["status"] == "failed"
+    assert [(f.stage, "/proc/figures" in f.error) for f in run.failures] == [("digest", True)]
 
 
 # a disk that is full or read only

@@ -60,6 +60,9 @@ def test_the_printed_defaults_are_a_configuration_that_passes_its_own_check(tmp_
     text = capsys.readouterr().out
     file = tmp_path / "config.toml"
     file.write_text(text.replace('url = "..."', 'url = "archive"'))
+    assert cli.main(["config", "--check", str(file)]) == 2
+    assert "volcanoes.toml: cannot be read" in capsys.readouterr().err
+    (tmp_path / "volcanoes.toml").write_text('[[volcano]]\ngvp = 221080\nname = "A"\nlat = 1\nlon = 2\nframes = ["F"]\n')
     assert cli.main(["config", "--check", str(file)]) == 0
     assert capsys.readouterr().out == f"{file}: ok\n"
     assert "false_alarms_per_year = 1.0" in text
@@ -240,6 +243,53 @@ def test_doctor_says_what_is_there_and_what_is_not(fitted, capsys, closed_port):
     assert "FAIL frames: 2 of the catalogue's are in no source" in said
     assert "FAIL workers: address: no Dask scheduler answers" in said
     assert "ok   store" in said
+
+
+def test_doctor_finds_what_cannot_be_written_used_or_read(fitted, capsys, monkeypatch):
+    monkeypatch.setenv("HOOK", "whsec_c2VjcmV0")
+    fitted.change('figures = "figures"', 'figures = "/proc/figures"')
+    fitted.change('folder = "notices"', 'folder = "/proc/notices"')
+    fitted.change('weights = "random"', 'weights = "nowhere.safetensors"')
+    email = '\n[[channel]]\nkind = "email"\nhost = "h"\nsender = "us@example.org"\n'
+    fitted.config.write_text(fitted.config.read_text() + email)
+    (fitted.folder / "volcanoes.toml").write_text("[[volcano]]\n")
+    assert run(fitted, "--json", "doctor") == 1
+    findings = {f["what"]: (f["ok"], f["words"]) for f in json.loads(capsys.readouterr().out)}
+    bad = {what for what, (ok, _) in findings.items() if not ok}
+    assert bad == {"catalogue", "figures", "channel files", "detector"}
+    assert "nowhere.safetensors" in findings["detector"][1]
+    assert findings["channel email"][0]
+
+
+def test_notices_lists_what_waits_and_drops_it_with_a_reason(fitted, capsys, closed_port):
+    fitted.only(990002)
+    hook = f'\n[[channel]]\nkind = "webhook"\nurl = "http://127.0.0.1:{closed_port()}/x"\n'
+    fitted.config.write_text(fitted.config.read_text() + hook)
+    assert run(fitted, "-q", "nightly", "--as-of", AS_OF) == 1
+    capsys.readouterr()
+    assert run(fitted, "notices") == 0
+    said = capsys.readouterr().out
+    key = f"{RISING}:1:raised:webhook"
+    assert said.startswith(f"{key}: waits, 1 attempts, the last: ")
+    assert run(fitted, "notices", "--drop", key) == 2
+    assert run(fitted, "notices", "--drop", "nobody", "--why", "x") == 1
+    assert run(fitted, "notices", "--drop", key, "--why", "moved") == 0
+    assert capsys.readouterr().out.endswith("no notice waits\n")
+    assert run(fitted, "notices", "--all") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"{key}: dropped: moved") for line in said)
+    assert any(": arrived " in line for line in said)
+
+
+def test_a_volcano_that_the_ledger_does_not_know_is_a_mistake(fitted, capsys):
+    for word in ("scores", "flags", "notices"):
+        assert run(fitted, "--volcano", 123456, word) == 2
+        assert "the ledger holds nothing of it, but of 3 other volcanoes" in capsys.readouterr().err
+
+
+def test_json_and_a_csv_file_are_both_written(fitted, capsys, tmp_path):
+    assert run(fitted, "--json", "scores", "--csv", tmp_path / "s.csv") == 0
+    assert len(json.loads(capsys.readouterr().out)) == len((tmp_path / "s.csv").read_text().splitlines()) - 1
 
 
 def test_a_second_run_beside_a_first_is_told_who_holds_the_ledger(ingested, capsys):

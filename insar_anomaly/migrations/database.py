@@ -53,7 +53,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = _checked(url)
+        self._url = checked(url)
         self._file = Path(self._url.database or "") if self._url.drivername == "sqlite" else None
         self.name = self._url.set(query={}).render_as_string(hide_password=True)
         self._engine = _engine(self._url)
@@ -166,7 +166,7 @@ def _alembic(**attributes: Connection) -> Config:
     return config
 
 
-def _checked(url: str) -> URL:
+def checked(url: str) -> URL:
     """The URL with its driver spelled out and, for SQLite, an absolute path."""
     remedy = "use sqlite:///ledger.db or postgresql://user:password@host/database, with %40 for an @ in the password"
     try:

@@ -158,4 +158,5 @@ notice = Table(
     _needed("attempts", Integer, server_default="0"),
     Column("last_error", Text),
     Column("delivered_at", Utc),
+    Column("dropped", Text),  # why a person took it out of the outbox
 )

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from insar_anomaly import __version__, labels
 from insar_anomaly.calibrate import Target
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
 from insar_anomaly.ledger import ModelRow
+from insar_anomaly.pipeline._score import judged
 from insar_anomaly.pipeline._screening import Period, Run, Screening, storage_options
 from insar_anomaly.report.figures import calibration_png
 from insar_anomaly.schema import parse_pair
@@ -124,7 +126,7 @@ def _publish(s: Screening, run: Run, task: FitTask, result: FitResult, settings:
         why=result.why,
     )
     try:
-        s.ledger.publish(task.stack, row)
+        s.ledger.publish(task.stack, row, partial(judged, model=row))
         folder = Path(s.config.figures) / "calibration"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{task.stack.replace('/', '_')}.png").write_bytes(calibration_png(task.stack, result.calibration))

@@ -54,7 +54,7 @@ def ingest(s: Screening, run: Run, *, period: Period | None = None, dry: bool = 
 def _plans(s: Screening, run: Run, period: Period, *, dry: bool) -> list[_Frame]:
     stacks = s.by_stack
     frames = sorted({frame for volcano in s.volcanoes for frame in volcano.frames})
-    where = _sources_of(s, frames)
+    where = _sources_of(s, run, frames)
     plans = []
     for number, frame in enumerate(frames, 1):
         s.watch("list", number, len(frames))
@@ -72,7 +72,7 @@ def _plans(s: Screening, run: Run, period: Period, *, dry: bool) -> list[_Frame]
             continue
         for stack in here:
             try:
-                _plan_stack(s, run, plan, stack, [p for p in listed if _looked_at(p, period)], twice, dry=dry)
+                _plan_stack(s, run, plan, stack, _Listing(listed, twice, period), dry=dry)
             except InsarAnomalyError as problem:
                 run.fail(stack, "ingest", problem)
         plans.append(plan)
@@ -88,8 +88,11 @@ def _looked_at(listed: Listed, period: Period) -> bool:
     return period.holds(listed.pair)
 
 
-def _sources_of(s: Screening, frames: Sequence[str]) -> dict[str, Source | InsarAnomalyError]:
-    """The first source that has a frame; where none has, the error that says so."""
+def _sources_of(s: Screening, run: Run, frames: Sequence[str]) -> dict[str, Source | InsarAnomalyError]:
+    """The first source that has a frame; where none has, the error that says so.
+
+    A source out of reach fails the run even where another one has every frame: it may hold what that one lacks.
+    """
     out: dict[str, Source | InsarAnomalyError] = {}
     unreached: list[SourceUnavailable] = []
     for source in s.sources:
@@ -101,25 +104,49 @@ def _sources_of(s: Screening, frames: Sequence[str]) -> dict[str, Source | Insar
         for frame in frames:
             if frame in held:
                 out.setdefault(frame, source)
+    if out:  # else every stack says it already
+        for away in unreached:
+            run.fail("every stack", "ingest", f"a source was left out: {away}")
     for frame in frames:
-        if frame in out:
-            continue
-        if unreached:
-            out[frame] = unreached[0]
-        elif s.sources:
-            out[frame] = s.sources[0]  # its own error names the nearest frames
-        else:
-            out[frame] = NotInFrame("no [[source]] is configured; add one with kind and url")
+        out.setdefault(frame, _nowhere(s, unreached))
     return out
 
 
-def _plan_stack(
-    s: Screening, run: Run, plan: _Frame, stack: str, listed: list[Listed], twice: list[Listed], *, dry: bool
-) -> None:
+def _nowhere(s: Screening, unreached: Sequence[SourceUnavailable]) -> Source | InsarAnomalyError:
+    """What is to say that no source has a frame: the first source, whose own error names the nearest frames."""
+    if unreached:
+        return unreached[0]
+    return s.sources[0] if s.sources else NotInFrame("no [[source]] is configured; add one with kind and url")
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What a source says of a frame: all its pairs, those that stand twice, and the period that is looked at."""
+
+    every: list[Listed]
+    twice: list[Listed]
+    period: Period
+
+    @property
+    def inside(self) -> list[Listed]:
+        """Pairs to look at."""
+        return [one for one in self.every if _looked_at(one, self.period)]
+
+
+def _plan_stack(s: Screening, run: Run, plan: _Frame, stack: str, listing: _Listing, *, dry: bool) -> None:
     """Decide what a stack lacks; create it where it is new; write down what needs no reading."""
     exists = s.store.has(stack)
-    seen = s.ledger.seen(stack)
+    stored = set(s.store.pairs(stack)) if exists else set()
+    seen = _really_seen(s, run, stack, stored, listing)
+    listed, twice = listing.inside, listing.twice
     todo = pure.fresh(listed, seen)
+    changed = pure.replaced(listed, seen)
+    run.counts["changed_pairs"] += len(changed)
+    if changed:
+        run.warn(
+            f"{stack}: {len(changed)} files were replaced after they had been stored, first {changed[0].phase_uri}; "
+            "the stack keeps what was screened"
+        )
     if not dry and not exists:
         if not listed:
             raise StackFailed(
@@ -127,7 +154,6 @@ def _plan_stack(
             )
         box, height = s.by_stack[stack].box, "height" in s.config.preprocess.remove
         s.store.create(stack, plan.source.static(plan.name, box, height=height))
-    stored = set(s.store.pairs(stack)) if exists else set()
     rows = []
     for one in todo:
         try:
@@ -147,6 +173,24 @@ def _plan_stack(
     run.counts["rejected_pairs"] += sum(row.verdict != Verdict.OK for row in rows)
     if exists or not dry:
         plan.grids[stack] = Grid.of(s.store.open(stack))
+
+
+def _really_seen(s: Screening, run: Run, stack: str, stored: set[str], listing: _Listing) -> dict[str, tuple[str, int]]:
+    """What the ledger has seen, without accepted pairs that the store has lost: those are read again."""
+    seen = s.ledger.seen(stack)
+    lost = {pair for pair, (_, verdict) in seen.items() if verdict == Verdict.OK} - stored
+    if not lost:
+        return seen
+    gone = sorted(lost - {one.pair for one in listing.every})
+    if gone:
+        run.fail(
+            stack,
+            "ingest",
+            f"{len(gone)} pairs that the ledger knows are neither in {s.config.store} nor in the source, first {gone[0]}; "
+            "restore the store from a copy, or bring the files back",
+        )
+    run.warn(f"{stack}: {len(lost)} pairs that the ledger knows are not in {s.config.store}; what can be is read again")
+    return {pair: mark for pair, mark in seen.items() if pair not in lost}
 
 
 def _rejected(one: Listed, rejection: PairRejected) -> PairRow:

@@ -13,6 +13,17 @@ from insar_anomaly.pipeline._notices import deliver, flag
 from insar_anomaly.pipeline._score import score
 from insar_anomaly.pipeline._screening import Period, Run, Screening
 
+_COUNTED = (
+    "new_pairs",
+    "stored_pairs",
+    "rejected_pairs",
+    "changed_pairs",
+    "scored_pairs",
+    "old_flags",
+    "new_notices",
+    "delivered",
+)
+
 
 def nightly(s: Screening, run: Run, *, period: Period | None = None) -> dict[str, Any]:
     """Ingest, score, flag, deliver; returns the digest, which is also written to the figures' folder."""
@@ -24,29 +35,34 @@ def nightly(s: Screening, run: Run, *, period: Period | None = None) -> dict[str
 
 
 def summary(s: Screening, run: Run) -> dict[str, Any]:
-    """The night's digest: counts, open flags, failures, blind stacks. Written as ``digest-<date>.json``."""
+    """The night's digest: counts, open flags, failures, blind stacks, warnings. Written as ``digest-<date>.json``."""
     stacks = s.by_stack
     open_flags = [
         {"stack": name, "name": stacks[name].name, **{k: v for k, v in row.items() if k not in ("gvp", "frame")}}
         for row in s.ledger.episodes(open_only=True)
         if (name := f"{row['gvp']}/{row['frame']}") in stacks
     ]
-    counted = ("new_pairs", "stored_pairs", "rejected_pairs", "scored_pairs", "new_notices", "delivered")
+    waiting = [n for n in s.ledger.pending() if n.attempts or n.stack not in stacks]
     digest = {
         "as_of": run.as_of.isoformat(),
         "run": run.number,
         "kind": run.kind,
         "status": "failed" if run.failures else "ok",
         "stacks": len(stacks),
-        **{name: run.counts[name] for name in counted},
+        **{name: run.counts[name] for name in _COUNTED},
         "open_flags": open_flags,
         "failures": [asdict(f) for f in run.failures],
         "blind": [{"stack": stack, "why": why} for stack, why in sorted(run.blind.items())],
-        "undelivered": [f"{n.key}: {n.last_error}" for n in s.ledger.dead_notices()],
+        "undelivered": [f"{n.key}: {n.last_error or 'its stack is not in this run'}" for n in waiting],
+        "warnings": list(run.warnings),
     }
-    folder = Path(s.config.figures)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".digest.{os.getpid()}.part"
-    part.write_text(json.dumps(digest, indent=1, default=str) + "\n", encoding="utf-8")
-    part.replace(folder / f"digest-{run.as_of}.json")
+    file = Path(s.config.figures) / f"digest-{run.as_of}.json"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".digest.{os.getpid()}.part")
+        part.write_text(json.dumps(digest, indent=1, default=str) + "\n", encoding="utf-8")
+        part.replace(file)
+    except OSError as problem:
+        run.fail("every stack", "digest", f"{file}: {problem.strerror}; make `figures` a folder that can be written")
+        digest |= {"status": "failed", "failures": [asdict(f) for f in run.failures]}
     return digest

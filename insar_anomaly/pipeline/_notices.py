@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from insar_anomaly import flags
+from insar_anomaly import flags, notify
 from insar_anomaly.catalogue import Volcano
-from insar_anomaly.config import Channel as ChannelSettings
-from insar_anomaly.config import EmailChannel, FilesChannel, WebhookChannel, secret
-from insar_anomaly.errors import InsarAnomalyError
+from insar_anomaly.errors import InsarAnomalyError, StoreFailed
 from insar_anomaly.ledger import EpisodeRow, ModelRow, NewNotice, NoticeRow, ScoreRow
-from insar_anomaly.notify import Channel, Email, Files, Message, NotDelivered, Webhook
+from insar_anomaly.notify import Message, NotDelivered
 from insar_anomaly.pipeline._screening import Run, Screening
 from insar_anomaly.report.figures import PairFigure, pair_png
 from insar_anomaly.schema import Grid, parse_pair
+
+log = logging.getLogger(__name__)
 
 
 def flag(s: Screening, run: Run) -> None:
@@ -40,18 +40,18 @@ def deliver(s: Screening, run: Run) -> None:
     """Send what waits in the outbox. What does not arrive stays there for the next run, and fails this one."""
     mine = s.by_stack
     waiting = [row for row in s.ledger.pending() if row.stack in mine]
-    channels = {name: settings for settings, name in zip(s.config.channel, channel_names(s.config.channel), strict=True)}
+    channels = notify.named(s.config.channel)
     for done, row in enumerate(waiting, 1):
         settings = channels.get(row.channel)
         try:
             if settings is None:
                 raise NotDelivered(
-                    f"channel {row.channel} is no longer configured; configure it or leave the notice undelivered"
+                    f"channel {row.channel} is no longer configured; configure it, or drop the notice: "
+                    f"`insar-anomaly notices --drop {row.key} --why ...`"
                 )
-            payload = json.loads(row.payload)
-            channel = _channel(settings, row.channel, payload["contacts"])
-            if channel is not None:
-                channel.deliver(_message(s, row, payload))
+            # today's contacts: an address that was wrong when the flag was raised can be mended in the catalogue
+            channel = notify.opened(settings, row.channel, mine[row.stack].contacts)
+            channel.deliver(_message(s, run, row, json.loads(row.payload)))
         except (InsarAnomalyError, OSError) as problem:
             s.ledger.failed(row.key, str(problem))
             run.fail(row.stack, "notify", f"{row.key}: {problem}")
@@ -59,16 +59,6 @@ def deliver(s: Screening, run: Run) -> None:
             s.ledger.delivered(row.key)
             run.counts["delivered"] += 1
         s.watch("notify", done, len(waiting))
-
-
-def channel_names(channels: Sequence[ChannelSettings]) -> list[str]:
-    """Names of the configured channels in the outbox: the kind, numbered from the second of a kind on."""
-    seen: dict[str, int] = {}
-    names = []
-    for channel in channels:
-        seen[channel.kind] = seen.get(channel.kind, 0) + 1
-        names.append(channel.kind if seen[channel.kind] == 1 else f"{channel.kind}-{seen[channel.kind]}")
-    return names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,21 +71,37 @@ class _Step:
     volcano: Volcano
     model: ModelRow
 
-    def __call__(self, before: list[EpisodeRow], scores: list[ScoreRow]) -> tuple[list[EpisodeRow], list[NewNotice]]:
+    def __call__(
+        self, before: list[EpisodeRow], scores: list[ScoreRow], counted: set[str]
+    ) -> tuple[list[EpisodeRow], list[NewNotice]]:
         made_by = {row.number: row.model for row in before}
         state = flags.State(tuple(_episode(row) for row in before))
-        evidence = [e for row in scores if (e := _evidence(row))]
+        evidence = [e for row in scores if (e := _evidence(row, counted=row.pair in counted))]
         days = self.screening.config.flags.clear_after_days
         state, notices = flags.run(state, evidence, clear_after_days=days)
         rows = [EpisodeRow(**dataclasses.asdict(e), model=made_by.get(e.number, self.model.model)) for e in state.episodes]
         by_pair = {row.pair: row for row in scores}
-        names = channel_names(self.screening.config.channel)
-        return rows, [new for notice in notices for new in self._outbox(notice, by_pair, names)]
+        # a notice tells of its episode as it stands after all of tonight's pairs
+        now = {e.number: e for e in state.episodes}
+        told = [dataclasses.replace(notice, episode=now[notice.episode.number]) for notice in notices]
+        return rows, [new for notice in told for new in self._outbox(notice, by_pair)]
 
-    def _outbox(self, notice: flags.Notice, scores: Mapping[str, ScoreRow], names: Sequence[str]) -> list[NewNotice]:
+    def _outbox(self, notice: flags.Notice, scores: Mapping[str, ScoreRow]) -> list[NewNotice]:
+        """The notice, once per channel; a cleared one only where the raised one was sent."""
+        raised, limit = notice.kind == "raised", self.screening.config.flags.notice_max_age_days
+        if raised and (self.run.as_of - notice.episode.until).days > limit:
+            self.run.counts["old_flags"] += 1
+            return []
         payload = json.dumps(self._payload(notice, scores[notice.pair]), default=str)
-        key = f"{self.stack}:{notice.episode.number}:{notice.kind}"
-        return [(f"{key}:{name}", name, notice.kind, payload) for name in names]
+        stem = f"{self.stack}:{notice.episode.number}"
+        channels = notify.named(self.screening.config.channel)
+        names = [name for name, channel in channels.items() if notify.reaches(channel, self.volcano.contacts)]
+        if raised and not names:
+            self.run.warn(f"{self.stack}: a flag was raised and nobody is told: no [[channel]] reaches anyone for it")
+        for name in channels.keys() - set(names) if raised else ():
+            self.run.warn(f"{self.stack}: channel {name} has no recipients and the volcano has no contacts: nothing is sent")
+        after = {name: None if raised else f"{stem}:raised:{name}" for name in names}
+        return [NewNotice(f"{stem}:{notice.kind}:{name}", name, notice.kind, payload, after[name]) for name in names]
 
     def _payload(self, notice: flags.Notice, row: ScoreRow) -> dict[str, Any]:
         calibration = json.loads(self.model.calibration)
@@ -117,8 +123,7 @@ class _Step:
             "model": row.model,
             "snapshot": row.snapshot,
             "as_of": self.run.as_of,
-            "data_age_days": (self.run.as_of - secondary).days,
-            "contacts": self.volcano.contacts,
+            "pair_age_days": (self.run.as_of - secondary).days,
         }
 
 
@@ -126,37 +131,14 @@ def _episode(row: EpisodeRow) -> flags.Episode:
     return flags.Episode(**{f.name: getattr(row, f.name) for f in dataclasses.fields(flags.Episode)})
 
 
-def _evidence(row: ScoreRow) -> flags.Evidence | None:
+def _evidence(row: ScoreRow, *, counted: bool) -> flags.Evidence | None:
     dates = parse_pair(row.pair)
     if dates is None or row.score is None or row.threshold is None:
         return None
-    return flags.Evidence(*dates, row.score, row.threshold)
+    return flags.Evidence(*dates, row.score, row.threshold, counted)
 
 
-def _channel(settings: ChannelSettings, name: str, contacts: Sequence[str]) -> Channel | None:
-    """The channel with its secrets; None for an e-mail that nobody is to get."""
-    if isinstance(settings, FilesChannel):
-        return Files(settings.folder, name=name)
-    if isinstance(settings, WebhookChannel):
-        return Webhook(settings.url, secret(settings.secret_env), settings.timeout_s, name=name)
-    assert isinstance(settings, EmailChannel)
-    recipients = tuple(dict.fromkeys((*settings.recipients, *contacts)))
-    if not recipients:
-        return None
-    return Email(
-        settings.host,
-        settings.port,
-        settings.sender,
-        recipients,
-        settings.username,
-        secret(settings.password_env),
-        starttls=settings.starttls,
-        timeout=settings.timeout_s,
-        name=name,
-    )
-
-
-def _message(s: Screening, row: NoticeRow, payload: dict[str, Any]) -> Message:
+def _message(s: Screening, run: Run, row: NoticeRow, payload: dict[str, Any]) -> Message:
     words = "Screening flag raised" if row.kind == "raised" else "Screening flag cleared"
     return Message(
         key=row.key,
@@ -164,8 +146,8 @@ def _message(s: Screening, row: NoticeRow, payload: dict[str, Any]) -> Message:
         stack=row.stack,
         subject=f"{words}: {payload['volcano']} ({payload['gvp']}), {payload['pair']}",
         body=_body(words, payload),
-        payload={k: v for k, v in payload.items() if k != "contacts"},
-        figure=_figure(s, row.stack, payload),
+        payload=payload,
+        figure=_figure(s, run, row.stack, payload),
         created=datetime.now(UTC),
     )
 
@@ -174,7 +156,7 @@ def _body(words: str, payload: Mapping[str, Any]) -> str:
     episode, calibration = payload["episode"], payload["calibration"]
     lines = [
         f"{words}: {payload['volcano']} ({payload['gvp']}), stack {payload['stack']}",
-        f"pair {payload['pair']} (newest data {payload['data_age_days']} days old on {payload['as_of']})",
+        f"pair {payload['pair']} (ended {payload['pair_age_days']} days before this night, {payload['as_of']})",
         f"score {payload['score']:.5g}, threshold {payload['threshold']:.5g} ({payload['policy']}: {calibration['why']})",
     ]
     if payload["percentile"] is not None:
@@ -192,15 +174,22 @@ def _body(words: str, payload: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _figure(s: Screening, stack: str, payload: Mapping[str, Any]) -> bytes | None:
-    """The pair as a picture; None where its arrays are gone (an expired snapshot): a notice is sent all the same."""
+def _figure(s: Screening, run: Run, stack: str, payload: Mapping[str, Any]) -> bytes | None:
+    """The pair as a picture; None, with a word in the digest, where it cannot be drawn: a notice is sent all the same."""
     try:
-        dataset = s.store.open(stack, pairs=[payload["pair"]]).isel(pair=0).load()
-        scores = s.store.read_scores(stack, payload["model"])
-    except (InsarAnomalyError, KeyError):
+        return _drawn(s, stack, payload)
+    except Exception as problem:
+        if not isinstance(problem, InsarAnomalyError | OSError):
+            log.exception("%s: the figure of %s could not be drawn", stack, payload["pair"])
+        run.warn(f"{stack}: the notice of {payload['pair']} goes without a figure: {problem}")
         return None
+
+
+def _drawn(s: Screening, stack: str, payload: Mapping[str, Any]) -> bytes:
+    dataset = s.store.open(stack, pairs=[payload["pair"]]).isel(pair=0).load()
+    scores = s.store.read_scores(stack, payload["model"])
     if scores is None or payload["pair"] not in scores["pair"].values:
-        return None
+        raise StoreFailed(f"{s.store.url} holds no score map of it by model {payload['model']}")
     mine = scores["score_map"].sel(pair=payload["pair"]).load()
     stride = -(-dataset.sizes["y"] // mine.sizes["v"])
     return pair_png(
@@ -216,8 +205,3 @@ def _figure(s: Screening, stack: str, payload: Mapping[str, Any]) -> bytes | Non
             threshold=payload["threshold"],
         )
     )
-
-
-def figures_folder(s: Screening) -> Path:
-    """Where figures and digests go."""
-    return Path(s.config.figures)

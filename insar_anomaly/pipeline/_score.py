@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,17 +50,25 @@ def score(s: Screening, run: Run, *, period: Period | None = None) -> None:
 
 def score_rows(result: xr.Dataset, model: ModelRow, snapshot: str) -> list[ScoreRow]:
     """Scores of a batch as rows of the ledger, with verdict and percentile in the stack's quiet scores."""
-    quiet = np.asarray(json.loads(model.calibration)["negatives"])
     rows = []
     for pair, value in zip(result["pair"].values, result["score"].values, strict=True):
-        number = float(value)
-        if math.isnan(number):
-            rows.append(ScoreRow(str(pair), model.model, None, model.threshold, int(Verdict.NOT_SCORABLE), None, snapshot))
-            continue
-        verdict = Verdict.OK if model.threshold is not None else Verdict.NOT_CALIBRATED
-        percentile = float(100 * np.searchsorted(quiet, number) / len(quiet)) if len(quiet) else None
-        rows.append(ScoreRow(str(pair), model.model, number, model.threshold, int(verdict), percentile, snapshot))
+        number = None if math.isnan(value) else float(value)
+        row = ScoreRow(str(pair), model.model, number, None, int(Verdict.NOT_SCORABLE), None, snapshot)
+        rows.append(judged(row, model))
     return rows
+
+
+def judged(row: ScoreRow, model: ModelRow) -> ScoreRow:
+    """The row with the model's present threshold, and the verdict and percentile that follow from it."""
+    if row.score is None:
+        return replace(row, threshold=model.threshold)
+    quiet = np.asarray(json.loads(model.calibration)["negatives"])
+    return replace(
+        row,
+        threshold=model.threshold,
+        verdict=int(Verdict.OK if model.threshold is not None else Verdict.NOT_CALIBRATED),
+        percentile=float(100 * np.searchsorted(quiet, row.score) / len(quiet)) if len(quiet) else None,
+    )
 
 
 def _tasks(s: Screening, stack: str, model: ModelRow, period: Period) -> list[ScoreTask]:

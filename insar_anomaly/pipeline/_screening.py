@@ -61,6 +61,13 @@ class Run:
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     blind: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, words: str) -> None:
+        """Say something that a person should know, though nothing failed: it stands in the digest, once."""
+        if words not in self.warnings:
+            log.warning("%s", words)
+            self.warnings.append(words)
 
     def fail(self, stack: str, stage: str, error: BaseException | str) -> None:
         """Write a failure down, with its class where it is not one of ours (then it is a defect)."""

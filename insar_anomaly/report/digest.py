@@ -12,7 +12,10 @@ def lines(digest: Mapping[str, Any]) -> list[str]:
     out += _listed("open flags", [_flag(f) for f in digest["open_flags"]]) or ["  no flag is open"]
     out += _listed("failed", [f"{f['stack']} ({f['stage']}): {f['error']}" for f in digest["failures"]])
     out += _listed("blind: no threshold, so never flagged", [f"{b['stack']}: {b['why']}" for b in digest["blind"]])
-    out += _listed("notices that could not be delivered", digest["undelivered"])
+    out += _listed("notices that have not arrived", digest["undelivered"])
+    out += _listed("worth knowing", digest["warnings"])
+    if digest["old_flags"]:
+        out.append(f"  {digest['old_flags']} flags of the past, too old for a notice, were raised: `insar-anomaly flags`")
     out.append(
         f"  {digest['new_pairs']} new pairs, {digest['rejected_pairs']} rejected, {digest['scored_pairs']} scored, "
         f"{digest['new_notices']} new notices, {digest['delivered']} delivered"

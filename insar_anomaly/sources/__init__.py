@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import fsspec
 import xarray as xr
 from numpy.typing import NDArray
 
 from insar_anomaly.catalogue import Box
+from insar_anomaly.errors import ConfigError
 from insar_anomaly.schema import Grid, Listed
 
 Window = tuple[NDArray[Any], NDArray[Any], float]
@@ -48,3 +50,12 @@ def open_source(kind: str, url: str, storage: dict[str, Any]) -> Source:
     from insar_anomaly.sources.licsar import LicsarSource
 
     return LicsarSource(url, storage)
+
+
+def check_source(url: str) -> None:
+    """Raise ConfigError where no file system here understands the URL; nothing is opened."""
+    protocol = url.split("://", 1)[0] if "://" in url else "file"
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except (ValueError, ImportError) as problem:
+        raise ConfigError(f"{url}: {problem}; write a path, file:// or s3://bucket/prefix") from None
