@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,16 +136,16 @@ def workers(kind: Literal["local", "inline", "address"], *, count: int | None, a
             yield Workers(client)
         return
     processes = count or min(_MOST_LOCAL, len(os.sched_getaffinity(0)))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Port 8787 is already in use")
-        cluster = LocalCluster(
-            n_workers=processes,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit=None,  # the stages bound their own memory; a limit would kill a fit that is only large
-            silence_logs=logging.CRITICAL,
-        )
+    cluster = LocalCluster(
+        n_workers=processes,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        # the scheduler serves its health there even without a dashboard: any free port, seen from this machine only
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        memory_limit=None,  # the stages bound their own memory; a limit would kill a fit that is only large
+        silence_logs=logging.CRITICAL,
+    )
     with cluster, Client(cluster) as client:
         client.register_plugin(_one_thread())
         yield Workers(client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from insar_anomaly import __version__, catalogue
 from insar_anomaly.catalogue import Volcano
@@ -106,6 +108,16 @@ class Screening:
         options = storage_options(self.config.storage)
         return [open_source(s.kind, s.url, options if s.url.startswith("s3://") else {}) for s in self.config.source]
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """The settings as the ledger keeps them: without the secrets that a URL may hold."""
+        settings: dict[str, Any] = self.config.model_dump(mode="json")
+        settings["ledger"] = self.ledger.name
+        for channel in settings["channel"]:
+            if "url" in channel:
+                channel["url"] = f"{urlsplit(channel['url']).hostname} (the rest is not kept: it may be a key)"
+        return settings
+
     @contextmanager
     def run(self, kind: str, as_of: date | None = None) -> Iterator[Run]:
         """A run, from start to outcome, with the exclusive right to write.
@@ -114,7 +126,7 @@ class Screening:
         """
         day = as_of or datetime.now(UTC).date()
         with self.ledger.lock():
-            number = self.ledger.start_run(kind, day, self.config.model_dump_json(), __version__)
+            number = self.ledger.start_run(kind, day, json.dumps(self._settings), __version__)
             run = Run(number, kind, day, self.ledger)
             try:
                 yield run

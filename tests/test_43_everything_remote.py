@@ -1,0 +1,110 @@
+"""One night where everything is elsewhere: archive and store in a bucket, PostgreSQL, a webhook, a mail server, workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from email import message_from_bytes, policy
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from aiosmtpd.controller import Controller
+from installation import AS_OF, FIT, RISING
+from postgres import PASSWORD, binaries, postgres_server
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from insar_anomaly import cli, doctor
+from insar_anomaly.ledger import Ledger
+from insar_anomaly.settings import load_checked
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Inbox:
+    """Keeps what a mail server is given."""
+
+    def __init__(self):
+        self.mails = []
+
+    async def handle_DATA(self, server, session, envelope):
+        self.mails.append((list(envelope.rcpt_tos), message_from_bytes(envelope.content, policy=policy.default)))
+        return "250 ok"
+
+
+@pytest.fixture
+def hook():
+    """A web server that keeps every POST; its URL and what came."""
+    came = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            came.append((dict(self.headers), self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", came
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def mail(closed_port):
+    """A mail server; its port and what came."""
+    inbox, port = Inbox(), closed_port()
+    post = Controller(inbox, hostname="127.0.0.1", port=port)
+    post.start()
+    yield port, inbox.mails
+    post.stop()
+
+
+def test_a_night_on_bucket_postgresql_webhook_mail_and_dask_workers(fresh, bucket, hook, mail, monkeypatch, capsys):
+    if binaries() is None:
+        pytest.skip("no PostgreSQL server binaries (initdb, pg_ctl) on this machine")
+    bucket.upload(fresh.archive, "licsar")
+    (url, posts), (port, mails) = hook, mail
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    fresh.only(990002)
+    fresh.change('store = "store"', f'store = "{bucket.url}/screening"')
+    fresh.change('url = "archive"', f'url = "{bucket.url}/licsar"')
+    fresh.change("[ingest]", f'[storage]\nendpoint_url = "{bucket.endpoint}"\n\n[ingest]')
+    fresh.change('kind = "inline"', 'kind = "local"\nworkers = 2')
+    channels = (
+        f'\n[[channel]]\nkind = "webhook"\nurl = "{url}"\nsecret_env = "HOOK_SECRET"\n'
+        f'\n[[channel]]\nkind = "email"\nhost = "127.0.0.1"\nport = {port}\nsender = "us@example.org"\nstarttls = false\n'
+    )
+    fresh.config.write_text(fresh.config.read_text() + channels)
+    with postgres_server() as ledger:
+        # a URL with a password comes from the environment, never from the file
+        monkeypatch.setenv("INSAR_ANOMALY_LEDGER", ledger)
+        assert [f for f in doctor.examine(load_checked(fresh.config)) if not f.ok] == []
+        words = ["-c", str(fresh.config)]
+        assert cli.main([*words, "ingest"]) == 0
+        assert cli.main([*words, "fit", "--to", str(FIT.last)]) == 0
+        assert cli.main([*words, "--json", "nightly", "--as-of", str(AS_OF)]) == 0
+        digest = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert (digest["status"], digest["new_notices"], digest["delivered"]) == ("ok", 3, 3)
+        assert cli.main([*words, "--json", "nightly", "--as-of", str(AS_OF)]) == 0
+        again = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert (again["scored_pairs"], again["delivered"]) == (0, 0)
+        with Ledger(ledger) as opened:
+            assert [(f"{e['gvp']}/{e['frame']}", e["number"]) for e in opened.episodes()] == [(RISING, 1)]
+            assert opened.pending() == []
+            assert all(secret not in str(run) for run in opened.runs() for secret in (PASSWORD, "/hook"))
+    [(headers, body)] = posts
+    event = Verifier(SECRET).verify(body, headers)
+    assert (event["subject"], event["data"]["volcano"]) == (RISING, "Rising Cone")
+    [(recipients, message)] = mails
+    assert recipients == ["duty@example.org"]
+    assert message["Subject"].startswith("Screening flag raised: Rising Cone (990002)")
+    assert [part.get_content_type() for part in message.iter_attachments()] == ["image/png"]
+    assert not (fresh.folder / "store").exists()
+    assert bucket.objects("screening/stacks/990002")
+    assert "HOOK_SECRET" in os.environ
