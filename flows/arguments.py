@@ -27,10 +27,10 @@ def parsed(name: str, words: str | None) -> argparse.Namespace:
     return given
 
 
-def checked(name: str, file: str) -> None:
-    """Check a configuration and its catalogue; a mistake ends the process with exit code 2."""
+def checked(name: str, file: str, *, volcanoes: bool = True) -> None:
+    """Check a configuration and, where it is needed, its catalogue; a mistake ends the process with exit code 2."""
     try:
-        load_checked(file)
+        load_checked(file, volcanoes=volcanoes)
     except UsageError as problem:
         print(f"{name}: {problem}", file=sys.stderr)
         sys.exit(2)

@@ -24,7 +24,8 @@ def benchmark(config: str, options: list[str]) -> State[Any]:
     """Ingest what is new, measure one system after the other on every stack, write the table."""
     given = _parser().parse_args(["-c", config, *options])
     out = Path(given.out)
-    with stages.opened(config, "benchmark", None) as (screening, run):
+    volcanoes = comparison.case_study_volcanoes() if given.cases else None
+    with stages.opened(config, "benchmark", None, volcanoes) as (screening, run):
         for part in stages.batches(screening):
             counted(stages.ingest, part, run, None, name=stages.label("ingest", part))
         plan, said = comparison.plan(given, [stack for stack in screening.by_stack if screening.store.has(stack)])
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     asked = _parser().parse_args()
-    checked("benchmark", asked.config)
+    checked("benchmark", asked.config, volcanoes=not asked.cases)
     own = [word for word in sys.argv[1:] if word not in ("-c", "--config", asked.config)]
     state = recorded(benchmark, asked.config, own, return_state=True)
     print(state.message)

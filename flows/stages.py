@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -30,9 +30,12 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
 
 
 @contextmanager
-def opened(file: str, kind: str, as_of: date | None) -> Iterator[tuple[Screening, Run]]:
-    """The installation that a configuration file describes, and a run in it."""
-    with pipeline.screening(load_checked(file)) as screening, screening.run(kind, as_of) as run:
+def opened(
+    file: str, kind: str, as_of: date | None, volcanoes: Sequence[Volcano] | None = None
+) -> Iterator[tuple[Screening, Run]]:
+    """The installation that a configuration file describes (`volcanoes` in place of its catalogue), and a run in it."""
+    settings = load_checked(file, volcanoes=volcanoes is None)
+    with pipeline.screening(settings, volcanoes=volcanoes) as screening, screening.run(kind, as_of) as run:
         yield screening, run
 
 

@@ -18,7 +18,7 @@ from insar_anomaly.errors import InsarAnomalyError, UsageError
 
 # everything heavy is imported by the command that needs it: --help answers at once
 if TYPE_CHECKING:
-    from insar_anomaly.config import Config
+    from insar_anomaly.catalogue import Volcano
     from insar_anomaly.ledger import Ledger
     from insar_anomaly.pipeline import Run, Screening, Watch
 
@@ -114,12 +114,6 @@ def _day(text: str) -> date:
     raise argparse.ArgumentTypeError(f"{text!r} is not a date: write YYYY-MM-DD")
 
 
-def _config_of(args: argparse.Namespace) -> Config:
-    from insar_anomaly.settings import load_checked
-
-    return load_checked(_file(args))
-
-
 def _file(args: argparse.Namespace) -> str:
     if not args.config:
         raise UsageError(
@@ -142,13 +136,16 @@ def _ledger_of(args: argparse.Namespace) -> Iterator[Ledger]:
 
 
 @contextmanager
-def _opened(args: argparse.Namespace, kind: str) -> Iterator[tuple[Screening, Run]]:
+def _opened(
+    args: argparse.Namespace, kind: str, volcanoes: Sequence[Volcano] | None = None
+) -> Iterator[tuple[Screening, Run]]:
     from insar_anomaly.pipeline import screening
+    from insar_anomaly.settings import load_checked
 
-    config = _config_of(args)
+    config = load_checked(_file(args), volcanoes=volcanoes is None)
     with (
         _progress(args) as watch,
-        screening(config, only=args.volcano, watch=watch) as s,
+        screening(config, only=args.volcano, watch=watch, volcanoes=volcanoes) as s,
         s.run(kind, getattr(args, "as_of", None)) as run,
     ):
         yield s, run
@@ -323,7 +320,7 @@ def _demo(args: argparse.Namespace) -> int:
 def _benchmark(args: argparse.Namespace) -> int:
     from insar_anomaly import benchmark, pipeline
 
-    with _opened(args, "benchmark") as (s, run):
+    with _opened(args, "benchmark", benchmark.case_study_volcanoes() if args.cases else None) as (s, run):
         pipeline.ingest(s, run)
         plan, said = benchmark.plan(args, [stack for stack in s.by_stack if s.store.has(stack)])
         for words in said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -13,6 +13,8 @@ from installation import DATES, QUIET, RISING, WIDE, command
 
 from insar_anomaly import benchmark
 from insar_anomaly.errors import UsageError
+from insar_anomaly.simulate import PointSource, Unrest, scene
+from insar_anomaly.sources.licsar import write_archive
 
 SYSTEMS = ("ours", "matched-filter", "wnlml-b", "ganomaly", "diffusion", "cnn")
 SPLIT = ("--train-until", str(DATES[11]), "--test-from", str(DATES[12]))
@@ -94,7 +96,7 @@ def test_usage_mistakes_end_with_two_and_name_the_remedy(built):
         (["benchmark"], "--train-until"),
         (["benchmark", *SPLIT, "--system", "nonsense"], "choose among ours"),
         (["benchmark", *SPLIT, "--budget", "huge"], "choose among small"),
-        (["benchmark", "--cases"], "none of the case studies"),
+        (["benchmark", "--cases"], "none of the case studies' frames is here"),
     ):
         done = run(built, *words)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
@@ -111,6 +113,35 @@ def test_the_case_studies_bring_their_own_split_positives_and_poster_row():
     assert any("Casiri" in words or "Lawu" in words for words in missing)
     with pytest.raises(UsageError, match="none of the case studies"):
         benchmark.case_study_cases([QUIET])
+
+
+def test_one_command_measures_the_case_studies_whose_frames_are_there_beside_the_poster(fresh):
+    days = [date(2018, 1, 6) + timedelta(days=12 * i) for i in range(14)]
+    days += [
+        date(2019, 9, 1),
+        date(2019, 9, 13),
+        date(2019, 9, 25),
+        date(2019, 10, 7),
+        date(2019, 10, 19),
+        date(2019, 10, 31),
+    ]
+    days += [date(2019, 12, 18), date(2019, 12, 30), date(2020, 1, 11), date(2020, 1, 17), date(2020, 1, 23)]
+    eruption = Unrest(PointSource(32, 32, depth_km=1.2, peak_cm=15.0), date(2020, 1, 12), date(2020, 1, 13))
+    rng = np.random.default_rng(5)
+    taal = scene((64, 64), rng, dates=days, motion=[eruption], pixel_km=(0.11, 0.11), turbulence_rad=0.5)
+    write_archive(fresh.archive, "032D_07536_111313", taal, west=120.9975 - 0.032, north=14.0106 + 0.032)
+    out = fresh.folder / "out"
+    words = ["--out", str(out), "--weights", "random", "--system", "ours", "--system", "nlml-b"]
+    done = run(fresh, "benchmark", "--cases", *words)
+    # the other frames are not there: their stacks fail, Taal is measured all the same
+    assert done.returncode == 1
+    assert "Agung: 264020/156A_09814_081406 is not in the store" in done.stderr
+    table = (out / "benchmark.md").read_text()
+    assert "## 273070/032D_07536_111313" in table
+    assert "| system | Taal |" in table
+    rows = {line[2:].split(":")[0]: line for line in table[table.index("## Beside") :].splitlines() if line.startswith("| ")}
+    assert rows["nlml-b"].endswith("(0.97) |")
+    assert float(rows["ours"].split("|")[2].split("[")[0]) > 0.9
 
 
 def test_every_system_and_budget_builds_a_detector():

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from insar_anomaly.benchmark._plan import Case, Plan, case_study_cases, plan
+    from insar_anomaly.benchmark._plan import Case, Plan, case_study_cases, case_study_volcanoes, plan
     from insar_anomaly.benchmark._run import Measured, run
     from insar_anomaly.benchmark._systems import BUDGETS, SYSTEMS, System, settings_of
     from insar_anomaly.benchmark._tables import as_json, markdown, summed, write
 
 _PLACES = {
-    "_plan": ("Case", "Plan", "case_study_cases", "plan"),
+    "_plan": ("Case", "Plan", "case_study_cases", "case_study_volcanoes", "plan"),
     "_run": ("Measured", "run"),
     "_systems": ("BUDGETS", "SYSTEMS", "System", "settings_of"),
     "_tables": ("as_json", "markdown", "summed", "write"),
@@ -30,6 +30,7 @@ __all__ = [
     "System",
     "as_json",
     "case_study_cases",
+    "case_study_volcanoes",
     "markdown",
     "plan",
     "run",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from insar_anomaly import labels
 from insar_anomaly.benchmark._systems import SYSTEMS, settings_of
+from insar_anomaly.catalogue import Volcano
 from insar_anomaly.errors import UsageError
 
 
@@ -17,7 +18,7 @@ from insar_anomaly.errors import UsageError
 class Case:
     """One stack's share: last day of training, first day of the test, its positive pairs, the poster's row.
 
-    `train_from` and `test_until` bound both sides where they are given.
+    `train_from` and `test_until` bound both sides where they are given; `volcano` is its name in the poster's table.
     """
 
     stack: str
@@ -28,6 +29,7 @@ class Case:
     positives: frozenset[str] = frozenset()
     labelled: bool = False
     poster: Mapping[str, float] = field(default_factory=dict)
+    volcano: str = ""
 
     def split(self, pairs: Sequence[str], every: int) -> tuple[list[str], list[str], list[str]]:
         """Training pairs (never a positive), quiet test pairs (each `every`-th), positive test pairs; sorted by date."""
@@ -66,6 +68,14 @@ def labelled_positives(file: str | None, stack: str) -> tuple[frozenset[str], li
     return frozenset(row.pair for row in rows if row.label == 1 and row.frame in (None, frame)), said
 
 
+def case_study_volcanoes() -> list[Volcano]:
+    """The poster's five volcanoes with all of their frames: the catalogue of a comparison on the case studies."""
+    return [
+        Volcano(gvp=study.gvp, name=study.volcano, lat=study.lat, lon=study.lon, frames=study.frames)
+        for study in labels.case_studies().values()
+    ]
+
+
 def case_study_cases(stacks: Sequence[str]) -> tuple[list[Case], list[str]]:
     """The poster's five case studies on the stacks that are here, and what is missing of them.
 
@@ -79,7 +89,9 @@ def case_study_cases(stacks: Sequence[str]) -> tuple[list[Case], list[str]]:
         for frame in study.frames:
             stack = f"{study.gvp}/{frame}"
             if stack not in stacks:
-                missing.append(f"{study.volcano}: {stack} is not in the catalogue or the store")
+                missing.append(
+                    f"{study.volcano}: {stack} is not in the store: no [[source]] has its frame, or it has no data"
+                )
                 continue
             positives = frozenset(study.positives.get(frame, ()))
             cases.append(
@@ -90,6 +102,7 @@ def case_study_cases(stacks: Sequence[str]) -> tuple[list[Case], list[str]]:
                     positives=positives,
                     labelled=True,
                     poster=study.poster,
+                    volcano=study.volcano,
                 )
             )
     if not cases:

@@ -86,6 +86,7 @@ def markdown(plan: Plan, measured: Sequence[Measured]) -> str:
         mine = [m for m in measured if m.stack == case.stack]
         if mine:
             lines += ["", *_table(case.poster, [summed(m, seed=plan.seed) for m in mine], mine[0])]
+    lines += _beside_poster(plan, measured)
     return "\n".join(lines) + "\n"
 
 
@@ -146,6 +147,52 @@ def _table(poster: Mapping[str, float], rows: Sequence[Row], example: Measured) 
             cells.append(f"{poster[name]:g}" if name and name in poster else "")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _beside_poster(plan: Plan, measured: Sequence[Measured]) -> list[str]:
+    """The poster's own table: a volcano's frames pooled, its figure in brackets; nothing where no case study is here."""
+    volcanoes = {case.volcano: case.poster for case in plan.cases if case.volcano}
+    if not volcanoes:
+        return []
+    lines = [
+        "",
+        "## Beside the poster",
+        "",
+        "AUROC over the test pairs of all frames of a volcano (FP: how many are over the threshold where it has no",
+        "positives); in brackets the poster's figure for the same form.",
+        "",
+        "| system | " + " | ".join(volcanoes) + " |",
+        "|" + "---|" * (len(volcanoes) + 1),
+    ]
+    for system in plan.systems:
+        cells = [f"{system}: {SYSTEMS[system].words}"]
+        for volcano, poster in volcanoes.items():
+            stacks = [case.stack for case in plan.cases if case.volcano == volcano]
+            mine = [m for m in measured if m.system == system and m.stack in stacks]
+            name = SYSTEMS[system].poster
+            printed = f" ({poster[name]:g})" if name and name in poster else ""
+            cells.append((_pooled(mine, plan.seed) if mine else "not measured") + printed)
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _pooled(parts: Sequence[Measured], seed: int) -> str:
+    """AUROC over several stacks of one system, or the count of false positives where there are no positives."""
+    scores: list[float] = []
+    truth: list[int] = []
+    dates: list[list[str]] = []
+    for one in parts:
+        for label, values in ((0, one.negative), (1, one.positive.get("labels", {}))):
+            known = {pair: v for pair, v in values.items() if v is not None}
+            scores += known.values()
+            truth += [label] * len(known)
+            # two frames never share an acquisition, even on one date
+            dates += [[f"{one.stack} {day}" for day in pair.split("_")] for pair in known]
+    if any(truth):
+        return str(auroc_interval(scores, truth, dates, seed=seed))
+    rows = [summed(one, seed=seed) for one in parts]
+    over = round(sum(row.false_positives.value * len(one.negative) for row, one in zip(rows, parts, strict=True)))
+    return f"{over} FP of {len(scores)}"
 
 
 def _curve(measured: Measured, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

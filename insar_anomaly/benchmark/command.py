@@ -17,7 +17,9 @@ def arguments(sub: argparse.ArgumentParser, day: Callable[[str], date]) -> None:
     sub.add_argument(
         "--labels", metavar="FILE", help="CSV of frame,pair,label or the authors' JSON; else sources are injected"
     )
-    sub.add_argument("--cases", action="store_true", help="the poster's five case studies, with its own numbers beside")
+    sub.add_argument(
+        "--cases", action="store_true", help="the poster's five case studies, as far as [[source]] has their frames"
+    )
     sub.add_argument("--system", action="append", default=[], metavar="NAME", help="only this system; may repeat")
     sub.add_argument("--peaks", type=float, nargs="+", default=[2.0, 4.0, 8.0], metavar="CM", help="injected peaks")
     sub.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th quiet test pair")

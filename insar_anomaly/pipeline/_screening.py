@@ -142,7 +142,9 @@ class Screening:
 
 
 @contextmanager
-def screening(config: Config, *, only: Sequence[int] = (), watch: Watch | None = None) -> Iterator[Screening]:
+def screening(
+    config: Config, *, only: Sequence[int] = (), watch: Watch | None = None, volcanoes: Sequence[Volcano] | None = None
+) -> Iterator[Screening]:
     """Open an installation; closes ledger and workers at the end.
 
     Parameters
@@ -150,17 +152,18 @@ def screening(config: Config, *, only: Sequence[int] = (), watch: Watch | None =
     config : settings, from `config.load`
     only : GVP numbers to work on; empty takes the whole catalogue
     watch : hears of progress
+    volcanoes : these, and not those of the configured catalogue
 
     Raises
     ------
     UsageError
         for mistakes in the catalogue, the ledger's URL or `only`.
     """
-    volcanoes = catalogue.load(config.catalogue)
-    known = {v.gvp for v in volcanoes}
+    offered = catalogue.load(config.catalogue) if volcanoes is None else volcanoes
+    known = {v.gvp for v in offered}
     if missing := [g for g in only if g not in known]:
         raise UsageError(f"volcano {missing[0]} is not in {config.catalogue}; it holds {len(known)} volcanoes")
-    chosen = [v for v in volcanoes if not only or v.gvp in only]
+    chosen = [v for v in offered if not only or v.gvp in only]
     storage = config.storage
     store = Store(config.store, storage.endpoint_url, storage.region, storage.anonymous)
     place = config.cluster
