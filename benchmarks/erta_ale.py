@@ -47,8 +47,8 @@ kind = "files"
 folder = "notices"
 """
 FIT = ("--from", "2019-01-01", "--to", "2020-12-31")
-EVENT = ("--from", "2016-11-01", "--to", "2017-03-31")
-QUIET = ("--from", "2021-01-01", "--to", "2022-12-31")
+EVENT = ("--from", "2016-11-01", "--to", "2017-03-31", "--as-of", "2017-03-31")
+QUIET = ("--from", "2021-01-01", "--to", "2022-12-31", "--as-of", "2022-12-31")
 INTRUSION = (date(2017, 1, 4), date(2017, 1, 28))
 
 
@@ -69,8 +69,9 @@ def main() -> int:
     for config in (clean, injected):
         run(config, "ingest", "--as-of", "2023-12-31")
         run(config, "fit", *FIT)
-        run(config, "nightly", *QUIET)
     run(clean, "nightly", *EVENT)
+    for config in (clean, injected):
+        run(config, "nightly", *QUIET)
     report = figures(clean, injected)
     report["seconds"] = round(time.monotonic() - started)
     text = json.dumps(report, indent=1, default=str)
