@@ -34,7 +34,7 @@ def main() -> int:
         _call("-c", str(config), "benchmark", "--out", str(given.work / "out_erta_ale"), *split, *own)
     simulated = given.work / "simulated"
     _call("simulate", str(simulated), "--quiet-volcanoes", "--seed", "1")
-    split = ["--train-until", "2021-03-31", "--test-from", "2021-04-01", "--every", "4"]
+    split = ["--train-until", "2021-03-31", "--test-from", "2021-04-01"]
     own = ["--budget", given.simulated_budget, *common, "2", "4"]
     _call("-c", str(simulated / "demo.toml"), "benchmark", "--out", str(given.work / "out_simulated"), *split, *own)
     return 0

@@ -26,7 +26,7 @@ def fit(config: str, first: date | None = None, last: date | None = None, again:
             counted(stages.ingest, part, run, None, name=stages.label("ingest", part))
         for part in parts:
             counted(stages.fit, part, run, period, again, name=stages.label("fit", part))
-    words = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in run.counts.items())
+    words = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in run.counts.items() if number)
     blind = [f"{stack}: {why}" for stack, why in run.blind.items()]
     text = "\n  ".join([f"fit: {words}", *blind, *run.warnings])
     if run.failures:

@@ -8,6 +8,7 @@ The map, in the order in which data flows; one *stack* (a volcano seen on one sa
 `ingest`            what is missing; prechecks with numbered verdicts
 `store`             stacks, models and scores in Zarr (Icechunk): one append, one transaction
 `preprocess`        lazy: mask, reference, trends, fill, range -> tiles
+`fusion`            many pairs -> what happened between two acquisitions, in the form of tiles
 `features`          frozen backbone: tiles -> embeddings of patches
 `distribution`      `Moments` (a sum) and `PatchGaussian` (its end), the four distances
 `detectors`         `Detector.fit(tiles) -> Scorer`, `Scorer.score(tiles) -> scores`

@@ -200,7 +200,8 @@ def _counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
         "blind": run.blind,
         "warnings": run.warnings,
     }
-    words = [f"{kind}: " + (", ".join(f"{n} {name.replace('_', ' ')}" for name, n in run.counts.items()) or "nothing to do")]
+    counted = [f"{n} {name.replace('_', ' ')}" for name, n in run.counts.items() if n]
+    words = [f"{kind}: " + (", ".join(counted) or "nothing to do")]
     words += [f"  {stack}: {why}" for stack, why in run.blind.items()]
     words += [f"  {warning}" for warning in run.warnings]
     return result, words
