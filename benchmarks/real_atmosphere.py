@@ -8,7 +8,7 @@ ARCHIVE is any LiCSAR-layout archive (the folder of its frames, or one frame's f
 
 *Single pair*: every second pair inside the test span, as it is and with one point source (depth 1-4 km, middle half of the
 scene). *Fused*: every interval between successive acquisitions of the test span, as it is and with a step in it, which all
-pairs that bracket the interval carry and no other; `fused` sees three acquisitions after the interval, `newest` only the first.
+pairs that bracket the interval carry and no other; `fused` sees three acquisitions after it, `newest` only the first.
 Sources are injected into the phase before preprocessing. AUROC has a 95 % interval resampled by acquisition date.
 """
 
