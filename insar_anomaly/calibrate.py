@@ -6,8 +6,8 @@ by a model fitted on pairs of which no date falls into that block. A pair that s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -15,10 +15,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from insar_anomaly import flags
+from insar_anomaly.detectability import detectability
 from insar_anomaly.detectors.base import BATCH, Detector, Progress, Scorer, silent
 from insar_anomaly.evaluate import auroc, proportion, rate_per_year, roc
 from insar_anomaly.schema import pixel_km
-from insar_anomaly.simulate import LOOK, draw_source
+from insar_anomaly.simulate import LOOK, PointSource, draw_source
 
 Policy = Literal["false-alarms-per-year", "fpr", "youden", "quantile"]
 ToTiles = Callable[[xr.Dataset], xr.Dataset]
@@ -44,13 +45,15 @@ class Trial:
     """Scores made out of sample.
 
     ``dates`` (pair, 2) datetime64[D], ``negative`` (pair,), ``positive`` peak in cm (or "labels") -> scores (pair,),
-    ``years`` of observation that the negatives cover. NaN scores (not scorable) are left out already.
+    ``years`` of observation that the negatives cover, ``places`` peak -> where the sources were (pair, 2), as parts of the
+    scene's sides. NaN scores (not scorable) are left out already.
     """
 
     dates: NDArray[np.datetime64]
     negative: NDArray[np.float64]
     positive: Mapping[str, NDArray[np.float64]]
     years: float
+    places: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Calibration:
     """A stack's threshold and how well it is known. `threshold` is None where the stack is not calibrated; `why` says why.
 
     ``false_alarms`` is flags per year (value, low, high) and ``false_positives`` the rate per pair, both on the negatives at
-    the threshold; ``detection`` maps a peak to the rate of detected injections; ``auroc`` maps a peak to AUROC.
+    the threshold; ``detection`` maps a peak to the rate of detected injections; ``auroc`` maps a peak to AUROC;
+    ``detectability`` is `detectability.Detectability` as a dictionary, empty where no source was injected.
     """
 
     policy: str
@@ -71,6 +75,7 @@ class Calibration:
     detection: dict[str, tuple[float, float, float]]
     auroc: dict[str, float]
     roc: dict[str, list[list[float]]]
+    detectability: dict[str, Any] = field(default_factory=dict)
 
     def percentile(self, score: float) -> float:
         """Part of the stack's quiet scores that lie below `score`, in percent."""
@@ -120,6 +125,7 @@ def trial(
     block = blocks(dates, folds)
     inside = [np.flatnonzero(block == b) for b in range(folds)]
     scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ("", *map(_peak_name, peaks_cm))}
+    placed: dict[str, list[NDArray[np.float64]]] = {_peak_name(p): [] for p in peaks_cm}
     kept, days, done = [], 0.0, 0
     for held in inside:
         if not len(held):
@@ -129,6 +135,8 @@ def trial(
         scorer = detector.fit(to_tiles(stack.isel(pair=free)))
         for name, peak in (("", 0.0), *((_peak_name(p), p) for p in peaks_cm)):
             scores[name].append(_scored(scorer, stack.isel(pair=held), to_tiles, peak, seed))
+            if peak:
+                placed[name].append(places(stack.isel(pair=held), peak_cm=peak, seed=seed))
         kept.append(held)
         days += float((high - low) / np.timedelta64(1, "D"))
         done += 1
@@ -137,7 +145,8 @@ def trial(
     joined = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in scores.items()}
     known = ~np.isnan(joined[""])
     positive = {name: values[~np.isnan(values)] for name, values in joined.items() if name}
-    return Trial(dates[order][known], joined[""][known], positive, days / 365.25)
+    where = {n: np.concatenate(parts)[~np.isnan(joined[n])] for n, parts in placed.items() if parts}
+    return Trial(dates[order][known], joined[""][known], positive, days / 365.25, where)
 
 
 def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | None = None) -> Calibration:
@@ -192,11 +201,23 @@ def inject(stack: xr.Dataset, *, peak_cm: float, seed: int) -> xr.Dataset:
     pixel = pixel_km(stack)
     seen = tuple(float(stack[k].mean()) for k in ("e", "n", "u"))
     look = (seen[0], seen[1], seen[2]) if np.isfinite(seen).all() else LOOK
-    for i, (first, last) in enumerate(pair_dates(stack).astype(int)):
-        rng = np.random.default_rng([seed, int(first) % 2**31, int(last) % 2**31, round(peak_cm * 1000)])
-        source = draw_source(shape, rng, peak_cm=peak_cm)
+    for i, source in enumerate(_sources(stack, peak_cm, seed)):
         phase[i] += source.phase(shape, pixel_km=pixel, look=look).astype(np.float32)
     return stack.assign(phase=phase)
+
+
+def places(stack: xr.Dataset, *, peak_cm: float, seed: int) -> NDArray[np.float64]:
+    """Where `inject` puts its sources (pair, 2): row and column as parts of the scene's sides, 0 to 1."""
+    shape = (stack.sizes["y"], stack.sizes["x"])
+    drawn = [(one.row / shape[0], one.col / shape[1]) for one in _sources(stack, peak_cm, seed)]
+    return np.array(drawn).reshape(-1, 2)
+
+
+def _sources(stack: xr.Dataset, peak_cm: float, seed: int) -> Iterator[PointSource]:
+    shape = (stack.sizes["y"], stack.sizes["x"])
+    for first, last in pair_dates(stack).astype(int):
+        rng = np.random.default_rng([seed, int(first) % 2**31, int(last) % 2**31, round(peak_cm * 1000)])
+        yield draw_source(shape, rng, peak_cm=peak_cm)
 
 
 def count_flags(
@@ -247,6 +268,7 @@ def _youden(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> tup
 def _described(result: Trial, target: Target, threshold: float | None, why: str) -> Calibration:
     known, alarms, positives = result.negative, None, None
     detection: dict[str, tuple[float, float, float]] = {}
+    smallest: dict[str, Any] = {}
     if threshold is not None:
         found = count_flags(result.dates, known, threshold, clear_after_days=target.clear_after_days)
         rate = rate_per_year(found, max(result.years, 1e-9))
@@ -255,6 +277,7 @@ def _described(result: Trial, target: Target, threshold: float | None, why: str)
         for name, values in result.positive.items():
             seen = proportion(int((values > threshold).sum()), len(values))
             detection[name] = (seen.value, seen.low, seen.high)
+        smallest = _detectability(result, threshold)
     curves = {name: _curve(known, values) for name, values in result.positive.items() if len(known) and len(values)}
     return Calibration(
         policy=target.policy,
@@ -267,7 +290,18 @@ def _described(result: Trial, target: Target, threshold: float | None, why: str)
         detection=detection,
         auroc={name: auroc(known, values) for name, values in result.positive.items()},
         roc=curves,
+        detectability=smallest,
     )
+
+
+def _detectability(result: Trial, threshold: float) -> dict[str, Any]:
+    """From every injection of the trial; empty where there was none."""
+    names = [name for name in result.places if len(result.places[name])]
+    if not names:
+        return {}
+    peaks = np.concatenate([np.full(len(result.places[n]), float(n.removesuffix(" cm"))) for n in names])
+    seen = np.concatenate([result.positive[n] > threshold for n in names])
+    return detectability(peaks, np.concatenate([result.places[n] for n in names]), seen).as_dict()
 
 
 def _curve(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> list[list[float]]:

@@ -327,6 +327,15 @@ def test_a_notice_tells_of_its_episode_as_it_stands_at_the_end_of_the_night(fitt
     assert [(told["until"], told["pairs_over"])] == fitted.rows("select until, pairs_over from episode")
 
 
+def test_a_notice_says_how_small_a_source_this_stack_would_have_missed(fitted):
+    fitted.only(990002)
+    fitted.nightly()
+    content = json.loads(fitted.notices[0].read_text())
+    found = content["payload"]["calibration"]["detectability"]
+    assert np.shape(found["map_cm"]) == (9, 9)
+    assert "of peak line-of-sight motion" in content["body"]
+
+
 def test_a_figure_that_cannot_be_drawn_does_not_hold_the_notice_back(fitted, monkeypatch):
     def fails(figure):
         raise ZeroDivisionError("no picture")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from insar_anomaly import flags, notify
+from insar_anomaly import detectability, flags, notify
 from insar_anomaly.catalogue import Volcano
 from insar_anomaly.errors import InsarAnomalyError, StoreFailed
 from insar_anomaly.ledger import EpisodeRow, ModelRow, NewNotice, NoticeRow, ScoreRow
@@ -119,7 +119,7 @@ class _Step:
             "percentile": row.percentile,
             "episode": {k: v for k, v in dataclasses.asdict(notice.episode).items() if k != "threshold"},
             "policy": self.model.policy,
-            "calibration": {k: calibration[k] for k in ("false_alarms", "detection", "years", "why")},
+            "calibration": {k: calibration.get(k) for k in ("false_alarms", "detection", "years", "why", "detectability")},
             "model": row.model,
             "snapshot": row.snapshot,
             "as_of": self.run.as_of,
@@ -170,6 +170,8 @@ def _body(words: str, payload: Mapping[str, Any]) -> str:
         lines.append(f"on quiet ground this stack raises {rate:.2g} flags a year (95 %: {low:.2g} to {high:.2g})")
     for peak, (value, low, high) in calibration["detection"].items():
         lines.append(f"injected {peak}: {value:.0%} of pairs detected (95 %: {low:.0%} to {high:.0%})")
+    if calibration["detectability"]:
+        lines.append(detectability.words(calibration["detectability"]))
     lines.append(f"model {payload['model']}, snapshot {payload['snapshot']}")
     return "\n".join(lines)
 

@@ -67,10 +67,11 @@ def pair_png(shown: PairFigure) -> bytes:
 
 
 def calibration_png(stack: str, calibration: Mapping[str, Any]) -> bytes:
-    """ROC per injected peak, and where the threshold stands among the quiet scores. PNG bytes."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    """ROC per injected peak, where the threshold stands among the quiet scores, and what is seen where. PNG bytes."""
+    figure = Figure(figsize=(13.5, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
+    left, right, last = figure.subplots(1, 3)
+    _detectability_panel(figure, last, calibration.get("detectability") or {})
     curves = calibration["roc"]
     for colour, (name, (fpr, tpr)) in zip(
         cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False
@@ -88,6 +89,18 @@ def calibration_png(stack: str, calibration: Mapping[str, Any]) -> bytes:
     right.set(xlabel="score", ylabel="quiet pairs", title=f"{len(calibration['negatives'])} quiet pairs")
     figure.suptitle(stack)
     return _png(figure)
+
+
+def _detectability_panel(figure: Figure, axis: Axes, found: Mapping[str, Any]) -> None:
+    axis.set(xlabel="part of the scene, west to east", ylabel="part of the scene, north to south")
+    if not found:
+        axis.set(title="detectability: no source was injected", xticks=[], yticks=[])
+        return
+    low, high = found["edges"]
+    shown = axis.imshow(found["map_cm"], extent=(low, high, high, low), cmap=cm.lipari, interpolation="nearest")
+    figure.colorbar(shown, ax=axis, label="cm, line of sight")
+    half, most = (f"{'' if p['bound'] == '=' else p['bound'] + ' '}{p['cm']:.2g} cm" for p in (found["half"], found["most"]))
+    axis.set_title(f"peak seen in half of cases, by place\n(all places: half {half}, nine tenths {most})", fontsize=9)
 
 
 def _score_panel(figure: Figure, axis: Axes, shown: PairFigure) -> None:

@@ -1,0 +1,139 @@
+"""How small a source a stack would have seen: chance of detection by peak and place, from injections into quiet pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+_CELLS = 9
+_BEYOND = 4.0
+"""How far beyond the injected peaks the curve is followed, as a factor; farther out only a bound is given."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A peak of line-of-sight motion in cm; `bound` is ``=``, or ``<`` and ``>`` where the injections do not reach it."""
+
+    cm: float
+    bound: str = "="
+
+    def __str__(self) -> str:
+        return f"{'' if self.bound == '=' else self.bound + ' '}{self.cm:.2g} cm"
+
+
+@dataclass(frozen=True)
+class Detectability:
+    """The smallest peaks that are seen in half and in nine tenths of cases, over all places, and by place.
+
+    `map_cm` (v, u) is the peak in cm seen in half of cases on a coarse grid over the scene's middle, row 0 north, `edges`
+    the part of the scene (0 to 1, along both sides) that it covers: sources are injected there and nowhere else.
+    """
+
+    half: Peak
+    most: Peak
+    map_cm: NDArray[np.float64]
+    edges: tuple[float, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {
+            "half": vars(self.half),
+            "most": vars(self.most),
+            "map_cm": np.round(self.map_cm, 3).tolist(),
+            "edges": list(self.edges),
+        }
+
+
+def detectability(peaks_cm: ArrayLike, places: ArrayLike, seen: ArrayLike) -> Detectability:
+    """Fit the chance of detection to injections.
+
+    Parameters
+    ----------
+    peaks_cm : (injection,), cm line of sight, positive
+    places : (injection, 2), row and column of the source as parts of the scene's sides, 0 to 1
+    seen : (injection,) bool, True where the score was over the stack's threshold
+
+    The chance is a logistic function of the logarithm of the peak and of a quadratic in the place, lightly shrunk towards
+    no dependence on place.
+
+    Raises
+    ------
+    ValueError
+        where there is no injection.
+    """
+    peaks, where, hits = np.asarray(peaks_cm, float), np.asarray(places, float).reshape(-1, 2), np.asarray(seen, bool)
+    if not len(peaks):
+        raise ValueError("no injection: detectability needs sources injected into quiet pairs")
+    low, high = float(peaks.min()), float(peaks.max())
+    edges = (float(where.min()), float(where.max()))
+    if hits.all() or not hits.any():
+        bound = Peak(low, "<") if hits.all() else Peak(high, ">")
+        return Detectability(bound, bound, np.full((_CELLS, _CELLS), bound.cm), edges)
+    chance = _Chance.fitted(peaks, where, hits)
+    centres = edges[0] + (np.arange(_CELLS) + 0.5) / _CELLS * (edges[1] - edges[0])
+    grid = np.stack(np.meshgrid(centres, centres, indexing="ij"), -1)
+    by_place = np.clip(chance.half(grid.reshape(-1, 2)), low / _BEYOND, high * _BEYOND)
+    return Detectability(
+        chance.reached(0.5, where, low, high), chance.reached(0.9, where, low, high), by_place.reshape(_CELLS, _CELLS), edges
+    )
+
+
+def words(found: Mapping[str, Any]) -> str:
+    """What `as_dict` gave, as a notice says it."""
+    half, most = Peak(**found["half"]), Peak(**found["most"])
+    if half.bound == ">":
+        return f"this stack would have missed at least half of all sources of {half.cm:.2g} cm peak line-of-sight motion"
+    if half.bound == "<":
+        return f"this stack sees sources of {half.cm:.2g} cm peak line-of-sight motion; smaller ones were not tried"
+    nine = f"{most.cm:.2g} cm" if most.bound == "=" else f"more than {most.cm:.2g} cm"
+    return (
+        f"this stack would not have seen less than {half.cm:.2g} cm of peak line-of-sight motion (half of all such sources "
+        f"are missed; nine of ten are seen from {nine})"
+    )
+
+
+@dataclass(frozen=True)
+class _Chance:
+    """logit P = level + slope ln(peak) + a quadratic in the place."""
+
+    level: float
+    slope: float
+    bend: NDArray[np.float64]
+
+    @classmethod
+    def fitted(cls, peaks: NDArray[np.float64], places: NDArray[np.float64], seen: NDArray[np.bool_]) -> _Chance:
+        columns = np.column_stack([np.log(peaks), _quadratic(places)])
+        model = LogisticRegression(C=1.0, max_iter=1000).fit(columns, seen)
+        # a larger source is never harder to see: few injections may say so by chance
+        return cls(float(model.intercept_[0]), max(float(model.coef_[0, 0]), 0.1), model.coef_[0, 1:])
+
+    def half(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Peak (place,) in cm seen in half of cases."""
+        out: NDArray[np.float64] = np.exp(-(self.level + _quadratic(places) @ self.bend) / self.slope)
+        return out
+
+    def reached(self, share: float, places: NDArray[np.float64], low: float, high: float) -> Peak:
+        """Peak that is seen in `share` of cases over all places."""
+        offset = self.level + _quadratic(places) @ self.bend
+
+        def missing(log_peak: float) -> float:
+            return float(expit(offset + self.slope * log_peak).mean()) - share
+
+        first, last = np.log(low / _BEYOND), np.log(high * _BEYOND)
+        if missing(first) > 0:
+            return Peak(low, "<")
+        if missing(last) < 0:
+            return Peak(high, ">")
+        return Peak(float(np.exp(brentq(missing, first, last))))
+
+
+def _quadratic(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    y, x = (2 * places - 1).T
+    return np.column_stack([y, x, y * y, x * x, x * y])
