@@ -333,7 +333,7 @@ def test_a_notice_says_how_small_a_source_this_stack_would_have_missed(fitted):
     content = json.loads(fitted.notices[0].read_text())
     found = content["payload"]["calibration"]["detectability"]
     assert np.shape(found["map_cm"]) == (9, 9)
-    assert "of peak line-of-sight motion" in content["body"]
+    assert "peak line-of-sight motion" in content["body"]
 
 
 def test_a_figure_that_cannot_be_drawn_does_not_hold_the_notice_back(fitted, monkeypatch):
