@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from insar_anomaly import __version__
 from insar_anomaly.benchmark.command import arguments
 from insar_anomaly.errors import InsarAnomalyError, UsageError
+from insar_anomaly.pretrain import command as pretraining
 
 # everything heavy is imported by the command that needs it: --help answers at once
 if TYPE_CHECKING:
@@ -95,13 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=0)
     simulate.add_argument("--quiet-volcanoes", action="store_true", help="five volcanoes without unrest, for comparisons")
     arguments(add("benchmark", _benchmark, "compare every detector on labelled or injected pairs"), _day)
-    train = add("train-backbone", _train_backbone, "make the insar weights: train the backbone on simulated interferograms")
-    train.add_argument("--out", required=True, metavar="DIR", help="weights, log and checkpoint; a stopped training goes on")
-    train.add_argument("--crops", type=_count, metavar="N", help="length of the training (default 1 000 000)")
-    train.add_argument("--minutes", type=float, metavar="M", help="end after this time; without --crops also its length")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--device", choices=("cpu", "cuda"), help="default: the GPU where there is one")
-    train.add_argument("--size", choices=("full", "tiny"), default="full", help="tiny tries the command in seconds")
+    pretraining.arguments(add("train-backbone", _train_backbone, "train the backbone on simulated interferograms"))
     config = add("config", _config, "print the commented defaults, or check a file")
     config.add_argument("--check", metavar="FILE")
     expire = add("expire", _expire, "forget old snapshots and collect what only they held")
@@ -119,12 +114,6 @@ def _day(text: str) -> date:
         except ValueError:
             continue
     raise argparse.ArgumentTypeError(f"{text!r} is not a date: write YYYY-MM-DD")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of crops: write a whole number above 0")
-    return int(text)
 
 
 def _config_of(args: argparse.Namespace) -> Config:
@@ -348,35 +337,10 @@ def _benchmark(args: argparse.Namespace) -> int:
 
 
 def _train_backbone(args: argparse.Namespace) -> int:
-    from dataclasses import replace
-
-    import torch
-
-    from insar_anomaly.features import device, unpack_weights
-    from insar_anomaly.pretrain.recipe import SIZES, train_backbone
-
-    recipe, watching = SIZES[args.size]
-    length = (args.crops or (None if args.minutes else 1_000_000), args.minutes)
-    where = torch.device(args.device) if args.device else device()
-    try:
-        with _progress(args) as watch:
-            file = train_backbone(
-                Path(args.out),
-                length=length,
-                recipe=replace(recipe, seed=args.seed),
-                watching=watching,
-                device=where,
-                progress=(lambda done, total: watch("train", done, total)) if watch else (lambda done, total: None),
-            )
-    except ValueError as problem:
-        raise UsageError(str(problem)) from problem
-    made = unpack_weights(file.read_bytes())[1]
-    if args.json:
-        print(json.dumps({"file": str(file), **made}))
-    elif not args.quiet:
-        print(f"written: {file} ({made['crops']} crops, seed {made['seed']}{'' if made['finished'] else ', not finished'})")
-        for name, values in made["metrics"].items():
-            print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in values.items()))
+    with _progress(args) as watch:
+        said = pretraining.run(args, watch)
+    if not args.quiet:
+        print(said)
     return 0
 
 

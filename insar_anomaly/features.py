@@ -133,7 +133,7 @@ def insar_weights(name: str) -> tuple[Weights, dict[str, Any]]:
         where the backbone is not resnet18, or the package was installed without the file.
     """
     if name != "resnet18":
-        raise ValueError(f'weights = "insar" are those of resnet18, not of {name}: give imagenet, random or a .safetensors file')
+        raise ValueError(f'weights = "insar" is a resnet18, not a {name}: give imagenet, random or a .safetensors file')
     file = resources.files("insar_anomaly") / "weights" / INSAR
     if not file.is_file():
         raise ValueError(f"{file} is missing: install the package again, or give imagenet, random or a .safetensors file")

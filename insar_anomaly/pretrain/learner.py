@@ -61,6 +61,17 @@ def tensors(crops: Crops, device: torch.device) -> dict[str, Tensor]:
     return {f.name: torch.from_numpy(getattr(crops, f.name)).to(device) for f in fields(crops)}
 
 
+class Networks(nn.Module):
+    """What the checkpoint keeps: the network in training, the running average of it, and the step they have reached."""
+
+    step: Tensor
+
+    def __init__(self, trained: Pretext) -> None:
+        super().__init__()
+        self.trained, self.average = trained, deepcopy(trained).requires_grad_(False)
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+
 class PretextLearner:
     """A `detectors._training.Learner` that trains `Pretext` on the stream for `steps` steps."""
 
@@ -70,22 +81,16 @@ class PretextLearner:
         self.recipe, self.steps, self.device = recipe, steps, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            trained = Pretext()
-        self.networks: nn.Module = nn.ModuleDict({"trained": trained, "average": deepcopy(trained)})
-        # the step is part of the state: the crops and the rate follow from it
-        self.networks.register_buffer("step", torch.zeros((), dtype=torch.int64))
+            self.networks = Networks(Pretext())
         self.networks.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks["average"].requires_grad_(False)
         self.latest = np.zeros(len(TERMS))
-        decays = [{"params": p, "weight_decay": recipe.decay * d} for d, p in groups(trained)]
+        decays = [{"params": p, "weight_decay": recipe.decay * d} for d, p in groups(self.networks.trained)]
         self.optimisers: Sequence[torch.optim.Optimizer] = [torch.optim.AdamW(decays, lr=recipe.rate)]
 
     @property
     def average(self) -> Pretext:
         """The network with the averaged weights, for use."""
-        found = self.networks["average"]
-        assert isinstance(found, Pretext)
-        return found.eval()
+        return self.networks.average.eval()
 
     @property
     def done(self) -> int:
@@ -96,14 +101,14 @@ class PretextLearner:
         """Train on the next crops of the stream."""
         recipe, at = self.recipe, self.done
         truth = tensors(recipe.stream.crops(at * recipe.batch, recipe.batch), self.device)
-        trained, (optimiser,) = self.networks["trained"], self.optimisers
+        trained, (optimiser,) = self.networks.trained, self.optimisers
         for group in optimiser.param_groups:
             group["lr"] = self.rate(at)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bfloat16):
             found = trained(truth["tile"])
         loss = losses(found, truth)
         optimiser.zero_grad(set_to_none=True)
-        (loss * torch.tensor(recipe.balance, device=loss.device)).sum().backward()
+        (loss * torch.tensor(recipe.balance, device=loss.device)).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained.parameters(), recipe.clip)
         optimiser.step()
         self.networks.step += 1
@@ -122,8 +127,8 @@ class PretextLearner:
     @torch.no_grad()
     def _remember(self) -> None:
         kept = min(self.recipe.average, (1 + self.done) / (10 + self.done))
-        new = self.networks["trained"].state_dict()
-        for name, old in self.networks["average"].state_dict().items():
+        new = self.networks.trained.state_dict()
+        for name, old in self.networks.average.state_dict().items():
             if old.is_floating_point():
                 old.lerp_(new[name], 1 - kept)
             else:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from insar_anomaly import simulate
+from insar_anomaly.simulate import Displacement, Floats
 from insar_anomaly.units import RAD_PER_M
 
-Floats = NDArray[np.float64]
-Displacement = tuple[Floats, Floats, Floats]
 Draw = Callable[[np.random.Generator, Floats, Floats], Displacement]
 
 PEAK_CM = (0.3, 12.0)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from insar_anomaly.features import CHANNELS, Trunk
 from insar_anomaly.pretrain.motions import KINDS
@@ -40,20 +40,20 @@ class Pretext(nn.Module):
         self.image = nn.ModuleList(nn.Linear(2 * c, len(KINDS) + 2) for c in channels)
 
     def forward(self, grey: Tensor) -> tuple[list[Dense], list[Tensor]]:
-        """Maps at several strides, and logits of kind and nuisance (crop, kinds + 2) of each layer, for tiles (crop, y, x)."""
+        """Maps at several strides, and each layer's logits of kind and nuisance (crop, kinds + 2), of tiles (crop, y, x)."""
         maps = self.trunk(grey)
         dense = [(4, self.smooth(self._merged(maps)))]
-        seen = [F.dropout2d(m, DROPPED, self.training) for m in (*maps, _joined(maps))]
+        seen = [functional.dropout2d(m, DROPPED, self.training) for m in (*maps, _joined(maps))]
         dense += [(stride, head(m)) for stride, head, m in zip((4, 8, 16, 8), self.linear, seen, strict=True)]
         pooled = [torch.cat([m.mean((2, 3)), m.amax((2, 3))], 1) for m in maps]
-        image = [head(F.dropout(p, DROPPED, self.training)) for head, p in zip(self.image, pooled, strict=True)]
+        image = [head(functional.dropout(p, DROPPED, self.training)) for head, p in zip(self.image, pooled, strict=True)]
         return dense, image
 
     def _merged(self, maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         out = None
         for lateral, one in zip(reversed(list(self.lateral)), reversed(maps), strict=True):
             own: Tensor = lateral(one)
-            out = own if out is None else own + F.interpolate(out, scale_factor=2, mode="bilinear")
+            out = own if out is None else own + functional.interpolate(out, scale_factor=2, mode="bilinear")
         assert out is not None
         return out
 
@@ -61,7 +61,7 @@ class Pretext(nn.Module):
 def _joined(maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """All layers on the grid of layer2, as PaDiM joins them."""
     deep = maps[2].repeat_interleave(2, 2).repeat_interleave(2, 3)
-    return torch.cat([F.avg_pool2d(maps[0], 2), maps[1], deep], 1)
+    return torch.cat([functional.avg_pool2d(maps[0], 2), maps[1], deep], 1)
 
 
 TERMS = ("motion", "where", "kind", "nuisance")
@@ -75,25 +75,31 @@ def losses(found: tuple[list[Dense], list[Tensor]], truth: dict[str, Tensor]) ->
     kinds = len(KINDS)
     asked = bool((truth["kind"] >= 0).any())
     kind = torch.stack([_kind_loss(i[:, :kinds], truth["kind"]) for i in image]).mean() if asked else motion * 0
-    nuisance = torch.stack([F.binary_cross_entropy_with_logits(i[:, kinds:].float(), truth["nuisance"]) for i in image])
+    nuisance = torch.stack(
+        [functional.binary_cross_entropy_with_logits(i[:, kinds:].float(), truth["nuisance"]) for i in image]
+    )
     return torch.stack([motion, where, kind, nuisance.mean()])
 
 
 def _motion_loss(dense: Dense, truth: dict[str, Tensor]) -> Tensor:
     stride, found = dense
-    wanted = squeezed(F.avg_pool2d(truth["motion"][:, None], stride // 4)[:, 0])
-    weight = 1 + 2 * F.avg_pool2d(truth["where"][:, None], stride // 4)[:, 0]
-    return (F.smooth_l1_loss(found[:, 0].float(), wanted, reduction="none", beta=0.5) * weight).mean()
+    wanted = squeezed(functional.avg_pool2d(truth["motion"][:, None], stride // 4)[:, 0])
+    weight = 1 + 2 * functional.avg_pool2d(truth["where"][:, None], stride // 4)[:, 0]
+    return (functional.smooth_l1_loss(found[:, 0].float(), wanted, reduction="none", beta=0.5) * weight).mean()
 
 
 def _where_loss(dense: Dense, truth: dict[str, Tensor]) -> Tensor:
     stride, found = dense
-    wanted = F.avg_pool2d(truth["where"][:, None], stride // 4)[:, 0]
-    return F.binary_cross_entropy_with_logits(found[:, 1].float(), wanted, pos_weight=torch.tensor(3.0))
+    wanted = functional.avg_pool2d(truth["where"][:, None], stride // 4)[:, 0]
+    return functional.binary_cross_entropy_with_logits(found[:, 1].float(), wanted, pos_weight=wanted.new_tensor(3.0))
 
 
 def _kind_loss(logits: Tensor, kind: Tensor) -> Tensor:
-    return F.cross_entropy(logits.float(), kind, ignore_index=-100, label_smoothing=0.02)
+    return functional.cross_entropy(logits.float(), kind, ignore_index=-100, label_smoothing=0.02)
+
+
+def _nuisance_loss(logits: Tensor, nuisance: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits.float(), nuisance)
 
 
 def any_motion(image: Tensor) -> Tensor:

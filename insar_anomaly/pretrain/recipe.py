@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from insar_anomaly import __version__
 from insar_anomaly.detectors._checkpoint import Checkpoint, fingerprint
 from insar_anomaly.detectors._training import Course, Draws, seeded, train
 from insar_anomaly.detectors.base import Progress, silent
-from insar_anomaly.features import INSAR, digest, pack_weights, random_weights, unpack_weights
+from insar_anomaly.features import INSAR, Weights, digest, pack_weights, random_weights, unpack_weights
 from insar_anomaly.pretrain.learner import PretextLearner, Recipe, validate
 from insar_anomaly.pretrain.network import TERMS
 from insar_anomaly.pretrain.stream import Stream
@@ -41,6 +43,7 @@ class Watching:
     export_minutes : minutes from one intermediate file of weights to the next
     held_out : crops of the validation
     trial : acquisitions on either side, and pixels per side, of the simulated volcanoes of the PaDiM trial
+    volcanoes : of each climate in that trial
     """
 
     log_every: int = 20
@@ -49,13 +52,14 @@ class Watching:
     export_minutes: float = 10.0
     held_out: int = 1024
     trial: tuple[int, int] = (24, 128)
+    volcanoes: int = 3
 
 
 SIZES: dict[str, tuple[Recipe, Watching]] = {
     "full": (Recipe(), Watching()),
     "tiny": (
         Recipe(batch=4, size=32, frame=64, warm_up=2, bfloat16=False),
-        Watching(log_every=1, validate_every=4, keep_every=2, held_out=24, trial=(5, 32)),
+        Watching(log_every=1, validate_every=4, keep_every=2, held_out=24, trial=(5, 32), volcanoes=1),
     ),
 }
 """Recipes by name; tiny is for trying the command."""
@@ -102,10 +106,8 @@ def train_backbone(
     identity = fingerprint({"recipe": asdict(recipe), "crops": total, "initial": digest(learner.weights())})
     checkpoint = Checkpoint(out / "training.safetensors", identity)
     watch = _Watch(out, learner, watching, None if minutes is None else started + 60 * minutes, progress)
-    try:
+    with suppress(TimeUp):
         train(learner, Course(learner.steps, recipe.seed, watching.keep_every, checkpoint), progress=watch)
-    except TimeUp:
-        pass
     return watch.export()
 
 
@@ -114,14 +116,16 @@ def _plan(out: Path, crops: int | None, minutes: float | None, recipe: Recipe, d
     plan = out / "plan.json"
     known = json.loads(plan.read_text(encoding="utf-8")) if plan.exists() else None
     asked = {"recipe": json.loads(json.dumps(asdict(recipe)))}
+    if crops:
+        crops = max(1, crops // recipe.batch) * recipe.batch
     if known and (known["recipe"] != asked["recipe"] or (crops and known["crops"] != crops)):
         raise ValueError(f"{plan} is of another training (other recipe, seed or crops): name another folder, or delete it")
     if known:
         return int(known["crops"])
     if crops is None:
         # a tenth of the time is left for measuring, and for a machine that others use too
-        crops = int(0.9 * 60 * (minutes or 60) * _speed(recipe, device))
-    crops = max(1, crops // recipe.batch) * recipe.batch
+        fitting = 0.9 * 60 * (minutes or 60) * _speed(recipe, device)
+        crops = max(1, int(fitting / recipe.batch)) * recipe.batch
     plan.write_text(json.dumps(asked | {"crops": crops}, indent=1), encoding="utf-8")
     return crops
 
@@ -146,9 +150,9 @@ class _Watch:
         self, out: Path, learner: PretextLearner, watching: Watching, until: float | None, progress: Progress
     ) -> None:
         self.out, self.learner, self.watching, self.until, self.progress = out, learner, watching, until, progress
-        self._held_out = Stream(
-            learner.recipe.seed + HELD_OUT, size=learner.recipe.size, frame=learner.recipe.frame
-        ).crops(0, watching.held_out)
+        self._held_out = Stream(learner.recipe.seed + HELD_OUT, size=learner.recipe.size, frame=learner.recipe.frame).crops(
+            0, watching.held_out
+        )
         self._log = out / "log.jsonl"
         self._seen: list[NDArray[np.float64]] = []
         self._since = self._exported = time.monotonic()
@@ -174,11 +178,10 @@ class _Watch:
     def export(self) -> Path:
         """Write the weights as they are now, with their record."""
         learner, weights = self.learner, self.learner.weights()
-        acquisitions, side = self.watching.trial
-        seed = learner.recipe.seed + HELD_OUT
         crops = learner.done * learner.recipe.batch
         made: dict[str, Any] = {
             "recipe": asdict(learner.recipe),
+            "stream": asdict(learner.recipe.stream),
             "seed": str(learner.recipe.seed),
             "code": __version__,
             "torch": str(torch.__version__),
@@ -188,10 +191,8 @@ class _Watch:
             "licence": LICENCE,
             "metrics": {
                 "validation": self._validated(),
-                "padim": trial(weights, "trained", seed=seed, acquisitions=acquisitions, side=side),
-                "padim on random weights": trial(
-                    random_weights("resnet18", 0), "random", seed=seed, acquisitions=acquisitions, side=side
-                ),
+                "padim": self._tried(weights),
+                "padim on random weights": self._untrained,
             },
         }
         self._write({"step": learner.done, "export": made["metrics"]})
@@ -203,6 +204,16 @@ class _Watch:
 
     def _validated(self) -> dict[str, float]:
         return validate(self.learner.average, self._held_out, self.learner.device)
+
+    def _tried(self, weights: Weights) -> dict[str, float]:
+        acquisitions, side = self.watching.trial
+        seeds = range(self.learner.recipe.seed + HELD_OUT, self.learner.recipe.seed + HELD_OUT + self.watching.volcanoes)
+        found = [trial(weights, "trial", seed=s, acquisitions=acquisitions, side=side) for s in seeds]
+        return {name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]}
+
+    @cached_property
+    def _untrained(self) -> dict[str, float]:
+        return self._tried(random_weights("resnet18", 0))
 
     def _line(self, done: int) -> None:
         now = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,6 +236,7 @@ def _crop_at(frame: _Frame, corner: tuple[int, int], size: int, turn: int) -> Cr
     )
 
 
-def _turned(field: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
+def _turned(field: NDArray[Any], turn: int) -> NDArray[Any]:
+    """`field` after `turn` of the eight turns and mirrorings of a square."""
     out = np.rot90(field, turn % 4)
     return np.ascontiguousarray(out[:, ::-1] if turn >= 4 else out)

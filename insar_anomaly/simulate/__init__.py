@@ -9,6 +9,8 @@ from insar_anomaly.simulate.okada import Rectangle, okada
 from insar_anomaly.simulate.scenes import Scene, Unrest, acquisitions, scene
 from insar_anomaly.simulate.sources import (
     LOOK,
+    Displacement,
+    Floats,
     PointSource,
     draw_source,
     line_of_sight,
@@ -23,6 +25,8 @@ __all__ = [
     "LOOK",
     "RAD_PER_M",
     "TERRAINS",
+    "Displacement",
+    "Floats",
     "PointSource",
     "Rectangle",
     "Scene",

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Displacement = tuple[Floats, Floats, Floats]
+from insar_anomaly.simulate.sources import Displacement, Floats
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from insar_anomaly.units import RAD_PER_M
 
@@ -54,9 +55,7 @@ def point_crack(east_km: Floats, north_km: Floats, *, depth_km: float, volume_m3
     return scale * e, scale * n, scale * d
 
 
-def penny_crack(
-    east_km: Floats, north_km: Floats, *, depth_km: float, radius_km: float, volume_m3: float
-) -> Displacement:
+def penny_crack(east_km: Floats, north_km: Floats, *, depth_km: float, radius_km: float, volume_m3: float) -> Displacement:
     """Surface displacement (m; east, north, up) of a horizontal disc under pressure.
 
     Point cracks spread over the disc with the elliptical opening ``sqrt(1 - (r / radius)^2)`` of a pressurised crack in a
@@ -72,8 +71,8 @@ def penny_crack(
         raise ValueError(f"depth_km = {depth_km}, radius_km = {radius_km}: a crack has a positive depth and radius")
     east, north = np.asarray(east_km, float), np.asarray(north_km, float)
     distance = np.hypot(east, north)
-    # the field is that of a disc: its profile along one radius is all there is
-    at = np.linspace(0, max(float(distance.max()), 1e-6), 400)
+    # the field is that of a disc: its profile along one radius is all there is, known densely where it bends
+    at = depth_km * np.sinh(np.linspace(0, np.arcsinh(max(float(distance.max()), 1e-3) / depth_km), 150))
     nodes, weights = np.polynomial.legendre.leggauss(8)
     # with s = sqrt(1 - (r / radius)^2) the opening's volume is 3 s^2 ds over 0..1
     openness, share = (nodes + 1) / 2, weights / 2
@@ -86,8 +85,8 @@ def penny_crack(
         )
         outward += away.mean(1)
         upward += up.mean(1)
-    out = np.interp(distance, at, outward) / np.maximum(distance, 1e-9)
-    return out * east, out * north, np.interp(distance, at, upward)
+    out = CubicSpline(at, outward)(distance) / np.maximum(distance, 1e-9)
+    return out * east, out * north, CubicSpline(at, upward)(distance)
 
 
 def line_of_sight(displacement: Displacement, look: tuple[float, float, float] = LOOK) -> Floats:
