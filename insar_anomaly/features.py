@@ -110,7 +110,7 @@ def from_torchvision(name: str, state: Weights) -> Weights:
         raise ValueError(
             f"these weights are not those of {name}: {len(wrong)} tensors missing or misshapen, first {wrong[:3]}"
         )
-    return {k: renamed[k] for k in wanted}
+    return {k: renamed[k].to(v.dtype) for k, v in wanted.items()}
 
 
 def random_weights(name: str, seed: int) -> Weights:
@@ -120,8 +120,23 @@ def random_weights(name: str, seed: int) -> Weights:
         return dict(Trunk(name).state_dict())
 
 
+NAMES = ("insar", "imagenet", "random")
+"""What `named_weights` knows; any other word is the path or URL of a file."""
+
 INSAR = "insar-resnet18.safetensors"
 """The file of the weights that come with the package, in its folder `weights`."""
+
+
+def check_backbone(name: str) -> None:
+    """That there are `insar` weights of this backbone.
+
+    Raises
+    ------
+    ValueError
+        where it is not resnet18.
+    """
+    if name != "resnet18":
+        raise ValueError(f'weights = "insar" is a resnet18, not a {name}: give imagenet, random or a .safetensors file')
 
 
 def insar_weights(name: str) -> tuple[Weights, dict[str, Any]]:
@@ -132,8 +147,7 @@ def insar_weights(name: str) -> tuple[Weights, dict[str, Any]]:
     ValueError
         where the backbone is not resnet18, or the package was installed without the file.
     """
-    if name != "resnet18":
-        raise ValueError(f'weights = "insar" is a resnet18, not a {name}: give imagenet, random or a .safetensors file')
+    check_backbone(name)
     file = resources.files("insar_anomaly") / "weights" / INSAR
     if not file.is_file():
         raise ValueError(f"{file} is missing: install the package again, or give imagenet, random or a .safetensors file")
