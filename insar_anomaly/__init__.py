@@ -18,9 +18,9 @@ The map, in the order in which data flows; one *stack* (a volcano seen on one sa
 `report`            figures and the night's digest
 ==================  ==================================================================================
 
-beside it `simulate` (interferograms from physics), `evaluate` (AUROC and intervals), `detectability` (in cm), `labels`,
-`ledger` (what was seen, scored, flagged, sent), `cluster` (Dask workers), `tasks` (what a worker does), `pipeline` (opens,
-calls, commits), `cli`.
+beside it `simulate` (interferograms from physics), `pretrain` (the backbone's training on them), `evaluate` (AUROC and
+intervals), `detectability` (in cm), `labels`, `ledger` (what was seen, scored, flagged, sent), `cluster` (Dask workers),
+`tasks` (what a worker does), `pipeline` (opens, calls, commits), `cli`.
 """
 
 __version__ = "0.1.0"

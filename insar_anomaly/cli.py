@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from insar_anomaly import __version__
 from insar_anomaly.benchmark.command import arguments
 from insar_anomaly.errors import InsarAnomalyError, UsageError
+from insar_anomaly.pretrain import command as pretraining
 
 # everything heavy is imported by the command that needs it: --help answers at once
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=0)
     simulate.add_argument("--quiet-volcanoes", action="store_true", help="five volcanoes without unrest, for comparisons")
     arguments(add("benchmark", _benchmark, "compare every detector on labelled or injected pairs"), _day)
+    pretraining.arguments(add("train-backbone", _train_backbone, "train the backbone on simulated interferograms"))
     config = add("config", _config, "print the commented defaults, or check a file")
     config.add_argument("--check", metavar="FILE")
     expire = add("expire", _expire, "forget old snapshots and collect what only they held")
@@ -330,6 +332,14 @@ def _benchmark(args: argparse.Namespace) -> int:
         written = benchmark.write(Path(args.out), plan, measured)
     table = [written[0].read_text(encoding="utf-8"), *(f"written: {path}" for path in written)]
     return _outcome(args, run, json.loads(written[1].read_text(encoding="utf-8")), table)
+
+
+def _train_backbone(args: argparse.Namespace) -> int:
+    with _progress(args) as watch:
+        said = pretraining.run(args, watch)
+    if not args.quiet:
+        print(said)
+    return 0
 
 
 def _simulate(args: argparse.Namespace) -> int:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
@@ -106,7 +110,7 @@ def from_torchvision(name: str, state: Weights) -> Weights:
         raise ValueError(
             f"these weights are not those of {name}: {len(wrong)} tensors missing or misshapen, first {wrong[:3]}"
         )
-    return {k: renamed[k] for k in wanted}
+    return {k: renamed[k].to(v.dtype) for k, v in wanted.items()}
 
 
 def random_weights(name: str, seed: int) -> Weights:
@@ -116,16 +120,70 @@ def random_weights(name: str, seed: int) -> Weights:
         return dict(Trunk(name).state_dict())
 
 
-def named_weights(name: str, weights: str, *, seed: int) -> tuple[Weights, str]:
-    """Weights by name, and what was really loaded: `imagenet` (torchvision's default recipe) or `random`.
+NAMES = ("insar", "imagenet", "random")
+"""What `named_weights` knows; any other word is the path or URL of a file."""
 
+INSAR = "insar-resnet18.safetensors"
+"""The file of the weights that come with the package, in its folder `weights`."""
+
+
+def check_backbone(name: str) -> None:
+    """That there are `insar` weights of this backbone.
+
+    Raises
+    ------
+    ValueError
+        where it is not resnet18.
+    """
+    if name != "resnet18":
+        raise ValueError(f'weights = "insar" is a resnet18, not a {name}: give imagenet, random or a .safetensors file')
+
+
+def insar_weights(name: str) -> tuple[Weights, dict[str, Any]]:
+    """The weights that come with the package, trained on simulated interferograms, and how they were made.
+
+    Raises
+    ------
+    ValueError
+        where the backbone is not resnet18, or the package was installed without the file.
+    """
+    check_backbone(name)
+    file = resources.files("insar_anomaly") / "weights" / INSAR
+    if not file.is_file():
+        raise ValueError(f"{file} is missing: install the package again, or give imagenet, random or a .safetensors file")
+    return unpack_weights(file.read_bytes())
+
+
+def pack_weights(weights: Weights, made: dict[str, Any]) -> bytes:
+    """A safetensors file of weights in 16 bits, with `made` (JSON-able: how they were made) in its metadata."""
+    half = {k: (t.half() if t.is_floating_point() else t).contiguous().cpu() for k, t in weights.items()}
+    return bytes(save(half, {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in made.items()}))
+
+
+def unpack_weights(content: bytes) -> tuple[Weights, dict[str, Any]]:
+    """The inverse of `pack_weights`: weights float32, and how they were made."""
+    size = int.from_bytes(content[:8], "little")
+    made: dict[str, Any] = dict(json.loads(content[8 : 8 + size]).get("__metadata__", {}))
+    for key, value in made.items():
+        with suppress(json.JSONDecodeError):
+            made[key] = json.loads(value)
+    return {k: t.float() if t.is_floating_point() else t for k, t in load(content).items()}, made
+
+
+def named_weights(name: str, weights: str, *, seed: int) -> tuple[Weights, str]:
+    """Weights by name, and what was really loaded.
+
+    `insar` comes with the package, `imagenet` is torchvision's default recipe, `random` is an untrained trunk.
     Where ImageNet's weights cannot be downloaded the answer is `random`, said loudly: a random convolutional trunk is a
     usable texture bank, but not what was asked for.
     """
     if weights == "random":
         return random_weights(name, seed), f"random (seed {seed})"
+    if weights == "insar":
+        found, made = insar_weights(name)
+        return found, f"insar ({digest(found)}, seed {made['seed']}, {made['crops']} crops)"
     if weights != "imagenet":
-        raise ValueError(f"weights = {weights!r}: give imagenet, random, or the path of a .safetensors file")
+        raise ValueError(f"weights = {weights!r}: give insar, imagenet, random, or the path of a .safetensors file")
     try:
         full = getattr(torchvision_models(), name)(weights="DEFAULT")
     except OSError as problem:  # URLError is one: no network, no such host, no space for the cache

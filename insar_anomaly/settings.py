@@ -84,6 +84,11 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
             name = str(error["loc"][0])
             place = where(path, "detector", name)
             lines.append(f"{place}: [detector] {name}: {error['msg']} (given: {error['input']!r})")
+    if not lines:
+        try:
+            detectors.build(kind, **options)
+        except ValueError as problem:  # settings that are right one by one, but not together
+            lines.append(f"{where(path, 'detector')}: [detector] {problem}")
     return lines
 
 

@@ -178,7 +178,7 @@ def tiles_of(volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any]) -
 
 
 def build_detector(settings: Mapping[str, Any], storage: Mapping[str, Any]) -> Detector:
-    """The configured detector; weights that are neither imagenet nor random are read from their path or URL.
+    """The configured detector; weights that are no name of `features.named_weights` are read from their path or URL.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def build_detector(settings: Mapping[str, Any], storage: Mapping[str, Any]) -> D
     kind, options = str(settings["kind"]), {k: v for k, v in settings.items() if k != "kind"}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     weights = options.get("weights")
-    if isinstance(weights, str) and weights not in ("imagenet", "random"):
+    if isinstance(weights, str) and weights not in features.NAMES:
         options["network"] = read_weights(weights, options.get("backbone", "resnet18"), storage)
         options["network_name"] = weights
     return detectors.build(kind, **options)
@@ -204,7 +204,7 @@ def read_weights(url: str, backbone: str, storage: Mapping[str, Any]) -> feature
             return features.from_torchvision(backbone, load(f.read()))
     except (OSError, SafetensorError, ValueError) as problem:
         raise UsageError(
-            f"[detector] weights = {url!r}: {problem}; give imagenet, random or a .safetensors file"
+            f"[detector] weights = {url!r}: {problem}; give insar, imagenet, random or a .safetensors file"
         ) from problem
 
 

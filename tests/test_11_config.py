@@ -336,6 +336,7 @@ def mistakes(file: Path) -> list[str]:
     [
         ('kind = "padmi"', "detector kind = 'padmi': choose one of padim, matched_filter, ganomaly, diffusion, cnn"),
         ("strid = 4", "strid: unknown key; did you mean stride?"),
+        ('weights = "insar"\nbackbone = "wide_resnet50_2"', 'weights = "insar" is a resnet18, not a wide_resnet50_2'),
         ("zzz = 4", "zzz: unknown key; padim has "),
         ('network = "x"', "network: unknown key"),
         ('stride = "four"', "stride: Input should be a valid integer"),

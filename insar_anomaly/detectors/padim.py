@@ -28,7 +28,7 @@ from insar_anomaly.detectors.base import (
     unpack_network,
 )
 from insar_anomaly.distribution import Distance, Gaussian, LowRankGaussian, Moments, PatchGaussian, Samples
-from insar_anomaly.features import Channels, Embedder, Weights, device, digest, named_weights
+from insar_anomaly.features import Channels, Embedder, Weights, check_backbone, device, digest, named_weights
 
 LAYER_WEIGHTS = {
     ("joint", "resnet18"): (0.0, 1.0, 5.0),
@@ -48,7 +48,7 @@ class Padim:
     layout : aligned (one Gaussian per place of the box) or windows (the papers': per place of a random 128-pixel window)
     form : joint (B: layers joined on one grid) or per-layer (A: each layer on its own grid, distances added)
     backbone : resnet18 or wide_resnet50_2
-    weights : imagenet, random, or the path or URL of a .safetensors file
+    weights : insar (resnet18, comes with the package), imagenet, random, or the path or URL of a .safetensors file
     network : weights read from a file, with `network_name` for the record
     dims : channels kept out of all, 0 for all; form per-layer always keeps all
     stride : pixels per patch of the joint form, 4 (the papers' layer1 grid), 8 or 16
@@ -92,6 +92,10 @@ class Padim:
     crops: int = 5
     passes: Literal["windows", "one"] = "windows"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.weights == "insar" and self.network is None:
+            check_backbone(self.backbone)
 
     @property
     def inputs(self) -> tuple[str, ...]:
