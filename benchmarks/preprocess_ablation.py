@@ -1,16 +1,21 @@
-"""What each choice of preprocessing and of PaDiM's form is worth on real atmosphere: AUROC of injected 2 and 4 cm sources.
+"""What each choice of preprocessing and of PaDiM's form is worth: AUROC of injected 2 and 4 cm sources, single pairs.
 
-    python benchmarks/preprocess_ablation.py --shared ../shared [--only WORD]
+    python benchmarks/preprocess_ablation.py [--shared ../shared] [--only WORD] [--weights random]
 
-Erta Ale 079D: train on pairs inside 2019-2020, every second pair inside 2021-2022, the same pairs with one source each as
-positives; random ResNet18 weights. One choice is changed at a time. Needs the evaluation data beside the repository.
+On simulated stacks of three kinds (humid hills, dry desert, high cone; 2 cm, two volcanoes each) and, where the evaluation
+data lie beside the repository, on Erta Ale 079D: train on pairs inside 2019-2020, every second pair inside 2021-2022, the
+same pairs with one source each as positives (three draws). One choice is changed at a time.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +27,22 @@ from insar_anomaly.calibrate import inject
 from insar_anomaly.config import PRESETS, Preprocess
 from insar_anomaly.detectors.padim import Padim
 from insar_anomaly.evaluate import auroc
+from insar_anomaly.pretrain.trial import CLIMATES, stack
 from insar_anomaly.simulate import LOOK
 from insar_anomaly.units import RAD_PER_M
 
 OURS = Preprocess().model_dump()
 POSTER = Preprocess(**PRESETS["poster"]["preprocess"]).model_dump()
 WINDOWS = {"layout": "windows", "stride": 4, "aggregate": "authors", "ridge": 0.01, "relative_ridge": 0.0, "least_seen": 0.0}
+Case = tuple[tuple[xr.Dataset, xr.Dataset], float, int]
+"""Training and quiet test pairs, peak in cm, seed of the sources."""
 ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("our defaults", OURS, {}),
     ("nothing removed", OURS | {"remove": ()}, {}),
     ("plane removed only", OURS | {"remove": ("plane",)}, {}),
+    ("curve removed too", OURS | {"remove": ("plane", "curve", "height")}, {}),
+    ("bends of height removed too", OURS | {"remove": ("plane", "height", "bends")}, {}),
+    ("curve and bends removed too", OURS | {"remove": ("plane", "curve", "height", "bends")}, {}),
     ("holes widened by 2 pixels", OURS | {"fill_grow": 2}, {}),
     ("range tanh(x / 16)", OURS | {"range_rad": 16.0}, {}),
     ("range clip at 30 rad", OURS | {"range_form": "clip", "range_rad": 30.0}, {}),
@@ -52,22 +63,60 @@ ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def main() -> int:
     """Print the table row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, required=True)
+    parser.add_argument("--shared", type=Path, help="folder of the evaluation data")
     parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--weights", default="random", help="backbone of PaDiM")
     given = parser.parse_args()
-    train, quiet = stacks(given.shared / "data/erta_ale_079D/erta_ale_079D_07694_131313_licsalert.nc")
-    moved = [inject(quiet, peak_cm=peak, seed=0) for peak in (2.0, 4.0)]
-    print("| change | AUROC 2 cm | AUROC 4 cm | seconds |\n|---|---|---|---|")
+    places = dict(simulated())
+    if given.shared:
+        real = stacks(given.shared / "data/erta_ale_079D/erta_ale_079D_07694_131313_licsalert.nc")
+        places = {f"Erta Ale {peak:g} cm": [(real, peak, seed) for seed in range(3)] for peak in (2.0, 4.0)} | places
+    print(f"PaDiM on {given.weights} weights\n\n| change | {' | '.join(places)} | seconds |")
+    print("|---|" + "---|" * (len(places) + 1))
     for name, steps, options in ROWS:
         if given.only not in name:
             continue
         started = time.perf_counter()
-        fitted, low, *high = (preprocess.tiles(stack, **steps).load() for stack in (train, quiet, *moved))
-        scorer = Padim(weights="random", **options).fit(fitted)
-        scores = [scorer.score(tiles)["score"].values for tiles in (low, *high)]
-        figures = " | ".join(f"{auroc(scores[0], one):.3f}" for one in scores[1:])
+        detector = Padim(weights=given.weights, **options)
+        means = [np.mean([_auroc(*case, detector, steps) for case in cases]) for cases in places.values()]
+        figures = " | ".join(f"{mean:.3f}" for mean in means)
         print(f"| {name} | {figures} | {time.perf_counter() - started:.0f} |", flush=True)
+        _fitted.cache_clear()
     return 0
+
+
+def simulated() -> Iterator[tuple[str, list[Case]]]:
+    """Stacks of each kind of climate, 2 cm."""
+    for name, climate in CLIMATES.items():
+        made = [stack(climate, seed=seed, acquisitions=30, side=128) for seed in (11, 12)]
+        yield f"{name} 2 cm", [(pairs, 2.0, seed) for seed, pairs in enumerate(made)]
+
+
+def _auroc(pairs: tuple[xr.Dataset, xr.Dataset], peak: float, seed: int, detector: Padim, steps: dict[str, Any]) -> float:
+    train, quiet = pairs
+    scorer, low = _fitted(_Place(train, quiet), detector, json.dumps(steps))
+    moved = preprocess.tiles(inject(quiet, peak_cm=peak, seed=seed), **steps)
+    return auroc(low, scorer.score(moved)["score"].values)
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    train: xr.Dataset
+    quiet: xr.Dataset
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Place) and self.train is other.train
+
+    def __hash__(self) -> int:
+        return id(self.train)
+
+
+@lru_cache(maxsize=8)
+def _fitted(place: _Place, detector: Padim, steps: str) -> tuple[Any, Any]:
+    """The scorer fitted on a place's training pairs, and the scores of its quiet ones."""
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(steps).items()}
+    scorer = detector.fit(preprocess.tiles(place.train, **settings))
+    return scorer, scorer.score(preprocess.tiles(place.quiet, **settings))["score"].values
 
 
 def stacks(file: Path) -> tuple[xr.Dataset, xr.Dataset]:

@@ -78,8 +78,10 @@ class Ingest(Section):
 class Preprocess(Section):
     """From a stack to tiles; see insar_anomaly.preprocess."""
 
-    remove: tuple[Literal["plane", "height"], ...] = Field(
-        ("plane", "height"), description="parts fitted to each pair and subtracted; height needs the frame's height layer"
+    remove: tuple[Literal["plane", "curve", "height", "bends"], ...] = Field(
+        ("plane", "height"),
+        description="parts fitted to each pair and subtracted: a plane, a second-order curve, what is proportional to "
+        "height, bends of that at quartiles; the last two need the height layer",
     )
     range_form: Literal["tanh", "clip"] = Field("tanh", description="tanh keeps large motion ordered; clip is the papers'")
     range_rad: float = Field(8.0, gt=0, le=100, description="phase, rad, that fills the range (papers: 30, with clip)")

@@ -18,6 +18,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import SuperLU, splu
 
 from insar_anomaly.schema import pixel_km
+from insar_anomaly.trends import PARTS, needs_height, trend
 
 Range = Literal["clip", "tanh"]
 Bools = NDArray[np.bool_]
@@ -41,7 +42,7 @@ def tiles(
     stack : Dataset as in `schema`: ``phase`` (pair, y, x) rad with NaN = no measurement, ``coherence`` uint8 in 1/255,
         static ``water``, ``height`` (m, may be NaN where `remove` does not name it)
     excluded : (y, x) bool, ground that is never to be looked at (a catalogue's exclusion polygons)
-    remove : any of ``plane`` and ``height``: parts fitted to the measured ground by least squares and subtracted
+    remove : any of `PARTS`: they are fitted together to the measured ground by least squares and subtracted
     range_form : ``clip`` (the papers': phase / range_rad clipped at 1) or ``tanh`` (soft: large motion stays ordered)
     range_rad : phase that the range step maps to 1 (clip) or to tanh(1)
     min_coherence : pixels below it are masked
@@ -58,16 +59,16 @@ def tiles(
     ValueError
         where a setting is unknown.
     """
-    unknown = set(remove) - {"plane", "height"}
+    unknown = set(remove) - set(PARTS)
     if unknown:
-        raise ValueError(f"remove = {sorted(unknown)}: choose among plane, height")
+        raise ValueError(f"remove = {sorted(unknown)}: choose among {', '.join(PARTS)}")
     if range_form not in ("clip", "tanh"):
         raise ValueError(f"range_form = {range_form!r}: choose clip or tanh")
     dims = ["y", "x"]
     static = stack["water"].astype(bool)
     if excluded is not None:
         static = static | xr.DataArray(excluded, dims=dims)
-    height = stack["height"] if "height" in remove else xr.zeros_like(stack["height"])
+    height = stack["height"] if needs_height(remove) else xr.zeros_like(stack["height"])
     # coherence is read only where it decides something
     coherence = stack["coherence"] if min_coherence > 0 else xr.full_like(static, 255, np.uint8)
     phase, valid = xr.apply_ufunc(
@@ -117,25 +118,6 @@ def clean(
     out = np.where(ground, phase, 0).astype(np.float64)
     out = out - trend(out, ground, height, remove)
     return laplace_fill(np.where(ground, out, 0), masked, grow=fill_grow).astype(np.float32)
-
-
-def trend(phase: Floats, ground: Bools, height: NDArray[np.floating[Any]], remove: tuple[str, ...]) -> Floats:
-    """Mean, and plane and height-correlated part where asked, by least squares over `ground`; (y, x) rad.
-
-    Terms that the measured ground cannot tell apart (a flat box has no height part) get the smallest coefficients.
-    """
-    y, x = (np.linspace(-1, 1, n) for n in phase.shape)
-    terms = [np.ones(phase.shape)]
-    if "plane" in remove:
-        terms += [np.broadcast_to(y[:, None], phase.shape), np.broadcast_to(x[None], phase.shape)]
-    if "height" in remove:
-        known = np.where(np.isfinite(height), height, 0).astype(np.float64)
-        spread = known[ground].std()
-        terms.append((known - known[ground].mean()) / (spread if spread > 0 else 1.0))
-    columns = np.stack([t[ground] for t in terms])
-    coefficients = np.linalg.lstsq(columns @ columns.T, columns @ phase[ground], rcond=1e-12)[0]
-    out: Floats = np.tensordot(coefficients, np.stack(terms), 1)
-    return out
 
 
 def laplace_fill(phase: Floats, masked: Bools, *, grow: int, close: int = 5) -> Floats:

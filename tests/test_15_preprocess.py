@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from insar_anomaly import simulate
-from insar_anomaly.preprocess import clean, laplace_fill, tiles, trend
+from insar_anomaly.preprocess import clean, laplace_fill, tiles
+from insar_anomaly.trends import PARTS, trend
 
 RELAXED = settings(deadline=None, max_examples=80)
 SETTINGS: dict[str, Any] = {
@@ -231,6 +232,24 @@ def test_the_part_that_follows_height_is_removed_exactly():
     assert np.abs(found).max() < 1e-5
 
 
+def test_a_second_order_surface_is_removed_exactly():
+    y, x = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 44), indexing="ij")
+    height, plane = terrain()
+    planted = plane + 5 * y * y - 3 * x * x + 4 * x * y
+    found = clean(planted.astype(np.float32), gap(), height, remove=("plane", "curve"), fill_grow=0)
+    assert np.abs(found).max() < 1e-5
+    assert np.abs(clean(planted, gap(), height, remove=("plane",), fill_grow=0)).max() > 1
+
+
+def test_air_that_bends_at_the_quartiles_of_height_is_removed_exactly():
+    height, plane = terrain()
+    bend = np.quantile(height[~gap()], 0.5)
+    planted = plane + np.interp(height, [height.min(), bend, height.max()], [0, 6, 4])
+    found = clean(planted.astype(np.float32), gap(), height, remove=("plane", "height", "bends"), fill_grow=0)
+    assert np.abs(found).max() < 1e-4
+    assert np.abs(clean(planted, gap(), height, remove=("plane", "height"), fill_grow=0)).max() > 0.5
+
+
 def test_a_plane_and_a_height_part_together_leave_less_than_a_ten_thousandth_of_a_radian():
     height, plane = terrain()
     planted = (plane - 9e-3 * height + 40).astype(np.float32)
@@ -262,7 +281,7 @@ def test_what_is_added_along_plane_height_or_mean_changes_nothing(down, across, 
 
 
 @RELAXED
-@given(holes(), st.sampled_from([(), ("plane",), ("height",), ("plane", "height")]), st.integers(0, 2**32))
+@given(holes(), st.sampled_from([(), ("plane",), ("height",), ("plane", "height"), PARTS]), st.integers(0, 2**32))
 def test_the_mean_of_measured_ground_is_zero(masked, remove, seed):
     rng = np.random.default_rng(seed)
     phase = rng.normal(30, 5, masked.shape)
@@ -295,7 +314,7 @@ def test_few_measured_pixels_are_fitted_without_a_crash(measured):
     height, plane = terrain()
     masked = np.ones((40, 44), bool)
     masked[7, 10 : 10 + measured] = False  # on one line: the plane is not determined
-    found = clean(plane * 10, masked, height, remove=("plane", "height"), fill_grow=0)
+    found = clean(plane * 10, masked, height, remove=PARTS, fill_grow=0)
     assert np.isfinite(found).all()
     assert np.abs(found).max() < 1e-3
 
@@ -419,7 +438,7 @@ def test_tiles_know_their_pixels_look_and_what_was_removed():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"remove": ("plane", "sea")}, r"remove = \['sea'\]: choose among plane, height"),
+        ({"remove": ("plane", "sea")}, r"remove = \['sea'\]: choose among plane, curve, height, bends"),
         ({"range_form": "sigmoid"}, "range_form = 'sigmoid': choose clip or tanh"),
     ],
 )

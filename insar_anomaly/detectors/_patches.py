@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insar_anomaly.simulate import Floats, draw_source, relief, stratified, turbulence
+from insar_anomaly.trends import trend
 
 TURN = 2 * np.pi
 
@@ -27,7 +28,7 @@ def grey(phase: NDArray[np.floating]) -> NDArray[np.float32]:
 class SimulatedAir:
     """S + T: stratified delay over a random volcano and turbulence, of two acquisitions together.
 
-    `removed` names what was removed from the stack's pairs (``plane``, ``height``), and is then removed here too.
+    `removed` names what was removed from the stack's pairs (see `trends.PARTS`), and is then removed here too.
     """
 
     size: int
@@ -41,18 +42,7 @@ class SimulatedAir:
         # medians and spreads of the difference of two days of `simulate.scene`
         strength = 1.7 * float(np.exp(rng.normal(0, 0.5)))
         air = turbulence(shape, rng, std_rad=strength, pixel_km=pixel) + stratified(height, rad_per_km=rng.normal(0, 2.0))
-        return self._without_trend(air, height)
-
-    def _without_trend(self, phase: Floats, height: Floats) -> Floats:
-        line = np.linspace(-1, 1, self.size)
-        terms = [np.ones(phase.shape)]
-        if "plane" in self.removed:
-            terms += [np.broadcast_to(line[:, None], phase.shape), np.broadcast_to(line, phase.shape)]
-        if "height" in self.removed:
-            terms.append((height - height.mean()) / height.std())
-        columns = np.stack(terms).reshape(len(terms), -1)
-        parts = np.linalg.solve(columns @ columns.T, columns @ phase.ravel())
-        return phase - np.tensordot(parts, np.stack(terms), 1)
+        return air - trend(air, np.ones(shape, bool), height, self.removed)
 
 
 @dataclass(frozen=True)

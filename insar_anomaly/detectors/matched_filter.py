@@ -11,6 +11,7 @@ than the fitted ones, so that a threshold must come from pairs that were not fit
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -106,7 +107,7 @@ class MatchedFilterScorer:
         out = []
         for depth in s["depths_km"]:
             patterns = templates(self.usable, depth, **{k: s[k] for k in ("block", "spacing", "pixel_km", "look")})
-            patterns = patterns - trend_of(patterns, self.usable, plane="plane" in s["removed"])
+            patterns = patterns - trend_of(patterns, self.usable, removed=s["removed"])
             whitened = solve_triangular(self.factor, patterns.T, lower=True, check_finite=False)
             out.append((whitened / np.linalg.norm(whitened, axis=0)).T.astype(np.float32))
         return np.stack(out)
@@ -251,13 +252,15 @@ def place_of(usable: Bools, spacing: int) -> NDArray[np.int64]:
     return place
 
 
-def trend_of(patterns: Floats, usable: Bools, *, plane: bool) -> Floats:
-    """Mean, and least-squares plane where asked, of patterns (place, block) over the usable blocks.
+def trend_of(patterns: Floats, usable: Bools, *, removed: Sequence[str]) -> Floats:
+    """Mean, and least-squares plane and curve where `removed` names them, of patterns (place, block) over usable blocks.
 
     The pair's own trend was removed before it got here, and with it this much of any source.
     """
-    row, col = np.nonzero(usable)
-    terms = np.stack([np.ones(len(row)), row, col][: 3 if plane else 1], 1)
-    basis = np.linalg.qr(terms)[0]
+    row, col = (2 * at / max(1, n - 1) - 1 for at, n in zip(np.nonzero(usable), usable.shape, strict=True))
+    terms = [np.ones(len(row))]
+    terms += [row, col] if "plane" in removed else []
+    terms += [row * row, col * col, row * col] if "curve" in removed else []
+    basis = np.linalg.qr(np.stack(terms, 1))[0]
     out: Floats = patterns @ basis @ basis.T
     return out

@@ -13,6 +13,7 @@ from insar_anomaly.pipeline._screening import Period, Run, Screening
 from insar_anomaly.schema import Grid, Listed
 from insar_anomaly.sources import Source
 from insar_anomaly.tasks import ReadResult, ReadTask, read_pairs
+from insar_anomaly.trends import needs_height
 
 
 @dataclass
@@ -152,7 +153,7 @@ def _plan_stack(s: Screening, run: Run, plan: _Frame, stack: str, listing: _List
             raise StackFailed(
                 f"{stack}: frame {plan.name} holds no pair in this period; wait for data or correct the catalogue"
             )
-        box, height = s.by_stack[stack].box, "height" in s.config.preprocess.remove
+        box, height = s.by_stack[stack].box, needs_height(s.config.preprocess.remove)
         s.store.create(stack, plan.source.static(plan.name, box, height=height))
     rows = []
     for one in todo:

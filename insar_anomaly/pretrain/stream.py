@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from insar_anomaly import preprocess, simulate
 from insar_anomaly.pretrain.motions import motion
+from insar_anomaly.trends import trend
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -174,7 +175,7 @@ def _frame(place: _Place, rng: np.random.Generator, air: Floats) -> _Frame:
     phase += place.speckle_rad * rng.standard_normal(shape)
     masked = place.lost | place.water
     cleaned = preprocess.clean(phase, masked, place.height_m, remove=place.remove, fill_grow=place.fill_grow)
-    left = layered - preprocess.trend(layered, np.ones(shape, bool), place.height_m, place.remove)
+    left = layered - trend(layered, np.ones(shape, bool), place.height_m, place.remove)
     tile = np.where(place.water, 0, np.tanh(cleaned / RANGE_RAD)).astype(np.float32)
     return _Frame(tile, moved, kind, centre, jump != 0, left)
 
