@@ -71,13 +71,10 @@ def auroc_interval(
     place = {name: i for i, name in enumerate(names)}
     ends = np.array([[place[str(d)] for d in pair] for pair in dates])
     rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(draws):
-        count = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
-        weight = count[ends].prod(axis=1).astype(float)
-        if weight[truth == 0].sum() and weight[truth == 1].sum():
-            drawn.append(roc_auc_score(truth, values, sample_weight=weight))
-    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (float("nan"), float("nan"))
+    counts = np.stack([np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(draws)])
+    drawn = _weighted_aurocs(values, truth, counts[:, ends].prod(axis=2).astype(float))
+    known = drawn[np.isfinite(drawn)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (float("nan"), float("nan"))
     return Interval(point, float(low), float(high))
 
 
@@ -102,6 +99,19 @@ def rate_per_year(count: int, years: float) -> Interval:
     low = stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
     high = stats.chi2.ppf(0.975, 2 * (count + 1)) / 2
     return Interval(count / years, float(low) / years, float(high) / years)
+
+
+def _weighted_aurocs(
+    values: NDArray[np.float64], truth: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """AUROC (draw,) under each row of weights (draw, pair); NaN where a side weighs nothing. A thousand at once."""
+    ranks = np.unique(values, return_inverse=True)[1]
+    of_rank = np.eye(int(ranks.max(initial=-1)) + 1)[ranks]
+    low, high = (weights * (truth == side) @ of_rank for side in (0, 1))
+    below = low.cumsum(axis=1) - low / 2  # a tie counts half
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: NDArray[np.float64] = (high * below).sum(axis=1) / (high.sum(axis=1) * low.sum(axis=1))
+    return found
 
 
 def _labelled(negative: ArrayLike, positive: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
+from sklearn.metrics import roc_auc_score
 
-from insar_anomaly.evaluate import Interval, auroc, auroc_interval, average_precision, proportion, rate_per_year, roc
+from insar_anomaly.evaluate import (
+    Interval,
+    _weighted_aurocs,
+    auroc,
+    auroc_interval,
+    average_precision,
+    proportion,
+    rate_per_year,
+    roc,
+)
 
 few = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=15)  # integers: many ties
 RELAXED = settings(deadline=None, max_examples=60)
@@ -110,6 +120,17 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         assert interval.low <= interval.value <= interval.high
         covered += interval.low <= truth_value <= interval.high
     assert covered >= 34  # a bootstrap of dates is a little wide, never narrow
+
+
+@RELAXED
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1), st.integers(0, 4)), min_size=1, max_size=20))
+def test_weighted_aurocs_are_those_of_scikit_learn(rows):
+    values, truth, weights = (np.array(column, float) for column in zip(*rows, strict=True))
+    [found] = _weighted_aurocs(values, truth.astype(int), weights[None])
+    if weights[truth == 0].sum() and weights[truth == 1].sum():
+        assert found == pytest.approx(roc_auc_score(truth, values, sample_weight=weights))
+    else:
+        assert np.isnan(found)
 
 
 def test_the_interval_narrows_with_more_dates():
