@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, help="folder of the evaluation data")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--budget", default="brief", help="training that the networks get; brief takes an hour on one core, small several")
+    parser.add_argument("--budget", default="brief", help="training that the networks get; brief takes an hour on one core")
     given = parser.parse_args()
     common = ["--weights", "random", "--peaks"]
     if given.shared:
