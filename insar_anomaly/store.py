@@ -64,9 +64,18 @@ class Store:
     # -- stacks ------------------------------------------------------------------------------------------------------
 
     def has(self, stack: str) -> bool:
-        """True where the stack was created."""
+        """True where the stack was created.
+
+        A process that was killed between making the repository and its first commit leaves one without arrays: that is none.
+        """
         with self._explained(stack):
-            return icechunk.Repository.exists(self._storage("stacks", stack))
+            if not icechunk.Repository.exists(self._storage("stacks", stack)):
+                return False
+            session = self._repository("stacks", stack).readonly_session(_BRANCH)
+            try:
+                return "phase" in zarr.open_group(session.store, mode="r")
+            except zarr.errors.GroupNotFoundError:
+                return False
 
     def create(self, stack: str, static: xr.Dataset) -> str:
         """Make an empty stack with its static layers; returns the snapshot id."""

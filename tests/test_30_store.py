@@ -131,10 +131,18 @@ def test_pairs_stand_in_order_of_arrival_and_open_sorts_them_by_date(filled):
     assert held["phase"].sel(pair=name(6)).values.tobytes() == wanted["phase"].values.tobytes()
 
 
+def test_a_repository_without_its_first_commit_is_no_stack_yet_and_is_made_whole(store):
+    store._repository("stacks", NAME, create=True)  # a kill came here
+    assert not store.has(NAME)
+    store.create(NAME, static())
+    assert store.has(NAME)
+    assert store.pairs(NAME) == []
+
+
 def test_some_pairs_are_read_by_name_and_an_unknown_one_is_an_error(filled):
     held = filled.open(NAME, pairs=[name(24), name(0)])
     assert list(held["pair"].values) == [name(0), name(24)]
-    with pytest.raises(KeyError, match=name(99)):
+    with pytest.raises(StoreFailed, match=name(99)):
         filled.open(NAME, pairs=[name(99)])
 
 
