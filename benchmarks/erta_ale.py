@@ -61,11 +61,10 @@ def main() -> int:
     parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="setting of the detector, TOML")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    options = given.option or (['weights = "random"'] if given.kind == "padim" else [])
     started = time.monotonic()
-    clean = installation(given.work / "clean", given.shared, [[]], given.kind, options)
+    clean = installation(given.work / "clean", given.shared, [[]], given.kind, given.option)
     inject = [["--from", "20190101", "--to", "20201231"], ["--inject", "4", "--from", "20210101", "--to", "20221231"]]
-    injected = installation(given.work / "injected", given.shared, inject, given.kind, options)
+    injected = installation(given.work / "injected", given.shared, inject, given.kind, given.option)
     for config in (clean, injected):
         run(config, "ingest", "--as-of", "2023-12-31")
         run(config, "fit", *FIT)

@@ -28,6 +28,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "preprocess": {"remove": (), "range_form": "clip", "range_rad": 30.0, "fill_grow": 2},
         "detector": {
             "kind": "padim",
+            "weights": "imagenet",
             "layout": "windows",
             "form": "per-layer",
             "distance": "nlml",

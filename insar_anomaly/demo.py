@@ -136,7 +136,6 @@ url = "archive"
 
 [detector]
 kind = "padim"
-weights = "random"  # needs no network; see the README for trained ones
 
 [calibrate]
 false_alarms_per_year = 0.5

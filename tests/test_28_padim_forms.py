@@ -212,7 +212,7 @@ def test_wide_resnet_runs_with_its_own_weights_of_layers(train):
 
 def test_the_poster_preset_runs_end_to_end(train, test):
     own = {k: v for k, v in PRESETS["poster"]["detector"].items() if k != "kind"}
-    scorer = Padim(weights="random", **own, window=64, window_step=16).fit(train)
+    scorer = Padim(**own | {"weights": "random"}, window=64, window_step=16).fit(train)
     out = scorer.score(test.isel(pair=slice(0, 2)))
     assert (out["score"].values >= 0).all()
     assert scorer.settings["clamp"]

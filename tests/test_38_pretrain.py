@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from insar_anomaly import cli
+from insar_anomaly import cli, preprocess
+from insar_anomaly.detectors.padim import Padim
 from insar_anomaly.features import (
     INSAR,
     Trunk,
     digest,
+    insar_weights,
     named_weights,
     pack_weights,
     random_weights,
@@ -24,6 +26,7 @@ from insar_anomaly.pretrain.learner import PretextLearner, Recipe, tensors, vali
 from insar_anomaly.pretrain.motions import DRAWS, KINDS, motion
 from insar_anomaly.pretrain.network import TERMS, Pretext, losses
 from insar_anomaly.pretrain.stream import UNASKED, Stream, _group
+from insar_anomaly.pretrain.trial import CLEANING, CLIMATES, stack, trial
 from insar_anomaly.units import RAD_PER_M
 
 CPU = torch.device("cpu")
@@ -241,6 +244,34 @@ def test_weights_come_back_in_half_precision_with_their_record():
 def test_the_packages_weights_are_of_one_backbone_only():
     with pytest.raises(ValueError, match="is a resnet18"):
         named_weights("wide_resnet50_2", "insar", seed=0)
+
+
+def test_the_packages_weights_are_whole_and_say_how_they_were_made():
+    weights, made = insar_weights("resnet18")
+    Trunk("resnet18").load_state_dict(weights)
+    assert all(t.isfinite().all() for t in weights.values())
+    assert made["crops"] > 100_000
+    assert set(made["metrics"]) == {"validation", "padim", "padim on random weights"}
+    assert made["recipe"]["seed"] == made["seed"]
+    assert "simulated" in made["licence"]
+    assert named_weights("resnet18", "insar", seed=9)[1] == (
+        f"insar ({digest(weights)}, seed {made['seed']}, {made['crops']} crops)"
+    )
+
+
+def test_padim_reads_them_unless_told_otherwise():
+    assert Padim().weights == "insar"
+    train, _ = stack(CLIMATES["dry desert"], seed=0, acquisitions=4, side=32)
+    scorer = Padim(dims=8).fit(preprocess.tiles(train, **CLEANING))
+    assert scorer.settings["weights"].startswith("insar (")
+
+
+def test_they_show_weak_motion_better_than_a_random_trunk_does():
+    found = [
+        np.mean(list(trial(weights, "test", seed=21, acquisitions=16, side=96, peaks_cm=(2.0,)).values()))
+        for weights in (insar_weights("resnet18")[0], random_weights("resnet18", 0))
+    ]
+    assert found[0] > found[1] + 0.03
 
 
 # ------------------------------------------------------------------------------------------------------- command

@@ -24,5 +24,5 @@ def arguments(sub: argparse.ArgumentParser, day: Callable[[str], date]) -> None:
     sub.add_argument("--peaks", type=float, nargs="+", default=[2.0, 4.0, 8.0], metavar="CM", help="injected peaks")
     sub.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th quiet test pair")
     sub.add_argument("--budget", default="small", help="small (CPU), full (the papers', GPU) or tiny (a try)")
-    sub.add_argument("--weights", default="imagenet", help="of the PaDiM systems: insar, imagenet, random or a file")
+    sub.add_argument("--weights", default="insar", help="of the PaDiM systems: insar, imagenet, random or a file")
     sub.add_argument("--seed", type=int, default=0)

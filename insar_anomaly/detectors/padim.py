@@ -72,7 +72,7 @@ class Padim:
     layout: Literal["aligned", "windows"] = "aligned"
     form: Literal["joint", "per-layer"] = "joint"
     backbone: Literal["resnet18", "wide_resnet50_2"] = "resnet18"
-    weights: str = "imagenet"
+    weights: str = "insar"
     network: Weights | None = None
     network_name: str = ""
     dims: int = 100
