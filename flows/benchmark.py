@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     asked = _parser().parse_args()
+    if not asked.cases and not (asked.train_until and asked.test_from):
+        _parser().error("give --train-until and --test-from, or --cases")
+    if asked.labels and not Path(asked.labels).is_file():
+        _parser().error(f"--labels {asked.labels}: no such file")
     checked("benchmark", asked.config, volcanoes=not asked.cases)
     own = [word for word in sys.argv[1:] if word not in ("-c", "--config", asked.config)]
     state = recorded(benchmark, asked.config, own, return_state=True)

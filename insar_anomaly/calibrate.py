@@ -169,7 +169,7 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
     if len(known) < target.min_pairs:
         threshold, why = None, f"{len(known)} quiet pairs scored out of sample, at least {target.min_pairs} are needed"
     elif target.policy == "false-alarms-per-year":
-        threshold, why = _by_false_alarms(result, target), f"{target.false_alarms_per_year:g} flags a year on quiet pairs"
+        threshold, why = _by_false_alarms(result, target), f"at most {target.false_alarms_per_year:g} a year on quiet pairs"
     elif target.policy == "fpr":
         threshold, why = float(np.quantile(known, 1 - target.fpr, method="higher")), f"{target.fpr:g} of quiet pairs"
     elif target.policy == "youden":

@@ -261,11 +261,15 @@ def _scores(args: argparse.Namespace) -> int:
 def _flags(args: argparse.Namespace) -> int:
     with _ledger_of(args) as ledger:
         rows = [r for r in ledger.episodes(open_only=args.open) if not args.volcano or int(r["gvp"]) in args.volcano]
+        current = {f"{r['gvp']}/{r['frame']}": ledger.current(f"{r['gvp']}/{r['frame']}") for r in rows}
     if args.json:
         print(json.dumps(rows, default=str))
         return 0
     for row in rows:
         state = f"cleared {row['cleared']}" if row["cleared"] else "open"
+        model = current[f"{row['gvp']}/{row['frame']}"]
+        if model and model.threshold is not None and model.threshold != row["threshold"]:
+            state += f"; the threshold is {model.threshold:.4g} now, pairs were counted by the one in force when they came"
         print(
             f"{row['gvp']}/{row['frame']} flag {row['number']}: {row['since']} to {row['until']}, "
             f"{row['pairs_over']} pairs over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
@@ -329,6 +333,8 @@ def _benchmark(args: argparse.Namespace) -> int:
         for words in said:
             print(f"insar-anomaly: {words}", file=sys.stderr)
         measured = benchmark.run(s, run, plan, Path(args.out))
+        for words in run.warnings:
+            print(f"insar-anomaly: {words}", file=sys.stderr)
         written = benchmark.write(Path(args.out), plan, measured)
     table = [written[0].read_text(encoding="utf-8"), *(f"written: {path}" for path in written)]
     return _outcome(args, run, json.loads(written[1].read_text(encoding="utf-8")), table)

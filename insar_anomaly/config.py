@@ -52,17 +52,39 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _place(text: str) -> str:
+    """A path or URL; what was meant as a URL and is none would otherwise become a folder of that name."""
+    scheme = re.match(r"(s3|gs|gcs|az|abfs|file|https?|ftp):?/*", text)
+    if scheme and "://" not in text and "/" in scheme[0]:
+        raise ValueError(f"looks like a URL without ://, write {scheme[1]}://...")
+    if not text.strip(". ") or text.endswith("://"):
+        raise ValueError("names no folder or bucket")
+    return text
+
+
+def _kept(text: str) -> str:
+    if "://" in _place(text) and not text.startswith(("s3://", "file://")):
+        raise ValueError("can be a folder, file:// or s3://bucket/prefix")
+    return text
+
+
+Place = Annotated[str, AfterValidator(_place)]
+StorePlace = Annotated[str, AfterValidator(_kept)]
+
+
 class Source(Section):
     """A place where interferograms are found. Give one [[source]] per place; the first that has a frame is used."""
 
     kind: Literal["licsar"] = Field("licsar", description="layout of the archive")
-    url: str = Field(description="folder of the frames: a path, file:// or s3://bucket/prefix")
+    url: Place = Field(description="folder of the frames: a path, file:// or s3://bucket/prefix")
 
 
 class Storage(Section):
     """Object storage, for every s3:// URL here. Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY in the environment."""
 
-    endpoint_url: str | None = Field(None, description="S3 endpoint where it is not Amazon's, e.g. http://127.0.0.1:9000")
+    endpoint_url: str | None = Field(
+        None, pattern=r"^https?://[^/]", description="S3 endpoint where it is not Amazon's, e.g. http://127.0.0.1:9000"
+    )
     region: str = Field("us-east-1", description="S3 region")
     anonymous: bool = Field(False, description="read public buckets without credentials")
     timeout_s: float = Field(30.0, gt=0, le=3600, description="seconds to wait for a connection or an answer")
@@ -190,7 +212,9 @@ class Config(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    store: str = Field("store", description="where stacks, models and scores are kept: a folder or s3://bucket/prefix")
+    store: StorePlace = Field(
+        "store", description="where stacks, models and scores are kept: a folder or s3://bucket/prefix"
+    )
     ledger: str = Field(
         "sqlite:///ledger.sqlite", description="SQLAlchemy URL: sqlite:///file or postgresql://user@host/name"
     )
@@ -376,6 +400,9 @@ def _unknown_variables() -> list[str]:
 
 def _contradictions(file: Path, text: str, config: Config) -> list[str]:
     lines = []
+    if config.preset and config.detector.kind != PRESETS[config.preset]["detector"]["kind"]:
+        place = f"{file}:{_line(text, ['preset'])}"
+        lines.append(f'{place}: preset = "{config.preset}" is a form of padim, not of {config.detector.kind}: leave one out')
     if config.cluster.kind == "address" and not config.cluster.address:
         line = _line(text, ["cluster", "kind"])
         lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
@@ -393,6 +420,8 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
     preset = PRESETS.get(os.environ.get("INSAR_ANOMALY_PRESET", str(values.get("preset"))), {})
     for section, settings in preset.items():
         own = values.get(section, {})
+        if isinstance(own, dict) and own.get("kind", settings.get("kind")) != settings.get("kind"):
+            continue  # its keys would be called unknown one by one; `_contradictions` says what is wrong
         values[section] = settings | own if isinstance(own, dict) else own
     return values
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from insar_anomaly.errors import UsageError
 from insar_anomaly.pipeline import Period, Watch
 from insar_anomaly.simulate import PointSource, Unrest, acquisitions, scene
 from insar_anomaly.sources.licsar import write_archive
@@ -59,7 +60,10 @@ def write_demo(
 
     What exists already is left alone, so that an interrupted simulation goes on.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UsageError(f"{folder}: {problem.strerror}; name a folder that can be made") from None
     frames = sorted({v.frame for v in volcanoes})
     for number, frame in enumerate(frames):
         _write_frame(folder / "archive", frame, [v for v in volcanoes if v.frame == frame], [seed, number])

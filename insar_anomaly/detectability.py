@@ -13,8 +13,6 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 _CELLS = 9
-_BEYOND = 4.0
-"""How far beyond the injected peaks the curve is followed, as a factor; farther out only a bound is given."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,8 @@ class Detectability:
     """The smallest peaks that are seen in half and in nine tenths of cases, over all places, and by place.
 
     `map_cm` (v, u) is the peak in cm seen in half of cases on a coarse grid over the scene's middle, row 0 north, `edges`
-    the part of the scene (0 to 1, along both sides) that it covers: sources are injected there and nowhere else.
+    the part of the scene (0 to 1, along both sides) that it covers: sources are injected there and nowhere else. The map
+    stays within the injected peaks: its ends stand for "or less" and "or more". It is empty where one peak was injected.
     """
 
     half: Peak
@@ -73,29 +72,33 @@ def detectability(peaks_cm: ArrayLike, places: ArrayLike, seen: ArrayLike) -> De
         raise ValueError("no injection: detectability needs sources injected into quiet pairs")
     low, high = float(peaks.min()), float(peaks.max())
     edges = (float(where.min()), float(where.max()))
-    if hits.all() or not hits.any():
-        bound = Peak(low, "<") if hits.all() else Peak(high, ">")
-        return Detectability(bound, bound, np.full((_CELLS, _CELLS), bound.cm), edges)
+    if hits.all() or not hits.any() or low == high:
+        # no curve can be fitted: what was measured at the peaks themselves
+        half, most = (Peak(low, "<") if hits.mean() >= share else Peak(high, ">") for share in (0.5, 0.9))
+        return Detectability(half, most, np.empty((0, 0)), edges)
     chance = _Chance.fitted(peaks, where, hits)
     centres = edges[0] + (np.arange(_CELLS) + 0.5) / _CELLS * (edges[1] - edges[0])
     grid = np.stack(np.meshgrid(centres, centres, indexing="ij"), -1)
-    by_place = np.clip(chance.half(grid.reshape(-1, 2)), low / _BEYOND, high * _BEYOND)
-    return Detectability(
-        chance.reached(0.5, where, low, high), chance.reached(0.9, where, low, high), by_place.reshape(_CELLS, _CELLS), edges
-    )
+    by_place = np.clip(chance.half(grid.reshape(-1, 2)), low, high).reshape(_CELLS, _CELLS)
+    half, most = (chance.reached(share, where, low, high) for share in (0.5, 0.9))
+    return Detectability(half, most, by_place, edges)
 
 
 def words(found: Mapping[str, Any]) -> str:
     """What `as_dict` gave, as a notice says it."""
     half, most = Peak(**found["half"]), Peak(**found["most"])
+    nine = {"=": f"nine of ten are seen from {most.cm:.2g} cm", ">": f"not even at {most.cm:.2g} cm are nine of ten seen"}
+    nine["<"] = "nine of ten of those are seen"
     if half.bound == ">":
         return f"this stack would have missed at least half of all sources of {half.cm:.2g} cm peak line-of-sight motion"
     if half.bound == "<":
-        return f"this stack sees sources of {half.cm:.2g} cm peak line-of-sight motion; smaller ones were not tried"
-    nine = f"{most.cm:.2g} cm" if most.bound == "=" else f"more than {most.cm:.2g} cm"
+        return (
+            f"this stack would have seen at least half of all sources of {half.cm:.2g} cm peak line-of-sight motion "
+            f"(smaller ones were not tried; {nine[most.bound]})"
+        )
     return (
         f"this stack would not have seen less than {half.cm:.2g} cm of peak line-of-sight motion (half of all such sources "
-        f"are missed; nine of ten are seen from {nine})"
+        f"are missed; {nine[most.bound]})"
     )
 
 
@@ -126,7 +129,7 @@ class _Chance:
         def missing(log_peak: float) -> float:
             return float(expit(offset + self.slope * log_peak).mean()) - share
 
-        first, last = np.log(low / _BEYOND), np.log(high * _BEYOND)
+        first, last = np.log(low), np.log(high)
         if missing(first) > 0:
             return Peak(low, "<")
         if missing(last) < 0:

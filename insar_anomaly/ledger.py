@@ -264,7 +264,9 @@ class Ledger:
         return [{k: v for k, v in row.items() if k != "number"} for row in rows]
 
     def drop(self, key: str, why: str) -> None:
-        """Take a notice out of the outbox by a person's decision. Raises StoreFailed where no notice has this key."""
+        """Take a notice out of the outbox by a person's decision. Raises StoreFailed where none of this key waits there."""
+        if key not in {row.key for row in self.pending()}:
+            raise StoreFailed(f"ledger {self.name}: no notice {key!r} waits; `insar-anomaly notices` lists those that do")
         self._change(t.notice, "key", key, dropped=why)
 
     def delivered(self, key: str) -> None:

@@ -50,6 +50,9 @@ def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
     for number, (name, channel) in enumerate(notify.named(config.channel).items()):
         place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
         mistakes += _complaints(place, partial(notify.opened, channel, name, ("nobody@example.org",)))
+    labels = config.calibrate.labels
+    if labels and not Path(labels).is_file():
+        mistakes.append(f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file")
     if volcanoes:
         mistakes += _complaints(where(path, "catalogue"), lambda: catalogue.load(config.catalogue))
     if mistakes:

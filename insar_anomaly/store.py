@@ -166,6 +166,13 @@ class Store:
             session.commit(f"{stack}: model {identity}")
         return identity
 
+    def models(self, stack: str) -> set[str]:
+        """Ids of the stored scorers of a stack; empty where there is none."""
+        with self._explained(stack):
+            if not icechunk.Repository.exists(self._storage("models", stack)):
+                return set()
+            return _groups(self._repository("models", stack))
+
     def read_model(self, stack: str, model: str) -> xr.Dataset:
         """A stored scorer, loaded. Raises `NotFitted` where there is none of that id."""
         with self._explained(stack):

@@ -409,3 +409,28 @@ def test_the_catalogue_is_checked_with_the_file_unless_it_is_not_needed(write):
     load_checked(file, volcanoes=False)
     with pytest.raises(ConfigError, match=r"volcanoes\.toml: cannot be read"):
         load_checked(file)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('store = "gs://bucket"', "can be a folder, file:// or s3://bucket/prefix"),
+        ('store = "s3//bucket/x"', "looks like a URL without ://, write s3://"),
+        ('store = ""', "names no folder or bucket"),
+        ('preset = "poster"\n[detector]\nkind = "ganomaly"', "is a form of padim, not of ganomaly"),
+        ('[storage]\nendpoint_url = "127.0.0.1:9000"', "[storage] endpoint_url"),
+        ('[calibrate]\nlabels = "none.csv"', "none.csv is no file"),
+        ("[detector]\nstride = 5", "stride = 5: patches are 4, 8 or 16"),
+        ("[detector]\ndims = -4", "dims = -4"),
+        ('[detector]\naggregate = "authors"', "blends windows"),
+    ],
+)
+def test_what_could_never_work_is_told_before_the_fit(write, lines, words):
+    said = mistakes(write(lines + "\n" + SMALL))
+    assert len(said) == 1, said
+    assert words in said[0]
+
+
+@pytest.mark.parametrize("url", ["s3//bucket/x", "s3:/bucket/x", "...", "s3://"])
+def test_a_source_that_is_no_place_is_told(write, url):
+    assert "[source] url" in "\n".join(mistakes(write(f'[[source]]\nurl = "{url}"\n')))

@@ -19,7 +19,7 @@ def drawn(half, slope, seed=0, bend=0.0):
     return PEAKS, places, rng.random(len(PEAKS)) < chance
 
 
-@pytest.mark.parametrize("half", [1.5, 3.0, 6.0])
+@pytest.mark.parametrize("half", [1.5, 3.0, 4.5])
 def test_a_known_curve_is_found_again(half):
     found = detectability(*drawn(half, 4.0))
     assert found.half.cm == pytest.approx(half, rel=0.08)
@@ -36,12 +36,15 @@ def test_ground_where_less_is_seen_is_on_the_map():
 
 def test_what_was_not_reached_is_a_bound():
     peaks, places, _ = drawn(3.0, 4.0)
+    one_peak = detectability(np.full(10, 8.0), np.full((10, 2), 0.5), np.arange(10) < 6)
+    assert (one_peak.half, one_peak.most, one_peak.map_cm.size) == (Peak(8.0, "<"), Peak(8.0, ">"), 0)
     everything = detectability(peaks, places, np.ones(len(peaks), bool))
     assert everything.half == everything.most == Peak(1.0, "<")
     nothing = detectability(peaks, places, np.zeros(len(peaks), bool))
     assert nothing.half == nothing.most == Peak(8.0, ">")
     hard = detectability(*drawn(30.0, 1.5))
-    assert hard.most == Peak(8.0, ">")
+    assert hard.half == hard.most == Peak(8.0, ">")
+    assert hard.map_cm.max() == 8.0  # never beyond what was injected
     with pytest.raises(ValueError, match="no injection"):
         detectability([], [], [])
 
@@ -57,6 +60,8 @@ def test_more_motion_is_never_harder_to_see_however_few_injections_there_are():
 def test_a_notice_says_it_in_words():
     sure = detectability(*drawn(3.0, 4.0)).as_dict()
     assert words(sure).startswith("this stack would not have seen less than 3")
-    assert "more than 8 cm" in words({**sure, "most": {"cm": 8.0, "bound": ">"}})
+    assert "not even at 8 cm are nine of ten seen" in words({**sure, "most": {"cm": 8.0, "bound": ">"}})
     assert "would have missed at least half of all sources of 8 cm" in words({**sure, "half": {"cm": 8.0, "bound": ">"}})
-    assert "sees sources of 1 cm" in words({**sure, "half": {"cm": 1.0, "bound": "<"}})
+    easy = words({"half": {"cm": 1.0, "bound": "<"}, "most": {"cm": 3.0, "bound": "="}})
+    assert "at least half of all sources of 1 cm" in easy
+    assert "nine of ten are seen from 3 cm" in easy

@@ -275,6 +275,9 @@ def test_notices_lists_what_waits_and_drops_it_with_a_reason(fitted, capsys, clo
     assert run(fitted, "notices", "--drop", "nobody", "--why", "x") == 1
     assert run(fitted, "notices", "--drop", key, "--why", "moved") == 0
     assert capsys.readouterr().out.endswith("no notice waits\n")
+    delivered = f"{RISING}:1:raised:files"
+    assert run(fitted, "notices", "--drop", delivered, "--why", "x") == 1  # it has arrived
+    capsys.readouterr()
     assert run(fitted, "notices", "--all") == 0
     said = capsys.readouterr().out.splitlines()
     assert any(line.startswith(f"{key}: dropped: moved") for line in said)

@@ -12,6 +12,7 @@ import pytest
 from installation import DATES, QUIET, RISING, WIDE, command
 
 from insar_anomaly import benchmark
+from insar_anomaly.benchmark._plan import Labels
 from insar_anomaly.errors import UsageError
 from insar_anomaly.simulate import PointSource, Unrest, scene
 from insar_anomaly.sources.licsar import write_archive
@@ -91,14 +92,14 @@ def test_a_pair_across_the_split_is_in_neither_side():
     assert case.split(pairs, 1) == (["20210101_20210113"], ["20210310_20210322"], ["20210401_20210413"])
 
 
-def test_usage_mistakes_end_with_two_and_name_the_remedy(built):
+def test_usage_mistakes_end_with_two_and_name_the_remedy(fresh):
     for words, said in (
         (["benchmark"], "--train-until"),
         (["benchmark", *SPLIT, "--system", "nonsense"], "choose among ours"),
         (["benchmark", *SPLIT, "--budget", "huge"], "choose among small"),
         (["benchmark", "--cases"], "none of the case studies' frames is here"),
     ):
-        done = run(built, *words)
+        done = run(fresh, *words)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
 
 
@@ -167,3 +168,29 @@ def test_detection_at_one_flag_a_year_counts_flags_not_pairs():
     # where counting pairs would have stopped at the second highest
     assert row.detected == {"4 cm": 1.0}
     assert row.false_positives.value == 1.0
+
+
+def label_file(folder, rows):
+    file = folder / "labels.csv"
+    with file.open("w", newline="") as f:
+        csv.writer(f).writerows([("frame", "pair", "label"), *rows])
+    return file
+
+
+def test_labels_that_match_nothing_are_a_mistake_and_those_that_match_in_part_are_told(tmp_path):
+    file = label_file(tmp_path, [("999X_1", "20210401_20210413", 1)])
+    with pytest.raises(UsageError, match=r"no label is of a frame that is here \(.*001A.*999X_1"):
+        Labels.read(str(file)).remarks([QUIET])
+    file = label_file(tmp_path, [("999X_1", "20210401_20210413", 1), (WIDE, "20210401_20210413", 1)])
+    said = "\n".join(Labels.read(str(file)).remarks([QUIET, RISING]))
+    assert "1 labels are of frames that are not here, first 999X_1" in said
+    assert "every pair that it does not list counts as quiet" in said
+    assert "hold for all volcanoes on it" in said
+
+
+def test_where_labels_name_quiet_pairs_no_other_pair_is_a_negative(tmp_path):
+    pairs = [f"20210{m}01_20210{m}13" for m in range(4, 8)]
+    file = label_file(tmp_path, [(WIDE, pairs[0], 1), (WIDE, pairs[1], 0), (WIDE, pairs[2], 0)])
+    positives, negatives = Labels.read(str(file)).of(QUIET)
+    case = benchmark.Case(QUIET, date(2021, 3, 1), date(2021, 3, 2), positives=positives, negatives=negatives)
+    assert case.split(pairs, 1) == ([], pairs[1:3], pairs[:1])

@@ -19,6 +19,7 @@ class Case:
     """One stack's share: last day of training, first day of the test, its positive pairs, the poster's row.
 
     `train_from` and `test_until` bound both sides where they are given; `volcano` is its name in the poster's table.
+    `negatives` are the pairs that labels call quiet; None where unlisted test pairs count as quiet.
     """
 
     stack: str
@@ -30,6 +31,7 @@ class Case:
     labelled: bool = False
     poster: Mapping[str, float] = field(default_factory=dict)
     volcano: str = ""
+    negatives: frozenset[str] | None = None
 
     def split(self, pairs: Sequence[str], every: int) -> tuple[list[str], list[str], list[str]]:
         """Training pairs (never a positive), quiet test pairs (each `every`-th), positive test pairs; sorted by date."""
@@ -38,7 +40,8 @@ class Case:
         last = f"{self.test_until:%Y%m%d}" if self.test_until else "9"
         train = sorted(p for p in cut.train if p >= first and p not in self.positives)
         test = sorted(p for p in cut.test if p[9:] <= last)
-        return train, [p for p in test if p not in self.positives][::every], [p for p in test if p in self.positives]
+        quiet = [p for p in test if p not in self.positives and (self.negatives is None or p in self.negatives)]
+        return train, quiet[::every], [p for p in test if p in self.positives]
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,63 @@ class Plan:
     seed: int
 
 
-def labelled_positives(file: str | None, stack: str) -> tuple[frozenset[str], list[str]]:
-    """Pairs that a CSV (frame,pair,label) or the authors' JSON calls positive on this stack, and the slips in the file."""
-    if file is None:
-        return frozenset(), []
-    frame = stack.split("/", 1)[1]
-    if Path(file).suffix.lower() == ".json":
-        lists, slips = labels.read_positive_lists(file)
-        rows = [row for entries in lists.values() for row in entries]
-    else:
-        rows, slips = labels.read_csv(file)
-    said = [f"{file}: {slip.text!r} at {slip.where}: {slip.why}" for slip in slips]
-    return frozenset(row.pair for row in rows if row.label == 1 and row.frame in (None, frame)), said
+@dataclass(frozen=True)
+class Labels:
+    """What a file of labels says: the authors' JSON of positives, or a CSV of frame,pair,label with 1 and perhaps 0."""
+
+    file: str
+    rows: tuple[labels.Label, ...]
+    slips: tuple[str, ...]
+
+    @classmethod
+    def read(cls, file: str) -> Labels:
+        """Read either form. Raises UsageError naming the file and the line."""
+        if Path(file).suffix.lower() == ".json":
+            lists, slips = labels.read_positive_lists(file)
+            rows = [row for entries in lists.values() for row in entries]
+        else:
+            rows, slips = labels.read_csv(file)
+        return cls(file, tuple(rows), tuple(f"{file}: {slip.text!r} at {slip.where}: {slip.why}" for slip in slips))
+
+    def of(self, stack: str) -> tuple[frozenset[str], frozenset[str] | None]:
+        """Positive pairs of a stack, and its negative ones where the file lists any for it (None where it does not)."""
+        frame = stack.split("/", 1)[1]
+        mine = [row for row in self.rows if row.frame in (None, frame)]
+        quiet = frozenset(row.pair for row in mine if row.label == 0)
+        return frozenset(row.pair for row in mine if row.label == 1), quiet or None
+
+    def remarks(self, stacks: Sequence[str]) -> list[str]:
+        """What a reader of the table should know: slips, labels of other frames, what an unlisted pair counts as.
+
+        Raises UsageError where no label is of a frame that is here.
+        """
+        frames = {stack.split("/", 1)[1] for stack in stacks}
+        here = [row for row in self.rows if row.frame is None or row.frame in frames]
+        elsewhere = [row for row in self.rows if row not in here]
+        if not here:
+            first = f"; its first is of {elsewhere[0].frame}" if elsewhere else ""
+            raise UsageError(
+                f"--labels {self.file}: no label is of a frame that is here ({', '.join(sorted(frames))}){first}"
+            )
+        said = list(self.slips)
+        if elsewhere:
+            said.append(f"{self.file}: {len(elsewhere)} labels are of frames that are not here, first {elsewhere[0].frame}")
+        for stack in stacks:
+            positive, quiet = self.of(stack)
+            if quiet is None:
+                said.append(
+                    f"{self.file}: it lists no quiet pair of {stack}: every pair that it does not list counts as quiet"
+                )
+            if not positive:
+                said.append(f"{self.file}: it lists no positive pair of {stack}")
+        sharing = [
+            stack for stack in stacks if sum(other.split("/", 1)[1] == stack.split("/", 1)[1] for other in stacks) > 1
+        ]
+        if sharing:
+            said.append(
+                f"{self.file}: labels are by frame and hold for all volcanoes on it ({', '.join(sharing)}); see --volcano"
+            )
+        return said
 
 
 def case_study_volcanoes() -> list[Volcano]:
@@ -124,12 +172,13 @@ def plan(given: argparse.Namespace, stacks: Sequence[str]) -> tuple[Plan, list[s
     elif not (given.train_until and given.test_from):
         raise UsageError("benchmark needs --train-until and --test-from (or --cases)")
     else:
+        known = Labels.read(given.labels) if given.labels else None
+        said = known.remarks(stacks) if known and stacks else []
         cases = []
         for stack in stacks:
-            positives, slips = labelled_positives(given.labels, stack)
-            said += [words for words in slips if words not in said]
             span = (given.train_until, given.test_from, given.train_from, given.test_until)
-            cases.append(Case(stack, *span, positives, labelled=given.labels is not None))
+            positives, negatives = known.of(stack) if known else (frozenset(), None)
+            cases.append(Case(stack, *span, positives, labelled=known is not None, negatives=negatives))
     if not cases:
         raise UsageError("no stack of the catalogue has data: check [[source]] and the catalogue's frames")
     systems = tuple(given.system or SYSTEMS)

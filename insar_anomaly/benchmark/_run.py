@@ -93,6 +93,7 @@ def run(s: Screening, night: Run, plan: Plan, out: Path) -> list[Measured]:
     for case in plan.cases:
         try:
             mine = [_task(s, plan, case, system, out) for system in plan.systems]
+            _note_unmatched(s, night, case)
         except StackFailed as problem:
             night.fail(case.stack, "benchmark", problem)
             continue
@@ -110,6 +111,14 @@ def run(s: Screening, night: Run, plan: Plan, out: Path) -> list[Measured]:
         s.watch("benchmark", done, len(tasks))
     order = {name: i for i, name in enumerate(plan.systems)}
     return sorted(found, key=lambda m: (m.stack, order[m.system]))
+
+
+def _note_unmatched(s: Screening, night: Run, case: Case) -> None:
+    """Say which labels name no accepted pair of the stack."""
+    known = {pair for pair, (_, verdict) in s.ledger.seen(case.stack).items() if verdict == Verdict.OK}
+    lost = sorted((case.positives | (case.negatives or frozenset())) - known)
+    if lost:
+        night.warn(f"{case.stack}: {len(lost)} labelled pairs are not in the stack, first {lost[0]}")
 
 
 def _task(s: Screening, plan: Plan, case: Case, system: str, out: Path) -> _Task:

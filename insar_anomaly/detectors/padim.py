@@ -96,6 +96,13 @@ class Padim:
     def __post_init__(self) -> None:
         if self.weights == "insar" and self.network is None:
             check_backbone(self.backbone)
+        if self.aggregate == "authors" and self.layout != "windows":
+            raise ValueError('aggregate = "authors" blends windows: set layout = "windows", or choose max, mean or top')
+        if self.stride not in (4, 8, 16):
+            raise ValueError(f"stride = {self.stride}: patches are 4, 8 or 16 pixels wide")
+        if min(self.ridge, self.relative_ridge) < 0 or not 0 < self.top_percent <= 100:
+            raise ValueError("ridge and relative_ridge are not negative, top_percent is over 0 and at most 100")
+        _ = Channels(self.backbone, self.dims, self.seed).chosen
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -107,8 +114,6 @@ class Padim:
 
         Where a patch is seen fewer times than it has features the exact low-rank form is kept instead of a covariance.
         """
-        if self.aggregate == "authors" and self.layout != "windows":
-            raise ValueError('aggregate = "authors" blends windows: set layout = "windows", or choose max, mean or top')
         weights, name = (
             (self.network, self.network_name)
             if self.network is not None

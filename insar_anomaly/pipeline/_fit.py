@@ -41,9 +41,12 @@ def fit(s: Screening, run: Run, *, period: Period, again: bool = False) -> None:
         settings[stack] = _settings(s, task)
         current = s.ledger.current(stack)
         if current and not again and (current.settings, current.version) == (settings[stack], __version__):
-            run.counts["unchanged_models"] += 1
-            _note_blind(run, stack, current.threshold, current.why)
-            continue
+            if current.model in s.store.models(stack):
+                run.counts["unchanged_models"] += 1
+                _note_blind(run, stack, current.threshold, current.why)
+                continue
+            run.warn(f"{stack}: its model {current.model} is not in {s.config.store} any more and is fitted again")
+        _note_covered(s, run, task)
         tasks.append(task)
     for done, (task, result, error) in enumerate(s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()), 1):
         if result is None:
@@ -134,10 +137,25 @@ def _publish(s: Screening, run: Run, task: FitTask, result: FitResult, settings:
         run.fail(task.stack, "fit", problem)
         return
     run.counts["fitted_models"] += 1
+    run.counts["fitted_pairs"] += len(task.pairs)
     if result.weights.startswith("random"):
         log.warning("%s: fitted on a backbone with %s weights", task.stack, result.weights)
         run.counts["random_backbones"] += 1
     _note_blind(run, task.stack, result.threshold, result.why)
+
+
+def _note_covered(s: Screening, run: Run, task: FitTask) -> None:
+    """Say where the fit would learn as quiet what was flagged."""
+    if not task.pairs:
+        return
+    first, last = _span(task.pairs)
+    for flag in s.ledger.episodes(task.stack):
+        if flag["since"] < last and first < flag["until"]:
+            run.warn(
+                f"{task.stack}: the fit, on {len(task.pairs)} pairs from {first} to {last}, covers flag {flag['number']} "
+                f"({flag['since']} to {flag['until']}): what was flagged is learned as quiet; narrow --from and --to, or "
+                "name those pairs in [calibrate] labels"
+            )
 
 
 def _note_blind(run: Run, stack: str, threshold: float | None, why: str) -> None:

@@ -13,6 +13,15 @@ from insar_anomaly.pipeline._notices import deliver, flag
 from insar_anomaly.pipeline._score import score
 from insar_anomaly.pipeline._screening import Period, Run, Screening
 
+
+def _now(s: Screening, stack: str, flag: dict[str, Any]) -> dict[str, Any]:
+    """An open flag, and what the stack's present threshold says of it: it may have been raised under another one."""
+    model = s.ledger.current(stack)
+    inside = Period(flag["since"], flag["until"])
+    over = sum(row["flagged"] for row in s.ledger.scores(stack) if inside.holds(row["pair"]))
+    return {**flag, "threshold_now": model.threshold if model else None, "pairs_over_now": over}
+
+
 _COUNTED = (
     "new_pairs",
     "stored_pairs",
@@ -38,9 +47,9 @@ def summary(s: Screening, run: Run) -> dict[str, Any]:
     """The night's digest: counts, open flags, failures, blind stacks, warnings. Written as ``digest-<date>.json``."""
     stacks = s.by_stack
     open_flags = [
-        {"stack": name, "name": stacks[name].name, **{k: v for k, v in row.items() if k not in ("gvp", "frame")}}
+        {"stack": name, "name": stacks[name].name, **_now(s, name, row)}
         for row in s.ledger.episodes(open_only=True)
-        if (name := f"{row['gvp']}/{row['frame']}") in stacks
+        if (name := f"{row.pop('gvp')}/{row.pop('frame')}") in stacks
     ]
     waiting = [n for n in s.ledger.pending() if n.attempts or n.stack not in stacks]
     digest = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from insar_anomaly.errors import InsarAnomalyError, StackFailed, Verdict
+from insar_anomaly.errors import InsarAnomalyError, NotFitted, StackFailed, Verdict
 from insar_anomaly.ledger import ModelRow, ScoreRow
 from insar_anomaly.pipeline._screening import Period, Run, Screening
 from insar_anomaly.tasks import ScoreTask, score_pairs
@@ -31,6 +31,8 @@ def score(s: Screening, run: Run, *, period: Period | None = None) -> None:
             if model is None:
                 run.blind[stack] = "not fitted: run `insar-anomaly fit`"
                 continue
+            if model.model not in s.store.models(stack):
+                raise NotFitted(f"{stack}: its model {model.model} is not in {s.config.store}; run `insar-anomaly fit`")
             if model.threshold is None:
                 run.blind[stack] = f"not calibrated: {model.why}"
             models[stack] = model

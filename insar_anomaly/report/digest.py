@@ -27,8 +27,16 @@ def _flag(flag: Mapping[str, Any]) -> str:
     return (
         f"{flag['name']} {flag['stack']}: since {flag['since']}, last over the threshold {flag['until']}, peak "
         f"{flag['peak_score']:.4g} in {flag['peak_pair']} (threshold {flag['threshold']:.4g}), "
-        f"{flag['pairs_over']} pairs over"
+        f"{flag['pairs_over']} pairs over{_since_then(flag)}"
     )
+
+
+def _since_then(flag: Mapping[str, Any]) -> str:
+    """What a new threshold says of the flag; nothing where it is the one that raised it."""
+    now = flag["threshold_now"]
+    if now is None or now == flag["threshold"]:
+        return ""
+    return f" the threshold in force when they came; over the present one, {now:.4g}: {flag['pairs_over_now']}"
 
 
 def _listed(title: str, entries: Sequence[str]) -> list[str]:

@@ -76,7 +76,7 @@ def calibration_png(stack: str, calibration: Mapping[str, Any]) -> bytes:
     for colour, (name, (fpr, tpr)) in zip(
         cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False
     ):
-        left.step(fpr, tpr, where="post", color=colour, label=f"{name}: AUROC {calibration['auroc'][name]:.3f}")
+        left.plot(fpr, tpr, color=colour, label=f"{name}: AUROC {calibration['auroc'][name]:.3f}")
     left.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     left.set(xlabel="false positive rate per pair", ylabel="true positive rate", title="ROC, scored out of sample")
     if curves:
@@ -97,9 +97,12 @@ def _detectability_panel(figure: Figure, axis: Axes, found: Mapping[str, Any]) -
         axis.set(title="detectability: no source was injected", xticks=[], yticks=[])
         return
     low, high = found["edges"]
+    half, most = (f"{'' if p['bound'] == '=' else p['bound'] + ' '}{p['cm']:.2g} cm" for p in (found["half"], found["most"]))
+    if not found["map_cm"]:
+        axis.set(title=f"no map\n(all places: half {half}, nine tenths {most})", xticks=[], yticks=[])
+        return
     shown = axis.imshow(found["map_cm"], extent=(low, high, high, low), cmap=cm.lipari, interpolation="nearest")
     figure.colorbar(shown, ax=axis, label="cm, line of sight")
-    half, most = (f"{'' if p['bound'] == '=' else p['bound'] + ' '}{p['cm']:.2g} cm" for p in (found["half"], found["most"]))
     axis.set_title(f"peak seen in half of cases, by place\n(all places: half {half}, nine tenths {most})", fontsize=9)
 
 
@@ -154,9 +157,7 @@ def roc_png(title: str, curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]])
     styles = ("solid", "dashed", "dotted", "dashdot")
     for i, (name, (fpr, tpr)) in enumerate(curves.items()):
         colour = cm.batlow(i / max(1, len(curves) - 1) * 0.9)
-        axis.step(
-            fpr, tpr, where="post", color=colour, linestyle=styles[i % 4], linewidth=2.4 if i == 0 else 1.2, label=name
-        )
+        axis.plot(fpr, tpr, color=colour, linestyle=styles[i % 4], linewidth=2.4 if i == 0 else 1.2, label=name)
     axis.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     axis.set(xlabel="false positive rate per pair", ylabel="true positive rate", title=title)
     axis.legend(loc="lower right", fontsize=8)
