@@ -24,19 +24,24 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--budget", default="brief", help="training that the networks get; brief takes an hour on one core")
     given = parser.parse_args()
-    common = ["--weights", "random", "--peaks"]
     if given.shared:
-        config = installation(given.work / "erta_ale", given.shared, [[]], "padim", ['weights = "random"'])
+        config = installation(given.work / "erta_ale", given.shared, [[]], "padim", [])
         split = ["--train-from", "2019-01-01", "--train-until", "2020-12-31"]
         split += ["--test-from", "2021-01-01", "--test-until", "2022-12-31", "--every", "2"]
-        own = ["--budget", given.budget, *common, "2", "4", "8"]
-        _call("-c", str(config), "benchmark", "--out", str(given.work / "out_erta_ale"), *split, *own)
+        _compare(config, given.work / "out_erta_ale", [*split, "--budget", given.budget, "--peaks", "2", "4", "8"])
     simulated = given.work / "simulated"
     _call("simulate", str(simulated), "--quiet-volcanoes", "--seed", "1")
     split = ["--train-until", "2021-03-31", "--test-from", "2021-04-01", "--every", "4"]
-    own = ["--budget", given.budget, *common, "2", "4"]
-    _call("-c", str(simulated / "demo.toml"), "benchmark", "--out", str(given.work / "out_simulated"), *split, *own)
+    out = given.work / "out_simulated"
+    _compare(simulated / "demo.toml", out, [*split, "--budget", given.budget, "--peaks", "2", "4"])
     return 0
+
+
+def _compare(config: Path, out: Path, words: list[str]) -> None:
+    """Every system on random weights; then ours again on the package's own."""
+    _call("-c", str(config), "benchmark", "--out", str(out), *words, "--weights", "random")
+    own = f"{out}_own_weights"
+    _call("-c", str(config), "benchmark", "--out", own, *words, "--weights", "insar", "--system", "ours")
 
 
 def _call(*words: str) -> None:
