@@ -193,7 +193,7 @@ def _really_seen(s: Screening, run: Run, stack: str, stored: set[str], listing: 
     run.warn(f"{stack}: {len(lost)} pairs that the ledger knows are not in {s.config.store}; what can be is read again")
     other = [one.pair for one in listing.every if one.pair in lost and one.fingerprint != seen[one.pair][0]]
     if other:
-        run.warn(f"{stack}: the files of {len(other)} of them have changed, first {other[0]}: their scores are of the old ones")
+        run.warn(f"{stack}: files of {len(other)} of them have changed, first {other[0]}: their scores are of the old ones")
     return {pair: mark for pair, mark in seen.items() if pair not in lost}
 
 
