@@ -169,7 +169,8 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
     if len(known) < target.min_pairs:
         threshold, why = None, f"{len(known)} quiet pairs scored out of sample, at least {target.min_pairs} are needed"
     elif target.policy == "false-alarms-per-year":
-        threshold, why = _by_false_alarms(result, target), f"at most {target.false_alarms_per_year:g} a year on quiet pairs"
+        threshold = _by_false_alarms(result, target)
+        why = f"at most {target.false_alarms_per_year:g} a year, from {result.years:.2g} years of quiet pairs"
     elif target.policy == "fpr":
         threshold, why = float(np.quantile(known, 1 - target.fpr, method="higher")), f"{target.fpr:g} of quiet pairs"
     elif target.policy == "youden":
@@ -244,16 +245,28 @@ def _by_false_alarms(result: Trial, target: Target) -> float:
 
     Flags can merge as the threshold falls, so their number is not monotonic: the search walks down from the highest score
     and stops at the first threshold that raises too many.
+
+    Where not one flag is allowed in the time that was seen, the highest score is not high enough: scores like it come about
+    once in that time, which is more often than wanted. The threshold then lies above it, by as much as an exponential tail
+    (mean excess over the 80 % quantile) falls by the factor that is missing.
     """
     allowed = target.false_alarms_per_year * max(result.years, 1e-9)
     ranked = np.unique(result.negative)[::-1]
     best = float(ranked[0])
+    if allowed < 1:
+        return best + _mean_excess(result.negative) * float(np.log(1 / max(allowed, 1e-3)))
     for candidate in ranked:
         found = count_flags(result.dates, result.negative, float(candidate), clear_after_days=target.clear_after_days)
         if found > allowed:
             break
         best = float(candidate)
     return best
+
+
+def _mean_excess(scores: NDArray[np.float64]) -> float:
+    edge = np.quantile(scores, 0.8)
+    over = scores[scores > edge]
+    return float((over - edge).mean()) if len(over) else 0.0
 
 
 def _youden(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> tuple[float | None, str]:
