@@ -39,7 +39,7 @@ from insar_anomaly.schema import Grid, parse_pair
 from insar_anomaly.sources import open_source
 
 SETTINGS = Preprocess().model_dump()
-SQUEEZE = preprocess.squeezer(SETTINGS["range_form"], SETTINGS["range_rad"])
+RANGE_STEP = preprocess.range_step(SETTINGS["range_form"], SETTINGS["range_rad"])
 WHOLE = Box(west=-180, south=-90, east=180, north=90)
 
 
@@ -94,8 +94,8 @@ def cases(train: xr.Dataset, test: xr.Dataset, given: argparse.Namespace) -> Ite
     some = test.isel(pair=slice(None, None, given.every))
     yield Case("single pair", tiles(train), tiles(some), lambda peak: tiles(inject(some, peak_cm=peak, seed=given.seed)))
     for name, after in (("fused", 3), ("newest", 1)):
-        clean = whole(fusion.intervals(tiles(test), SQUEEZE, after=after), after)
-        fitted = whole(fusion.intervals(tiles(train), SQUEEZE, after=after), after)
+        clean = whole(fusion.intervals(tiles(test), RANGE_STEP, after=after), after)
+        fitted = whole(fusion.intervals(tiles(train), RANGE_STEP, after=after), after)
         yield Case(name, fitted, clean, lambda peak, c=clean, a=after: stepped(test, c, peak, after=a, seed=given.seed))
 
 
@@ -124,7 +124,7 @@ def stepped(stack: xr.Dataset, clean: xr.Dataset, peak: float, *, after: int, se
         source = inject(one.fillna(0), peak_cm=peak, seed=seed)["phase"].values[0]
         phase = near["phase"].values + np.where(carries[:, None, None], source, 0).astype(np.float32)
         moved = tiles(near.assign(phase=(near["phase"].dims, phase)))
-        out.append(fusion.intervals(moved, SQUEEZE, after=after, wanted=[str(name)]))
+        out.append(fusion.intervals(moved, RANGE_STEP, after=after, wanted=[str(name)]))
     return xr.concat(out, "pair", coords="minimal", compat="override", join="override", combine_attrs="override")
 
 

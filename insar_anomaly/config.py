@@ -101,10 +101,10 @@ class Ingest(Section):
 class Preprocess(Section):
     """From a stack to tiles; see insar_anomaly.preprocess."""
 
-    remove: tuple[Literal["plane", "curve", "height", "bends"], ...] = Field(
+    remove: tuple[Literal["plane", "quadratic", "height", "piecewise-height"], ...] = Field(
         ("plane", "height"),
-        description="parts fitted to each pair and subtracted: a plane, a second-order curve, what is proportional to "
-        "height, bends of that at quartiles; the last two need the height layer",
+        description="parts fitted to each pair and subtracted: a plane, a quadratic, what is proportional to height, "
+        "a piecewise-linear function of height; the last two need the height layer",
     )
     range_form: Literal["tanh", "clip"] = Field("tanh", description="tanh keeps large motion ordered; clip is the papers'")
     range_rad: float = Field(8.0, gt=0, le=100, description="phase, rad, that fills the range (papers: 30, with clip)")
@@ -220,9 +220,7 @@ class Config(BaseSettings):
     )
     catalogue: str = Field("volcanoes.toml", description="the volcanoes: TOML or CSV")
     preset: Literal["poster"] | None = Field(None, description="poster: the papers' method, unless a section says otherwise")
-    figures: Annotated[str, AfterValidator(_local)] = Field(
-        "figures", description="local folder for figures and the night's digest"
-    )
+    figures: Local = Field("figures", description="local folder for figures and the night's digest")
     source: tuple[Source, ...] = Field((), description="places where interferograms are found")
     storage: Storage = Storage()
     ingest: Ingest = Ingest()

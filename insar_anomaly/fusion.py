@@ -1,9 +1,9 @@
 """Evidence of many pairs fused: what the ground did between two acquisitions, and what one acquisition alone shows.
 
-An interferogram is a difference of acquisitions. Motion stays: every pair that brackets it carries it. The air of a day is
-in exactly the pairs of that day. So the pairs around an *interval* (from one acquisition to the next) are solved for the
-acquisitions' phases by least squares, as in small-baseline methods (Berardino et al. 2002), and the mean of those after the
-interval minus the mean of those before it is what a step inside it leaves, with less air than any single pair. Each
+An interferogram is a difference of acquisitions. Motion stays: every pair that brackets it carries it. The atmosphere of a
+day is in exactly the pairs of that day. So the pairs around an *interval* (from one acquisition to the next) are solved for
+the acquisitions' phases by least squares, as in small-baseline methods (Berardino et al. 2002), and the mean of those after the
+interval minus the mean of those before it is what a step inside it leaves, with less atmosphere than any single pair. Each
 acquisition counts by the inverse of its noise: a day of bad weather counts little.
 
 What comes out has the form of tiles, an interval in the place of a pair: detectors, thresholds and flags need to know
@@ -20,8 +20,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
-Squeeze = Callable[[Floats], NDArray[np.float32]]
-"""The range step: phase in rad -> tile in [-1, 1]; see `preprocess.squeezer`."""
+RangeStep = Callable[[Floats], NDArray[np.float32]]
+"""The range step: phase in rad -> tile in [-1, 1]; see `preprocess.range_step`."""
 
 _MORE = 2
 """Acquisitions before those that are averaged, which help to tell how noisy each is."""
@@ -104,14 +104,14 @@ def noise(solved: Floats, ground: NDArray[np.bool_], *, reach: int = 2) -> NDArr
 
 
 def intervals(
-    tiles: xr.Dataset, squeeze: Squeeze, *, before: int = 3, after: int = 3, wanted: Container[str] | None = None
+    tiles: xr.Dataset, range_step: RangeStep, *, before: int = 3, after: int = 3, wanted: Container[str] | None = None
 ) -> xr.Dataset:
     """Tiles of every interval between two successive acquisitions that some pair brackets.
 
     Parameters
     ----------
     tiles : as `preprocess.tiles` gives them, lazy or loaded; pairs in any order
-    squeeze : the range step that made ``tile``
+    range_step : the range step that made ``tile``
     before, after : acquisitions that are averaged on either side; fewer at the ends of the stack
     wanted : names of the intervals to make; None makes all
 
@@ -139,15 +139,15 @@ def intervals(
         shown.append(_mean(solved, group, window.after, weight) - _mean(solved, group, window.before, weight))
         valid.append(ground)
         found.append((opens, closes, len(window.after)))
-    return _as_tiles(tiles, squeeze, shown, valid, found)
+    return _as_tiles(tiles, range_step, shown, valid, found)
 
 
-def acquisitions(tiles: xr.Dataset, squeeze: Squeeze, *, reach: int = 2) -> xr.Dataset:
+def acquisitions(tiles: xr.Dataset, range_step: RangeStep, *, reach: int = 2) -> xr.Dataset:
     """Tiles of every acquisition against its neighbours: what it shows that neither `reach` before nor `reach` after do.
 
-    High where the air of one day was unusual, or the ground moved and came back; zero for motion that stays, half of which
-    the neighbours on either side have. Arguments and result as of `intervals`; reference and secondary are both its date,
-    and its name in ``pair`` is ``YYYYMMDD``.
+    High where the atmosphere of one day was unusual, or the ground moved and came back; zero for motion that stays, half of
+    which the neighbours on either side have. Arguments and result as of `intervals`; reference and secondary are both its
+    date, and its name in ``pair`` is ``YYYYMMDD``.
     """
     network = Network.of(tiles)
     held = _Held(tiles)
@@ -166,7 +166,7 @@ def acquisitions(tiles: xr.Dataset, squeeze: Squeeze, *, reach: int = 2) -> xr.D
         shown.append(one - np.mean(sides, axis=0))
         valid.append(measured.mean(0) >= _MEASURED)
         found.append((day, day, len(group) - at - 1))
-    return _as_tiles(tiles, squeeze, shown, valid, found)
+    return _as_tiles(tiles, range_step, shown, valid, found)
 
 
 class _Held:
@@ -197,7 +197,7 @@ def _mean(solved: Floats, group: Sequence[int], wanted: Sequence[int], weight: d
 
 def _as_tiles(
     tiles: xr.Dataset,
-    squeeze: Squeeze,
+    range_step: RangeStep,
     shown: list[NDArray[np.float64]],
     valid: list[NDArray[np.bool_]],
     found: list[tuple[np.datetime64, np.datetime64, int]],
@@ -208,7 +208,7 @@ def _as_tiles(
     names = [_name(*f[:2]) for f in found]
     dims = ("pair", "y", "x")
     return xr.Dataset(
-        {"phase": (dims, phase), "tile": (dims, squeeze(phase)), "valid": (dims, np.asarray(valid, bool).reshape(shape))},
+        {"phase": (dims, phase), "tile": (dims, range_step(phase)), "valid": (dims, np.asarray(valid, bool).reshape(shape))},
         coords={
             "pair": np.asarray(names, "<U17"),
             "reference": ("pair", first),

@@ -83,21 +83,21 @@ def tiles(
         dask="parallelized",
         output_dtypes=[np.float32, np.bool_],
     )
-    tile = xr.apply_ufunc(squeezer(range_form, range_rad), phase, dask="parallelized", output_dtypes=[np.float32])
+    tile = xr.apply_ufunc(range_step(range_form, range_rad), phase, dask="parallelized", output_dtypes=[np.float32])
     tile = tile.where(~static, np.float32(0))
     out = xr.Dataset({"phase": phase, "tile": tile, "valid": valid}, coords=_pair_coords(stack))
     out.attrs = {"pixel_km": pixel_km(stack), "look": _mean_look(stack), "removed": json.dumps(sorted(remove))}
     return out
 
 
-def squeezer(range_form: Range, range_rad: float) -> Callable[[NDArray[np.floating[Any]]], NDArray[np.float32]]:
+def range_step(range_form: Range, range_rad: float) -> Callable[[NDArray[np.floating[Any]]], NDArray[np.float32]]:
     """The range step as a function: phase in rad, any shape, to a tile in [-1, 1]; see `tiles`."""
 
-    def squeeze(phase: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    def step(phase: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         scaled = np.asarray(phase, np.float32) / np.float32(range_rad)
         return np.tanh(scaled) if range_form == "tanh" else scaled.clip(-1, 1)
 
-    return squeeze
+    return step
 
 
 def clean(

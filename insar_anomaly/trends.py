@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-PARTS = ("plane", "curve", "height", "bends")
-"""What can be removed: a plane (orbit), a second-order surface on top of it (orbit, broad air), what is proportional to
-height (stratified air), and on top of that bends at the quartiles of height (air in layers)."""
-_BENDS = (0.25, 0.5, 0.75)
+PARTS = ("plane", "quadratic", "height", "piecewise-height")
+"""What can be removed: a plane (orbit); a quadratic on top of it (orbit, long-wave atmosphere); what is proportional to
+height (stratified atmosphere); and on top of that a piecewise-linear function of height with knots at its quartiles."""
+_QUARTILES = (0.25, 0.5, 0.75)
 
 
 def trend(phase: Floats, ground: Bools, height: NDArray[np.floating[Any]], remove: tuple[str, ...]) -> Floats:
@@ -32,13 +32,13 @@ def trend(phase: Floats, ground: Bools, height: NDArray[np.floating[Any]], remov
 
 def needs_height(remove: tuple[str, ...]) -> bool:
     """True where a part to be removed follows the terrain's height."""
-    return "height" in remove or "bends" in remove
+    return "height" in remove or "piecewise-height" in remove
 
 
 def _along_axes(shape: tuple[int, ...], remove: tuple[str, ...]) -> list[Floats]:
     y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     terms = [y, x] if "plane" in remove else []
-    return [*terms, y * y, x * x, x * y] if "curve" in remove else terms
+    return [*terms, y * y, x * x, x * y] if "quadratic" in remove else terms
 
 
 def _along_height(height: NDArray[np.floating[Any]], ground: Bools, remove: tuple[str, ...]) -> list[Floats]:
@@ -46,6 +46,6 @@ def _along_height(height: NDArray[np.floating[Any]], ground: Bools, remove: tupl
     spread = known[ground].std()
     scaled = (known - known[ground].mean()) / (spread if spread > 0 else 1.0)
     terms = [scaled] if "height" in remove else []
-    if "bends" in remove:
-        terms += [np.maximum(0, scaled - bend) for bend in np.quantile(scaled[ground], _BENDS)]
+    if "piecewise-height" in remove:
+        terms += [np.maximum(0, scaled - knot) for knot in np.quantile(scaled[ground], _QUARTILES)]
     return terms

@@ -236,16 +236,16 @@ def test_a_second_order_surface_is_removed_exactly():
     y, x = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 44), indexing="ij")
     height, plane = terrain()
     planted = plane + 5 * y * y - 3 * x * x + 4 * x * y
-    found = clean(planted.astype(np.float32), gap(), height, remove=("plane", "curve"), fill_grow=0)
+    found = clean(planted.astype(np.float32), gap(), height, remove=("plane", "quadratic"), fill_grow=0)
     assert np.abs(found).max() < 1e-5
     assert np.abs(clean(planted, gap(), height, remove=("plane",), fill_grow=0)).max() > 1
 
 
-def test_air_that_bends_at_the_quartiles_of_height_is_removed_exactly():
+def test_delay_that_is_piecewise_linear_in_height_is_removed_exactly():
     height, plane = terrain()
     bend = np.quantile(height[~gap()], 0.5)
     planted = plane + np.interp(height, [height.min(), bend, height.max()], [0, 6, 4])
-    found = clean(planted.astype(np.float32), gap(), height, remove=("plane", "height", "bends"), fill_grow=0)
+    found = clean(planted.astype(np.float32), gap(), height, remove=("plane", "height", "piecewise-height"), fill_grow=0)
     assert np.abs(found).max() < 1e-4
     assert np.abs(clean(planted, gap(), height, remove=("plane", "height"), fill_grow=0)).max() > 0.5
 
@@ -438,7 +438,7 @@ def test_tiles_know_their_pixels_look_and_what_was_removed():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"remove": ("plane", "sea")}, r"remove = \['sea'\]: choose among plane, curve, height, bends"),
+        ({"remove": ("plane", "sea")}, r"remove = \['sea'\]: choose among plane, quadratic, height, piecewise-height"),
         ({"range_form": "sigmoid"}, "range_form = 'sigmoid': choose clip or tanh"),
     ],
 )

@@ -16,7 +16,7 @@ from torch import nn
 
 from insar_anomaly import simulate
 from insar_anomaly.detectors._checkpoint import Checkpoint, fingerprint
-from insar_anomaly.detectors._patches import Labelled, Patches, SimulatedAir, grey
+from insar_anomaly.detectors._patches import Labelled, Patches, SimulatedAtmosphere, grey
 from insar_anomaly.detectors._training import Course, Crops, train
 from insar_anomaly.detectors._unet import Attention, UNet
 from insar_anomaly.detectors._windows import Windows, cells, valid_mean
@@ -510,7 +510,7 @@ def test_patches_of_one_draw_differ_by_the_source_alone():
 
 def test_simulated_air_loses_what_the_stack_lost():
     for removed, slope_stays in ((("plane",), False), ((), True)):
-        air = SimulatedAir(64, PIXEL_KM, removed)(np.random.default_rng(0))
+        air = SimulatedAtmosphere(64, PIXEL_KM, removed)(np.random.default_rng(0))
         slope = np.polyfit(np.arange(64), air.mean(1), 1)[0]
         assert abs(air.mean()) < 1e-9
         assert (abs(slope) > 1e-6) == slope_stays

@@ -13,7 +13,7 @@ from insar_anomaly.trends import trend
 
 TURN = 2 * np.pi
 
-Air = Callable[[np.random.Generator], NDArray[np.floating]]
+Atmosphere = Callable[[np.random.Generator], NDArray[np.floating]]
 """Draws the phase (y, x), rad, of a patch without deformation."""
 
 
@@ -25,7 +25,7 @@ def grey(phase: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
-class SimulatedAir:
+class SimulatedAtmosphere:
     """S + T: stratified delay over a random volcano and turbulence, of two acquisitions together.
 
     `removed` names what was removed from the stack's pairs (see `trends.PARTS`), and is then removed here too.
@@ -36,13 +36,13 @@ class SimulatedAir:
     removed: tuple[str, ...]
 
     def __call__(self, rng: np.random.Generator) -> Floats:
-        """See `Air`."""
+        """See `Atmosphere`."""
         shape, pixel = (self.size, self.size), float(np.sqrt(self.pixel_km[0] * self.pixel_km[1]))
         height = relief(shape, rng, summit_m=rng.uniform(500, 3000), pixel_km=pixel)
         # medians and spreads of the difference of two days of `simulate.scene`
         strength = 1.7 * float(np.exp(rng.normal(0, 0.5)))
-        air = turbulence(shape, rng, std_rad=strength, pixel_km=pixel) + stratified(height, rad_per_km=rng.normal(0, 2.0))
-        return air - trend(air, np.ones(shape, bool), height, self.removed)
+        delay = turbulence(shape, rng, std_rad=strength, pixel_km=pixel) + stratified(height, rad_per_km=rng.normal(0, 2.0))
+        return delay - trend(delay, np.ones(shape, bool), height, self.removed)
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Labelled:
 class Patches:
     """Draws patches of either label.
 
-    Each is made, with equal chances, on one of `airs` or taken from `labelled` (where there is one). Both labels are
+    Each is made, with equal chances, on one of `atmospheres` or taken from `labelled` (where there is one). Both labels are
     drawn from every origin alike: were only the quiet ones real, the network would learn to tell real from simulated
-    air.
+    atmosphere.
     """
 
     size: int
@@ -86,16 +86,16 @@ class Patches:
     look: tuple[float, float, float]
     peak_cm: tuple[float, float]
     depth_km: tuple[float, float]
-    airs: tuple[Air, ...]
+    atmospheres: tuple[Atmosphere, ...]
     labelled: Labelled | None
 
     def draw(self, label: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """One patch (size, size), grey in [0, 1), of that label; its reference phase is arbitrary, as in reality."""
         turn = rng.uniform()
-        origin = int(rng.integers(len(self.airs) + (self.labelled is not None)))
-        if self.labelled is not None and origin == len(self.airs):
+        origin = int(rng.integers(len(self.atmospheres) + (self.labelled is not None)))
+        if self.labelled is not None and origin == len(self.atmospheres):
             return grey((self.labelled.draw(label, rng) - 0.5 + turn) * TURN)
-        phase = self.airs[origin](rng) + turn * TURN
+        phase = self.atmospheres[origin](rng) + turn * TURN
         if label:
             shape = (self.size, self.size)
             source = draw_source(shape, rng, peak_cm=rng.uniform(*self.peak_cm), depth_km=self.depth_km)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from insar_anomaly.detectors._checkpoint import fingerprint
-from insar_anomaly.detectors._patches import Air, Labelled, Patches, SimulatedAir, grey
+from insar_anomaly.detectors._patches import Atmosphere, Labelled, Patches, SimulatedAtmosphere, grey
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
 from insar_anomaly.detectors._windows import Windows, cells
 from insar_anomaly.detectors.base import Progress, batches, join, scores, silent
@@ -91,10 +91,10 @@ class Cnn(Training):
     def _patches(self, attrs: dict[str, Any], crops: Crops) -> Patches:
         height, width = (float(km) for km in attrs["pixel_km"])
         east, north, up = (float(part) for part in attrs["look"])
-        simulated = SimulatedAir(self.window, (height, width), tuple(json.loads(attrs.get("removed", "[]"))))
-        airs: tuple[Air, ...] = (simulated, crops.draw) if self.use_quiet else (simulated,)
+        simulated = SimulatedAtmosphere(self.window, (height, width), tuple(json.loads(attrs.get("removed", "[]"))))
+        atmospheres: tuple[Atmosphere, ...] = (simulated, crops.draw) if self.use_quiet else (simulated,)
         labelled = Labelled.checked(*self.labelled, self.window) if self.labelled else None
-        return Patches(self.window, (height, width), (east, north, up), self.peak_cm, self.depth_km, airs, labelled)
+        return Patches(self.window, (height, width), (east, north, up), self.peak_cm, self.depth_km, atmospheres, labelled)
 
 
 class _Pupil:

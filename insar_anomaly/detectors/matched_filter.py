@@ -253,14 +253,14 @@ def place_of(usable: Bools, spacing: int) -> NDArray[np.int64]:
 
 
 def trend_of(patterns: Floats, usable: Bools, *, removed: Sequence[str]) -> Floats:
-    """Mean, and least-squares plane and curve where `removed` names them, of patterns (place, block) over usable blocks.
+    """Mean, and least-squares plane and quadratic where `removed` names them, of patterns (place, block) over usable blocks.
 
     The pair's own trend was removed before it got here, and with it this much of any source.
     """
     row, col = (2 * at / max(1, n - 1) - 1 for at, n in zip(np.nonzero(usable), usable.shape, strict=True))
     terms = [np.ones(len(row))]
     terms += [row, col] if "plane" in removed else []
-    terms += [row * row, col * col, row * col] if "curve" in removed else []
+    terms += [row * row, col * col, row * col] if "quadratic" in removed else []
     basis = np.linalg.qr(np.stack(terms, 1))[0]
     out: Floats = patterns @ basis @ basis.T
     return out

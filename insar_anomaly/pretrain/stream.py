@@ -1,4 +1,4 @@
-"""The endless stream of simulated crops: air, relief, sources and every nuisance, cleaned as real interferograms are.
+"""The endless stream of simulated crops: atmosphere, relief, sources and every nuisance, cleaned as real interferograms are.
 
 Crops come in groups: one relief, one climate, one mask and one viewing direction for several interferograms, as at one
 volcano. Crop `i` of a seed is always the same, whatever the batch or the process that asks for it.
@@ -95,9 +95,9 @@ class Stream:
 def _group(stream: Stream, number: int) -> Crops:
     rng = np.random.default_rng([stream.seed, number])
     place = _Place.draw(rng, stream.frame)
-    fields_ = place.air.fields((stream.frame, stream.frame), rng, number=3 * stream.frames, pixel_km=place.pixel_km)
-    air = fields_.reshape(stream.frames, 3, stream.frame, stream.frame)
-    return Crops.joined([_cut(_frame(place, rng, one), rng, stream) for one in air])
+    fields_ = place.turbulence.fields((stream.frame, stream.frame), rng, number=3 * stream.frames, pixel_km=place.pixel_km)
+    screens = fields_.reshape(stream.frames, 3, stream.frame, stream.frame)
+    return Crops.joined([_cut(_frame(place, rng, one), rng, stream) for one in screens])
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class _Place:
 
     pixel_km: float
     look: tuple[float, float, float]
-    air: simulate.Spectrum
+    turbulence: simulate.Spectrum
     strength_rad: float
     layered: float
     height_m: Floats
@@ -120,7 +120,7 @@ class _Place:
     def draw(cls, rng: np.random.Generator, side: int) -> _Place:
         shape, pixel = (side, side), float(rng.uniform(0.07, 0.13))
         large, outer = float(rng.uniform(2.2, 3.2)), float(np.exp(rng.uniform(np.log(5), np.log(60))))
-        air = simulate.Spectrum(
+        turbulence = simulate.Spectrum(
             slopes=(large, large + float(rng.uniform(0.3, 1.5))),
             break_km=float(rng.uniform(0.5, 3)),
             outer_km=outer,
@@ -135,7 +135,7 @@ class _Place:
         return cls(
             pixel_km=pixel,
             look=simulate.look_vector(float(rng.uniform(29, 46)), heading + float(rng.normal(0, 2))),
-            air=air,
+            turbulence=turbulence,
             strength_rad=float(np.exp(rng.normal(0, 0.5)) * min((outer / 20) ** 0.5, 1.3)),
             layered=float(rng.choice([0.0, 1.0, 2.5])),
             height_m=height,
@@ -159,19 +159,19 @@ class _Frame:
     layered: Floats
 
 
-def _frame(place: _Place, rng: np.random.Generator, air: Floats) -> _Frame:
+def _frame(place: _Place, rng: np.random.Generator, screens: Floats) -> _Frame:
     shape = place.height_m.shape
     moved, kind, centre = np.zeros(shape), 0, None
     if rng.random() < 0.65:
         moved, kind, centre = motion(shape, rng, pixel_km=place.pixel_km, look=place.look)
-    layered = _layered(place, rng, air[1])
+    layered = _layered(place, rng, screens[1])
     jump = np.zeros(shape)
     if rng.random() < 0.25:
         share = float(rng.uniform(0.01, 0.25))
-        jump = 2 * np.pi * rng.choice([-1, 1]) * (air[2] > np.quantile(air[2], 1 - share))
+        jump = 2 * np.pi * rng.choice([-1, 1]) * (screens[2] > np.quantile(screens[2], 1 - share))
     strength = place.strength_rad * float(np.exp(rng.normal(0, 0.5)))
     uneven = np.clip(1 + rng.normal(0, 0.3) * _unit(place.height_m), 0.3, 3)
-    phase = moved + layered + jump + strength * uneven * air[0] + _ramp(shape, rng)
+    phase = moved + layered + jump + strength * uneven * screens[0] + _ramp(shape, rng)
     phase += place.speckle_rad * rng.standard_normal(shape)
     masked = place.lost | place.water
     cleaned = preprocess.clean(phase, masked, place.height_m, remove=place.remove, fill_grow=place.fill_grow)

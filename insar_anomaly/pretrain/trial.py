@@ -27,7 +27,7 @@ CLEANING = {
 
 @dataclass(frozen=True)
 class Climate:
-    """One kind of volcano: its relief (one of `simulate.TERRAINS`) and its air."""
+    """One kind of volcano: its relief (one of `simulate.TERRAINS`) and its atmosphere."""
 
     terrain: str
     turbulence_rad: float
@@ -48,14 +48,14 @@ def stack(climate: Climate, *, seed: int, acquisitions: int, side: int) -> tuple
     rng, shape = np.random.default_rng([seed, 77]), (side, side)
     height = simulate.terrain(shape, rng, kind=climate.terrain, pixel_km=0.1)
     days = [date(2019, 1, 5) + timedelta(days=12 * i) for i in range(2 * acquisitions)]
-    air = simulate.Spectrum(outer_km=climate.outer_km).fields(shape, rng, number=2 * len(days), pixel_km=0.1)
+    fields = simulate.Spectrum(outer_km=climate.outer_km).fields(shape, rng, number=2 * len(days), pixel_km=0.1)
     screens = np.empty((len(days), *shape))
     for i, day in enumerate(days):
         season = np.sin(2 * np.pi * day.timetuple().tm_yday / 365.25)
         rate = climate.layered_rad_per_km * float(season + rng.normal(0, 0.6))
         layered = simulate.stratified(height, rad_per_km=rate)
         strength = climate.turbulence_rad * float(np.exp(rng.normal(0, 0.4)))
-        screens[i] = strength * air[2 * i] + layered * (1 + 0.3 * air[2 * i + 1])
+        screens[i] = strength * fields[2 * i] + layered * (1 + 0.3 * fields[2 * i + 1])
     lost = simulate.decorrelated(shape, rng, fraction=climate.lost)
     scene = simulate.Scene(tuple(days), screens, height, lost, (), (0.1, 0.1))
     pairs = scene.pairs()

@@ -1,4 +1,4 @@
-"""What hides ground motion: turbulent and stratified air over a relief, and ground that has lost its coherence."""
+"""What hides ground motion: turbulent and stratified atmosphere over a relief, and ground that has lost its coherence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated frame: acquisitions, their air, and the ground motion between them."""
+"""A simulated frame: acquisitions, their atmosphere, and the ground motion between them."""
 
 from __future__ import annotations
 
