@@ -23,12 +23,12 @@ import numpy as np
 import xarray as xr
 
 from insar_anomaly import preprocess
-from insar_anomaly.calibrate import inject
 from insar_anomaly.config import PRESETS, Preprocess
 from insar_anomaly.detectors.padim import Padim
 from insar_anomaly.evaluate import auroc
 from insar_anomaly.pretrain.trial import CLIMATES, stack
 from insar_anomaly.simulate import LOOK
+from insar_anomaly.trials import inject
 from insar_anomaly.units import RAD_PER_M
 
 OURS = Preprocess().model_dump()

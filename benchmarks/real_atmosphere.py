@@ -7,9 +7,12 @@ ARCHIVE is any LiCSAR-layout archive (the folder of its frames, or one frame's f
 `--lat --lon` name a volcano. Every detector is fitted on the pairs inside the training span.
 
 *Single pair*: every second pair inside the test span, as it is and with one point source (depth 1-4 km, middle half of the
-scene). *Fused*: every interval between successive acquisitions of the test span, as it is and with a step in it, which all
-pairs that bracket the interval carry and no other; `fused` sees three acquisitions after it, `newest` only the first.
-Sources are injected into the phase before preprocessing. AUROC has a 95 % interval resampled by acquisition date.
+scene). *Interval*: every interval between successive acquisitions of the test span, as it is and with a step in it, which
+all pairs that bracket the interval carry and no other; `fused` is the look with three acquisitions after it, `newest` that
+with the first one only. One model, fitted on all looks at the intervals of the training span, judges both.
+*Acquisition*: each one against its neighbours, as it is and with motion that is there on its day only. *Both looks* needs a
+second archive, see --second. Sources are injected into the phase before preprocessing. AUROC has a 95 % interval
+resampled by acquisition date.
 """
 
 from __future__ import annotations
@@ -26,31 +29,38 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from insar_anomaly import fusion, preprocess
-from insar_anomaly.calibrate import inject, pair_dates
+from insar_anomaly import preprocess
 from insar_anomaly.catalogue import Box, Volcano
-from insar_anomaly.config import Preprocess
+from insar_anomaly.config import Fusion, Preprocess
 from insar_anomaly.detectors.base import BATCH, Detector, Scorer
 from insar_anomaly.detectors.matched_filter import MatchedFilter
 from insar_anomaly.detectors.padim import Padim
 from insar_anomaly.errors import PairRejected
 from insar_anomaly.evaluate import auroc_interval
+from insar_anomaly.evidence import Kind, Reach, build
 from insar_anomaly.schema import Grid, parse_pair
 from insar_anomaly.sources import open_source
+from insar_anomaly.trials import Evidence
 
 SETTINGS = Preprocess().model_dump()
 RANGE_STEP = preprocess.range_step(SETTINGS["range_form"], SETTINGS["range_rad"])
+REACH = Reach(Fusion().before, Fusion().after, Fusion().beside)
 WHOLE = Box(west=-180, south=-90, east=180, north=90)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is compared: scores of clean pairs, and how to score them with a source of `peak` cm."""
+    """A kind of evidence, the pairs that it is made of, and which of its looks are compared (name -> acquisitions after)."""
 
-    name: str
+    kind: Kind
     train: xr.Dataset
-    clean: xr.Dataset
-    moved: Callable[[float], xr.Dataset]
+    test: xr.Dataset
+    ages: dict[str, int]
+
+    @property
+    def evidence(self) -> Evidence:
+        """What makes tiles of the pairs."""
+        return build(self.kind, tiles if self.kind == "pair" else one_by_one, RANGE_STEP, REACH)
 
 
 def main() -> int:
@@ -77,79 +87,60 @@ def main() -> int:
     print("| evidence | detector | " + " | ".join(f"{p:g} cm" for p in given.peaks) + " |")
     print("|---|---|" + "---|" * len(given.peaks))
     rows = []
-    for case in cases(train, test, given):
+    for case in cases(train, test, given.every):
         for name, detector in detectors.items():
-            found = measured(case, detector, given.peaks, given.seed)
-            print(f"| {case.name} | {name} | " + " | ".join(map(str, found.values())) + " |", flush=True)
-            figures = {f"{p:g} cm": {"value": i.value, "low": i.low, "high": i.high} for p, i in found.items()}
-            rows.append({"evidence": case.name, "detector": name, "auroc": figures})
+            for evidence, found in measured(case, detector, given.peaks, given.seed).items():
+                print(f"| {evidence} | {name} | " + " | ".join(map(str, found.values())) + " |", flush=True)
+                figures = {f"{p:g} cm": {"value": i.value, "low": i.low, "high": i.high} for p, i in found.items()}
+                rows.append({"evidence": evidence, "detector": name, "auroc": figures})
     if given.json:
         settings = {k: str(v) for k, v in vars(given).items()}
         given.json.write_text(json.dumps({"settings": settings, "rows": rows}, indent=1) + "\n")
     return 0
 
 
-def cases(train: xr.Dataset, test: xr.Dataset, given: argparse.Namespace) -> Iterator[Case]:
-    """Single pairs, and intervals with three acquisitions and with one after them."""
-    some = test.isel(pair=slice(None, None, given.every))
-    yield Case("single pair", tiles(train), tiles(some), lambda peak: tiles(inject(some, peak_cm=peak, seed=given.seed)))
-    for name, after in (("fused", 3), ("newest", 1)):
-        clean = whole(fusion.intervals(tiles(test), RANGE_STEP, after=after), after)
-        fitted = whole(fusion.intervals(tiles(train), RANGE_STEP, after=after), after)
-        yield Case(name, fitted, clean, lambda peak, c=clean, a=after: stepped(test, c, peak, after=a, seed=given.seed))
+def cases(train: xr.Dataset, test: xr.Dataset, every: int) -> Iterator[Case]:
+    """Single pairs, intervals and acquisitions."""
+    yield Case("pair", train, test.isel(pair=slice(None, None, every)), {"single pair": 0})
+    yield Case("interval", train, test, {"fused": REACH.after, "newest": 1})
+    yield Case("acquisition", train, test, {"acquisition": REACH.beside})
 
 
-def whole(intervals: xr.Dataset, after: int) -> xr.Dataset:
-    """Intervals that are seen with all of the acquisitions asked for."""
-    return intervals.isel(pair=np.flatnonzero(intervals["after"].values == after))
-
-
-def stepped(stack: xr.Dataset, clean: xr.Dataset, peak: float, *, after: int, seed: int) -> xr.Dataset:
-    """Every interval of `clean` again, with a step source of its own in all pairs that bracket it and in no other."""
-    dates = pair_dates(stack)
-    acquired = np.unique(dates)
-    out = []
-    for name, opens, closes in zip(clean["pair"].values, clean["reference"].values, clean["secondary"].values, strict=True):
-        opens, closes = opens.astype("datetime64[D]"), closes.astype("datetime64[D]")
-        at = int(np.searchsorted(acquired, opens))
-        around = acquired[max(0, at - 5) : at + 2 + after]
-        near = stack.isel(pair=np.flatnonzero(np.isin(dates, around).all(axis=1)))
-        ends = pair_dates(near)
-        carries = (ends[:, 0] <= opens) & (ends[:, 1] >= closes)
-        # one source for the interval: that of a pair which spans just it
-        one = near.isel(pair=[int(np.flatnonzero(carries)[0])])
-        one = one.assign(phase=one["phase"].load() * 0).assign_coords(
-            reference=("pair", [opens]), secondary=("pair", [closes])
-        )
-        source = inject(one.fillna(0), peak_cm=peak, seed=seed)["phase"].values[0]
-        phase = near["phase"].values + np.where(carries[:, None, None], source, 0).astype(np.float32)
-        moved = tiles(near.assign(phase=(near["phase"].dims, phase)))
-        out.append(fusion.intervals(moved, RANGE_STEP, after=after, wanted=[str(name)]))
-    return xr.concat(out, "pair", coords="minimal", compat="override", join="override", combine_attrs="override")
-
-
-def measured(case: Case, detector: Detector, peaks: list[float], seed: int) -> dict[float, Any]:
-    """AUROC with its interval, by peak."""
+def measured(case: Case, detector: Detector, peaks: list[float], seed: int) -> dict[str, dict[float, Any]]:
+    """AUROC with its interval, by look and peak."""
     names = list(detector.inputs)
-    scorer = detector.fit(case.train[names])
-    low, out = scored(scorer, case.clean), {}
+    scorer = detector.fit(case.evidence.tiles(case.train)[names])
+    quiet = scored(scorer, case.evidence.batches(case.test))
+    out: dict[str, dict[float, Any]] = {name: {} for name in case.ages}
     for peak in peaks:
-        high = scored(scorer, case.moved(peak))
-        known = ~np.isnan(low) & ~np.isnan(high)
-        dates = [str(p).split("_") for p in case.clean["pair"].values[known]]
-        labels = [0] * int(known.sum()) + [1] * int(known.sum())
-        out[peak] = auroc_interval([*low[known], *high[known]], labels, dates * 2, seed=seed)
+        moved = scored(scorer, case.evidence.batches(case.test, peak_cm=peak, seed=seed))
+        for name, after in case.ages.items():
+            both = sorted(look for look in quiet.keys() & moved.keys() if look[1] == after)
+            values = [quiet[look] for look in both] + [moved[look] for look in both]
+            labels, dates = [0] * len(both) + [1] * len(both), [look[0].split("_") for look in both] * 2
+            out[name][peak] = auroc_interval(values, labels, dates, seed=seed)
     return out
 
 
-def scored(scorer: Scorer, these: xr.Dataset) -> Any:
-    """Score of every pair or interval."""
-    return scorer.score(these[list(scorer.inputs)])["score"].values
+def scored(scorer: Scorer, batches: Iterator[xr.Dataset]) -> dict[tuple[str, int], float]:
+    """Score of every look that has one, by name and acquisitions after it."""
+    out: dict[tuple[str, int], float] = {}
+    for batch in batches:
+        score = scorer.score(batch[list(scorer.inputs)])["score"].values
+        after = batch["after"].values if "after" in batch.coords else [0] * len(score)
+        looks = zip(map(str, batch["pair"].values), map(int, after), strict=True)
+        out |= {look: float(s) for look, s in zip(looks, score, strict=True) if not np.isnan(s)}
+    return out
 
 
 def tiles(stack: xr.Dataset) -> xr.Dataset:
     """Tiles with the default settings, lazy where the stack is long."""
     return preprocess.tiles(stack.chunk(pair=BATCH) if stack.sizes["pair"] > 2 * BATCH else stack, **SETTINGS)
+
+
+def one_by_one(stack: xr.Dataset) -> xr.Dataset:
+    """The same in chunks of one pair: windows take pairs as they need them."""
+    return preprocess.tiles(stack.chunk(pair=1), **SETTINGS)
 
 
 def opened(given: argparse.Namespace) -> Callable[[date, date], xr.Dataset]:

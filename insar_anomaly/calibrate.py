@@ -1,28 +1,20 @@
-"""Each stack's threshold, from ROC: negatives are its own quiet pairs scored out of sample, positives labels or injections.
-
-Out of sample means blocked in time: the quiet period is cut into blocks, and the pairs that lie inside one block are scored
-by a model fitted on pairs of which no date falls into that block. A pair that straddles an edge is held out nowhere.
-"""
+"""Each stack's threshold, from ROC: negatives are its own quiet evidence scored out of sample, positives labels or
+injections; see `trials`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from insar_anomaly import flags
 from insar_anomaly.detectability import detectability
-from insar_anomaly.detectors.base import BATCH, Detector, Progress, Scorer, silent
 from insar_anomaly.evaluate import auroc, proportion, rate_per_year, roc
-from insar_anomaly.schema import pixel_km
-from insar_anomaly.simulate import LOOK, PointSource, draw_source
+from insar_anomaly.trials import Trial
 
 Policy = Literal["false-alarms-per-year", "fpr", "youden", "quantile"]
-ToTiles = Callable[[xr.Dataset], xr.Dataset]
 
 
 @dataclass(frozen=True)
@@ -38,22 +30,6 @@ class Target:
     quantile: float
     min_pairs: int
     clear_after_days: int
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Scores made out of sample.
-
-    ``dates`` (pair, 2) datetime64[D], ``negative`` (pair,), ``positive`` peak in cm (or "labels") -> scores (pair,),
-    ``years`` of observation that the negatives cover, ``places`` peak -> where the sources were (pair, 2), as parts of the
-    scene's sides. NaN scores (not scorable) are left out already.
-    """
-
-    dates: NDArray[np.datetime64]
-    negative: NDArray[np.float64]
-    positive: Mapping[str, NDArray[np.float64]]
-    years: float
-    places: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,69 +62,6 @@ class Calibration:
         return asdict(self)
 
 
-def blocks(dates: NDArray[np.datetime64], folds: int) -> NDArray[np.int64]:
-    """Block of time (pair,) that holds both dates of a pair; -1 for a pair that straddles an edge.
-
-    `dates` is (pair, 2), reference and secondary. The edges are quantiles of the acquisition dates.
-    """
-    acquired = np.unique(dates)
-    edges = acquired[np.linspace(0, len(acquired), folds + 1).astype(int)[1:-1]]
-    first, last = (np.searchsorted(edges, dates[:, i], side="right") for i in (0, 1))
-    return np.where(first == last, first, -1)
-
-
-def trial(
-    stack: xr.Dataset,
-    to_tiles: ToTiles,
-    detector: Detector,
-    *,
-    folds: int,
-    peaks_cm: tuple[float, ...],
-    seed: int,
-    progress: Progress = silent,
-) -> Trial:
-    """Score a stack's quiet pairs, and the same pairs with one synthetic source each, out of sample.
-
-    Parameters
-    ----------
-    stack : quiet pairs, lazy, as `store.open` gives them
-    to_tiles : `preprocess.tiles` with its settings; sources are injected before it
-    detector : fitted once per block, on the pairs that share no date with the block
-    folds, peaks_cm, seed : see `config.Calibrate`
-
-    Raises
-    ------
-    ValueError
-        from the detector, where a block leaves too little to fit on.
-    """
-    dates = pair_dates(stack)
-    block = blocks(dates, folds)
-    inside = [np.flatnonzero(block == b) for b in range(folds)]
-    scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ("", *map(_peak_name, peaks_cm))}
-    placed: dict[str, list[NDArray[np.float64]]] = {_peak_name(p): [] for p in peaks_cm}
-    kept, days, done = [], 0.0, 0
-    for held in inside:
-        if not len(held):
-            continue
-        low, high = dates[held].min(), dates[held].max()
-        free = np.flatnonzero(~((dates >= low) & (dates <= high)).any(axis=1))
-        scorer = detector.fit(to_tiles(stack.isel(pair=free)))
-        for name, peak in (("", 0.0), *((_peak_name(p), p) for p in peaks_cm)):
-            scores[name].append(_scored(scorer, stack.isel(pair=held), to_tiles, peak, seed))
-            if peak:
-                placed[name].append(places(stack.isel(pair=held), peak_cm=peak, seed=seed))
-        kept.append(held)
-        days += float((high - low) / np.timedelta64(1, "D"))
-        done += 1
-        progress(done, len(inside))
-    order = np.concatenate(kept) if kept else np.empty(0, int)
-    joined = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in scores.items()}
-    known = ~np.isnan(joined[""])
-    positive = {name: values[~np.isnan(values)] for name, values in joined.items() if name}
-    where = {n: np.concatenate(parts)[~np.isnan(joined[n])] for n, parts in placed.items() if parts}
-    return Trial(dates[order][known], joined[""][known], positive, days / 365.25, where)
-
-
 def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | None = None) -> Calibration:
     """The threshold of a stack under a named policy, with ROC, rates and intervals.
 
@@ -167,12 +80,12 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
     positives = np.concatenate(list(result.positive.values())) if result.positive else np.empty(0)
     threshold: float | None
     if len(known) < target.min_pairs:
-        threshold, why = None, f"{len(known)} quiet pairs scored out of sample, at least {target.min_pairs} are needed"
+        threshold, why = None, f"{len(known)} quiet scores out of sample, at least {target.min_pairs} are needed"
     elif target.policy == "false-alarms-per-year":
         threshold = _by_false_alarms(result, target)
-        why = f"at most {target.false_alarms_per_year:g} a year, from {result.years:.2g} years of quiet pairs"
+        why = f"at most {target.false_alarms_per_year:g} a year, from {result.years:.2g} quiet years"
     elif target.policy == "fpr":
-        threshold, why = float(np.quantile(known, 1 - target.fpr, method="higher")), f"{target.fpr:g} of quiet pairs"
+        threshold, why = float(np.quantile(known, 1 - target.fpr, method="higher")), f"{target.fpr:g} of quiet scores"
     elif target.policy == "youden":
         threshold, why = _youden(known, positives)
     elif target.policy == "quantile":
@@ -187,79 +100,38 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
     return _described(result, target, threshold, why)
 
 
-def pair_dates(stack: xr.Dataset) -> NDArray[np.datetime64]:
-    """Dates (pair, 2) datetime64[D] of a stack: reference, secondary."""
-    return np.stack([stack[n].values.astype("datetime64[D]") for n in ("reference", "secondary")], axis=1)
-
-
-def inject(stack: xr.Dataset, *, peak_cm: float, seed: int) -> xr.Dataset:
-    """The stack, loaded, with one random point source of `peak_cm` in each pair's phase (depth 1-4 km, middle half).
-
-    A pair's source depends on `seed`, its dates and the peak only, so that any batch order gives the same sources.
-    """
-    phase = stack["phase"].load().copy()
-    shape = (phase.sizes["y"], phase.sizes["x"])
-    pixel = pixel_km(stack)
-    seen = tuple(float(stack[k].mean()) for k in ("e", "n", "u"))
-    look = (seen[0], seen[1], seen[2]) if np.isfinite(seen).all() else LOOK
-    for i, source in enumerate(_sources(stack, peak_cm, seed)):
-        phase[i] += source.phase(shape, pixel_km=pixel, look=look).astype(np.float32)
-    return stack.assign(phase=phase)
-
-
-def places(stack: xr.Dataset, *, peak_cm: float, seed: int) -> NDArray[np.float64]:
-    """Where `inject` puts its sources (pair, 2): row and column as parts of the scene's sides, 0 to 1."""
-    shape = (stack.sizes["y"], stack.sizes["x"])
-    drawn = [(one.row / shape[0], one.col / shape[1]) for one in _sources(stack, peak_cm, seed)]
-    return np.array(drawn).reshape(-1, 2)
-
-
-def _sources(stack: xr.Dataset, peak_cm: float, seed: int) -> Iterator[PointSource]:
-    shape = (stack.sizes["y"], stack.sizes["x"])
-    for first, last in pair_dates(stack).astype(int):
-        rng = np.random.default_rng([seed, int(first) % 2**31, int(last) % 2**31, round(peak_cm * 1000)])
-        yield draw_source(shape, rng, peak_cm=peak_cm)
-
-
-def count_flags(
-    dates: NDArray[np.datetime64], scores: NDArray[np.float64], threshold: float, *, clear_after_days: int
-) -> int:
-    """Flags that these scores raise: `flags.run` over them."""
-    days = dates.astype("datetime64[D]").astype(object)
-    evidence = [flags.Evidence(a, b, float(s), threshold) for (a, b), s in zip(days, scores, strict=True)]
+def count_flags(result: Trial, threshold: float, *, clear_after_days: int) -> int:
+    """Flags that a trial's negatives raise: `flags.run` over them."""
+    days = result.dates.astype("datetime64[D]").astype(object)
+    seen = [None] * len(days) if result.seen is None else result.seen.astype("datetime64[D]").astype(object)
+    evidence = [
+        flags.Evidence(a, b, float(score), threshold, seen=when)
+        for (a, b), score, when in zip(days, result.negative, seen, strict=True)
+    ]
     return len(flags.run(flags.State(), evidence, clear_after_days=clear_after_days)[0].episodes)
 
 
-def _scored(scorer: Scorer, stack: xr.Dataset, to_tiles: ToTiles, peak_cm: float, seed: int) -> NDArray[np.float64]:
-    out = []
-    for start in range(0, stack.sizes["pair"], BATCH):
-        batch = stack.isel(pair=slice(start, start + BATCH))
-        if peak_cm:
-            batch = inject(batch, peak_cm=peak_cm, seed=seed)
-        out.append(scorer.score(to_tiles(batch)[list(scorer.inputs)])["score"].values)
-    return np.concatenate(out)
-
-
 def _by_false_alarms(result: Trial, target: Target) -> float:
-    """The lowest of the negative scores above which flags are at most as frequent as the target.
+    """The threshold that flags are expected to pass as often as wanted, in a time like the one that was seen.
+
+    In that time as many flags are allowed as the target gives. A score that the n-th highest flag reached is reached again n
+    times in the next such time, on average; so the threshold lies at the flag of the allowed rank, not below it at the first
+    one too many, which would come one time more often than wanted. Between two ranks, and above the highest where not one
+    flag is allowed, it follows an exponential tail (there by the mean excess over the 80 % quantile).
 
     Flags can merge as the threshold falls, so their number is not monotonic: the search walks down from the highest score
-    and stops at the first threshold that raises too many.
-
-    Where not one flag is allowed in the time that was seen, the highest score is not high enough: scores like it come about
-    once in that time, which is more often than wanted. The threshold then lies above it, by as much as an exponential tail
-    (mean excess over the 80 % quantile) falls by the factor that is missing.
+    and stops at the first that makes too many.
     """
     allowed = target.false_alarms_per_year * max(result.years, 1e-9)
-    ranked = np.unique(result.negative)[::-1]
-    best = float(ranked[0])
-    if allowed < 1:
-        return best + _mean_excess(result.negative) * float(np.log(1 / max(allowed, 1e-3)))
-    for candidate in ranked:
-        found = count_flags(result.dates, result.negative, float(candidate), clear_after_days=target.clear_after_days)
+    best, rank = float("inf"), 0
+    for candidate in map(float, np.unique(result.negative)[::-1]):
+        just_below = float(np.nextafter(candidate, -np.inf))  # flags are raised at `>`: count this score's own
+        found = count_flags(result, just_below, clear_after_days=target.clear_after_days)
+        if found > allowed and not rank:
+            return candidate + _mean_excess(result.negative) * float(np.log(found / max(allowed, 1e-3)))
         if found > allowed:
-            break
-        best = float(candidate)
+            return best - (best - candidate) * float(np.log(allowed / rank) / np.log(found / rank))
+        best, rank = candidate, found
     return best
 
 
@@ -283,7 +155,7 @@ def _described(result: Trial, target: Target, threshold: float | None, why: str)
     detection: dict[str, tuple[float, float, float]] = {}
     smallest: dict[str, Any] = {}
     if threshold is not None:
-        found = count_flags(result.dates, known, threshold, clear_after_days=target.clear_after_days)
+        found = count_flags(result, threshold, clear_after_days=target.clear_after_days)
         rate = rate_per_year(found, max(result.years, 1e-9))
         share = proportion(int((known > threshold).sum()), len(known))
         alarms, positives = (rate.value, rate.low, rate.high), (share.value, share.low, share.high)
@@ -320,7 +192,3 @@ def _detectability(result: Trial, threshold: float) -> dict[str, Any]:
 def _curve(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> list[list[float]]:
     fpr, tpr, _ = roc(negative, positive)
     return [[round(float(v), 5) for v in fpr], [round(float(v), 5) for v in tpr]]
-
-
-def _peak_name(peak_cm: float) -> str:
-    return f"{peak_cm:g} cm"

@@ -20,7 +20,7 @@ from insar_anomaly.pretrain import command as pretraining
 # everything heavy is imported by the command that needs it: --help answers at once
 if TYPE_CHECKING:
     from insar_anomaly.catalogue import Volcano
-    from insar_anomaly.ledger import Ledger
+    from insar_anomaly.ledger import Ledger, ModelRow
     from insar_anomaly.pipeline import Run, Screening, Watch
 
 Command = Callable[[argparse.Namespace], int]
@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--as-of", type=_day, metavar="DATE", help="as if today were this date")
     scores = add("scores", _scores, "write every pair's score and verdict")
     scores.add_argument("--csv", metavar="OUT", default="-", help="file, - for standard output")
+    scores.add_argument(
+        "--evidence",
+        choices=("pair", "interval", "acquisition"),
+        default="pair",
+        help="what is scored (default: single pairs)",
+    )
     flags = add("flags", _flags, "list flags")
     flags.add_argument("--open", action="store_true", help="only those not cleared")
     notices = add("notices", _notices, "list notices that have not arrived; every night tries them again")
@@ -239,7 +245,13 @@ def _scores(args: argparse.Namespace) -> int:
 
     columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
     with _ledger_of(args) as ledger:
-        rows = [r for r in ledger.scores() if not args.volcano or int(r["gvp"]) in args.volcano]
+        if args.evidence == "pair":
+            every = ledger.scores()
+        else:
+            columns[2:3] = ["pair", "after", "seen"]
+            stacks = [f"{row['gvp']}/{row['frame']}" for row in ledger.stacks()]
+            every = [row for stack in stacks for row in ledger.looks(stack, args.evidence)]
+        rows = [{name: r[name] for name in columns} for r in every if not args.volcano or int(r["gvp"]) in args.volcano]
     if args.json:
         print(json.dumps(rows, default=str))
         if args.csv == "-":
@@ -254,30 +266,40 @@ def _scores(args: argparse.Namespace) -> int:
     if out is not sys.stdout:
         out.close()
         if not args.quiet and not args.json:
-            print(f"{args.csv}: {len(rows)} pairs", file=sys.stderr)
+            print(f"{args.csv}: {len(rows)} {'pairs' if args.evidence == 'pair' else 'looks'}", file=sys.stderr)
     return 0
 
 
 def _flags(args: argparse.Namespace) -> int:
     with _ledger_of(args) as ledger:
         rows = [r for r in ledger.episodes(open_only=args.open) if not args.volcano or int(r["gvp"]) in args.volcano]
-        current = {f"{r['gvp']}/{r['frame']}": ledger.current(f"{r['gvp']}/{r['frame']}") for r in rows}
+        current = {stack: _raised_by(ledger, stack, r["model"]) for r in rows if (stack := f"{r['gvp']}/{r['frame']}")}
     if args.json:
         print(json.dumps(rows, default=str))
         return 0
     for row in rows:
-        state = f"cleared {row['cleared']}" if row["cleared"] else "open"
+        state = f"{'withdrawn' if row['withdrawn'] else 'cleared'} {row['cleared']}" if row["cleared"] else "open"
         model = current[f"{row['gvp']}/{row['frame']}"]
         if model and model.threshold is not None and model.threshold != row["threshold"]:
             state += f"; the threshold is {model.threshold:.4g} now, pairs were counted by the one in force when they came"
         print(
             f"{row['gvp']}/{row['frame']} flag {row['number']}: {row['since']} to {row['until']}, "
-            f"{row['pairs_over']} pairs over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
+            f"{row['pairs_over']} {_evidence_of(model)}s over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
             f"in {row['peak_pair']}, {state}"
         )
     if not rows:
         print("no flags")
     return 0
+
+
+def _raised_by(ledger: Ledger, stack: str, identity: str) -> ModelRow | None:
+    """The present model of the evidence that a flag was raised by."""
+    evidence = next((row.evidence for row in ledger.models(stack) if row.model == identity), "pair")
+    return ledger.current(stack, evidence)
+
+
+def _evidence_of(model: ModelRow | None) -> str:
+    return model.evidence if model else "pair"
 
 
 def _notices(args: argparse.Namespace) -> int:

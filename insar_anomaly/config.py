@@ -41,6 +41,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "eight_bit": True,
         },
         "calibrate": {"policy": "quantile"},
+        "fusion": {"evidence": ()},
+        "flags": {"rests_on": "pair"},
     },
 }
 """Named sets of settings; a key of the file that a preset has too wins over it."""
@@ -124,6 +126,18 @@ class Detector(Section):
         return dict(self.__pydantic_extra__ or {})
 
 
+class Fusion(Section):
+    """What many pairs tell together, scored beside each of them alone; see insar_anomaly.fusion."""
+
+    evidence: tuple[Literal["interval", "acquisition"], ...] = Field(
+        ("interval", "acquisition"),
+        description="interval: what happened between two acquisitions; acquisition: what one of them shows alone",
+    )
+    before: int = Field(3, ge=1, le=12, description="acquisitions before an interval that are averaged")
+    after: int = Field(3, ge=1, le=12, description="acquisitions after it; it is looked at again as each of them comes")
+    beside: int = Field(2, ge=1, le=12, description="acquisitions on either side that one acquisition is compared with")
+
+
 class Calibrate(Section):
     """How each stack's threshold is chosen from ROC; see insar_anomaly.calibrate."""
 
@@ -134,15 +148,22 @@ class Calibrate(Section):
     fpr: float = Field(0.01, gt=0, lt=1, description="false positive rate per pair, for policy fpr")
     quantile: float = Field(0.95, gt=0, lt=1, description="quantile of the training scores, for policy quantile")
     folds: int = Field(4, ge=2, le=20, description="blocks of time; each is scored by a model that saw none of its dates")
-    min_pairs: int = Field(40, ge=5, description="fewer quiet pairs scored out of sample: not calibrated, never flagged")
-    peaks_cm: tuple[float, ...] = Field((2.0, 4.0, 8.0), min_length=1, description="injected peaks, cm line of sight")
-    labels: str | None = Field(None, description="CSV of frame,pair,label (1 = deformation): replaces injected sources")
+    min_pairs: int = Field(
+        40, ge=5, description="fewer quiet pairs (or looks at intervals) scored out of sample: not calibrated, never flagged"
+    )
+    peaks_cm: tuple[float, ...] = Field((1.0, 2.0, 4.0, 8.0), min_length=1, description="injected peaks, cm line of sight")
+    labels: str | None = Field(
+        None, description="CSV of frame,pair,label (1 = deformation): replaces injected sources for single pairs"
+    )
     seed: int = Field(0, ge=0, description="draws the injected sources")
 
 
 class Flags(Section):
     """The life of a flag."""
 
+    rests_on: Literal["interval", "pair"] = Field(
+        "interval", description="the evidence that raises flags; single pairs where the intervals have no threshold"
+    )
     clear_after_days: int = Field(60, ge=1, le=3650, description="days of data without a pair over the threshold")
     notice_max_age_days: int = Field(
         180, ge=1, description="a flag whose last pair over the threshold is older than this is listed, but nobody is told"
@@ -226,6 +247,7 @@ class Config(BaseSettings):
     ingest: Ingest = Ingest()
     preprocess: Preprocess = Preprocess()
     detector: Detector = Detector()
+    fusion: Fusion = Fusion()
     calibrate: Calibrate = Calibrate()
     flags: Flags = Flags()
     cluster: Cluster = Cluster()
@@ -401,6 +423,12 @@ def _contradictions(file: Path, text: str, config: Config) -> list[str]:
     if config.preset and config.detector.kind != PRESETS[config.preset]["detector"]["kind"]:
         place = f"{file}:{_line(text, ['preset'])}"
         lines.append(f'{place}: preset = "{config.preset}" is a form of padim, not of {config.detector.kind}: leave one out')
+    if config.flags.rests_on == "interval" and "interval" not in config.fusion.evidence:
+        line = _line(text, ["flags", "rests_on"] if "rests_on" in text else ["fusion", "evidence"])
+        lines.append(
+            f'{file}:{line}: [flags] rests_on = "interval" needs "interval" in [fusion] evidence: add it, or let flags rest '
+            'on "pair"'
+        )
     if config.cluster.kind == "address" and not config.cluster.address:
         line = _line(text, ["cluster", "kind"])
         lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')

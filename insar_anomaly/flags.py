@@ -1,8 +1,10 @@
 """The flag's life as a pure function: (state, evidence) -> (state, notices).
 
 A *flag* says "this stack does not look like its quiet self": it is a screening flag, never an alert level. One flag covers
-one episode: it is raised by the first pair over the threshold, stays silent while more such pairs arrive, and is cleared
-when `clear_after_days` of data time have passed without one.
+one episode: it is raised by the first evidence over the threshold, stays silent while more of it arrives, and is cleared
+when `clear_after_days` of data time have passed without any. Evidence is a pair, or a look at an interval between two
+acquisitions; an interval is looked at again as more acquisitions come, and where none of an episode's intervals is over the
+threshold any more, the episode is *withdrawn*: cleared at once, since nothing speaks for it.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Evidence:
-    """One scored pair: its dates, its score and the threshold it is judged by.
+    """One scored pair or look: its dates, its score and the threshold it is judged by.
 
-    `counted` says that it was taken into account before as a pair over an earlier threshold: it is not counted twice.
+    `counted` says that the same pair or interval was over before, at an earlier threshold or look: it is not counted twice.
+    `seen` is the day from which on a look could be made; None for a pair, which is looked at once.
     """
 
     reference: date
@@ -26,6 +29,16 @@ class Evidence:
     score: float
     threshold: float
     counted: bool = False
+    seen: date | None = None
+
+    @property
+    def arrival(self) -> tuple[date, bool, date, date]:
+        """Its place in time: when it could be made, then its dates; of one day's looks those over the threshold first.
+
+        Motion between two acquisitions moves on to the next interval as more of them come: who looked at the fallen one
+        first would withdraw a flag and raise it again on the same day.
+        """
+        return self.seen or self.secondary, self.seen is not None and not self.over, self.secondary, self.reference
 
     @property
     def over(self) -> bool:
@@ -44,7 +57,8 @@ class Episode:
 
     `number` counts the stack's episodes from 1; `since` is the first reference date and `until` the last secondary date
     of the pairs over the threshold; `cleared` is the secondary date of the pair that closed it (None while open; its own
-    `until` where it was history when it was raised).
+    `until` where it was history when it was raised). `standing` names the evidence that is over at its last look;
+    `withdrawn` says that none was left.
     """
 
     number: int
@@ -56,6 +70,8 @@ class Episode:
     threshold: float
     pairs_over: int = 1
     cleared: date | None = None
+    standing: frozenset[str] = frozenset()
+    withdrawn: bool = False
 
     def overlaps(self, evidence: Evidence) -> bool:
         """True where the pair spans part of this episode's time, so that it saw the same ground motion."""
@@ -89,13 +105,15 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
     Parameters
     ----------
     state : the stack's episodes so far
-    evidence : one scored pair; feed pairs in order of (secondary, reference) date
+    evidence : one scored pair or look; feed them in order of their `arrival`
     clear_after_days : days of data time without a pair over the threshold after which an episode is cleared
 
     A pair that reaches back into an episode already cleared saw that episode's motion: it is absorbed without a notice and
     without making the episode longer, so that a long pair cannot hide what comes later. A pair that arrives late and lies
     wholly before the open episode makes that one begin earlier where it would have done so in time; else it is history: an
-    episode of its own, raised and cleared at once. A NaN score or threshold is no evidence either way.
+    episode of its own, raised and cleared at once. An interval that falls below the threshold at a later look no longer
+    stands for the open episode; where nothing else does, that is withdrawn, and what rises over the threshold later in
+    its time raises a flag anew. A NaN score or threshold is no evidence either way.
     """
     if math.isnan(evidence.score) or math.isnan(evidence.threshold):
         return state, ()
@@ -105,9 +123,9 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
         closed = replace(current, cleared=evidence.secondary)
         state, current, notices = _replace(state, closed), None, (Notice("cleared", closed, evidence.pair),)
     if not evidence.over:
-        return state, notices
+        return _fallen(state, current, evidence, notices)
     for episode in reversed(state.episodes):
-        if episode.cleared is not None and episode.overlaps(evidence):
+        if episode.cleared is not None and not episode.withdrawn and episode.overlaps(evidence):
             return _replace(state, _absorbed(episode, evidence)), notices
     if current is not None and not _is_history(state, current, evidence, clear_after_days):
         return _replace(state, _grown(current, evidence)), notices
@@ -119,6 +137,7 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
         peak_pair=evidence.pair,
         peak_score=evidence.score,
         threshold=evidence.threshold,
+        standing=frozenset({evidence.pair}),
         cleared=None if current is None else evidence.secondary,
     )
     notices = (*notices, Notice("raised", fresh, evidence.pair))
@@ -128,12 +147,25 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
 
 
 def run(state: State, evidence: Iterable[Evidence], *, clear_after_days: int) -> tuple[State, tuple[Notice, ...]]:
-    """`step` over many pairs, sorted here by (secondary, reference) date."""
+    """`step` over many pairs or looks, sorted here by `arrival`."""
     notices: list[Notice] = []
-    for one in sorted(evidence, key=lambda e: (e.secondary, e.reference)):
+    for one in sorted(evidence, key=lambda e: e.arrival):
         state, new = step(state, one, clear_after_days=clear_after_days)
         notices.extend(new)
     return state, tuple(notices)
+
+
+def _fallen(
+    state: State, current: Episode | None, evidence: Evidence, notices: tuple[Notice, ...]
+) -> tuple[State, tuple[Notice, ...]]:
+    """A look below the threshold: its interval stands for the open episode no longer."""
+    if current is None or evidence.seen is None or evidence.pair not in current.standing:
+        return state, notices
+    left = replace(current, standing=current.standing - {evidence.pair})
+    if left.standing:
+        return _replace(state, left), notices
+    left = replace(left, cleared=evidence.seen, withdrawn=True)
+    return _replace(state, left), (*notices, Notice("cleared", left, evidence.pair))
 
 
 def _is_history(state: State, current: Episode, evidence: Evidence, clear_after_days: int) -> bool:
@@ -154,6 +186,7 @@ def _absorbed(episode: Episode, evidence: Evidence) -> Episode:
     return replace(
         episode,
         pairs_over=episode.pairs_over + (not evidence.counted),
+        standing=episode.standing | {evidence.pair},
         peak_pair=evidence.pair if higher else episode.peak_pair,
         peak_score=evidence.score if higher else episode.peak_score,
     )

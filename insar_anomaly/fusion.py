@@ -2,17 +2,20 @@
 
 An interferogram is a difference of acquisitions. Motion stays: every pair that brackets it carries it. The atmosphere of a
 day is in exactly the pairs of that day. So the pairs around an *interval* (from one acquisition to the next) are solved for
-the acquisitions' phases by least squares, as in small-baseline methods (Berardino et al. 2002), and the mean of those after the
-interval minus the mean of those before it is what a step inside it leaves, with less atmosphere than any single pair. Each
-acquisition counts by the inverse of its noise: a day of bad weather counts little.
+the acquisitions' phases by least squares, as in small-baseline methods (Berardino et al. 2002), and the mean of those after
+the interval minus the mean of those before it is what a step inside it leaves, with less atmosphere than any single pair.
+Each acquisition counts by the inverse of its noise: a day of bad weather counts little. The same phases tell what one
+*acquisition* shows that neither those before nor those after it do: the atmosphere of its day, or motion that came back.
 
-What comes out has the form of tiles, an interval in the place of a pair: detectors, thresholds and flags need to know
-nothing of it. All arrays (pair, y, x) are phases in rad, positive away from the satellite.
+An interval is looked at as often as an acquisition comes after it, up to a few times: at once, and better each time. A
+`Window` says what such a look sees; it follows from the pairs' dates alone. What comes out has the form of tiles, an
+interval or an acquisition in the place of a pair: detectors and flags need to know nothing of it. All arrays (pair, y, x)
+are phases in rad, positive away from the satellite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +25,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 RangeStep = Callable[[Floats], NDArray[np.float32]]
 """The range step: phase in rad -> tile in [-1, 1]; see `preprocess.range_step`."""
+Cleaned = Mapping[int, Floats]
+"""Phases (y, x) by number of the pair, to be taken in the place of what the tiles hold."""
 
 _MORE = 2
 """Acquisitions before those that are averaged, which help to tell how noisy each is."""
@@ -31,10 +36,28 @@ _MEASURED = 0.5
 
 @dataclass(frozen=True)
 class Window:
-    """Acquisitions around an interval, as indices into all of the stack's: `before` ends with the one that opens it."""
+    """What one look sees: acquisitions as indices into the network's days, pairs as indices into its pairs.
+
+    `before` ends with the acquisition that opens the interval, `after` begins with the one that closes it; for an
+    acquisition alone (`centre`) they are its neighbours on either side. `group` is solved together, from `pairs`.
+    """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
+    group: tuple[int, ...]
+    pairs: tuple[int, ...]
+    centre: int | None = None
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The interval's acquisitions; twice the same where an acquisition stands alone."""
+        return (self.before[-1], self.after[0]) if self.centre is None else (self.centre, self.centre)
+
+    @property
+    def variance(self) -> float:
+        """Variance of what is shown where each acquisition's atmosphere has variance one and all are independent."""
+        sides = 1 / len(self.before) + 1 / len(self.after)
+        return sides if self.centre is None else 1 + sides / 4
 
 
 @dataclass(frozen=True)
@@ -45,39 +68,99 @@ class Network:
     ends: NDArray[np.int64]
 
     @classmethod
-    def of(cls, tiles: xr.Dataset) -> Network:
-        """The network of a stack's pairs, from their two dates."""
-        dates = np.stack([tiles[n].values.astype("datetime64[D]") for n in ("reference", "secondary")], axis=1)
-        days, ends = np.unique(dates, return_inverse=True)
+    def of(cls, dates: NDArray[np.datetime64]) -> Network:
+        """The network of pairs, from their dates (pair, 2): reference, secondary."""
+        days, ends = np.unique(dates.astype("datetime64[D]"), return_inverse=True)
         return cls(days, ends.reshape(dates.shape))
 
-    def windows(self, before: int, after: int) -> Iterator[Window]:
-        """A window for every interval that some pair brackets, in order of time.
+    def intervals(self, before: int, after: int) -> Iterator[Window]:
+        """Every look at every interval that pairs join across, in order of time; looks with fewer acquisitions after first.
 
-        Up to `before` acquisitions that end with the interval's first date, and up to `after` from its second on, as far as
-        pairs between them join them to both sides.
+        Up to `before` acquisitions that end with the interval's first date, and 1, 2, .. `after` from its second on, as far
+        as the pairs among them join them: a look sees no pair that was not there when its last acquisition came.
         """
         for last in range(len(self.days) - 1):
-            around = range(max(0, last - before + 1), min(len(self.days), last + 1 + after))
-            for group in self._joined(around):
-                sides = Window(tuple(k for k in group if k <= last), tuple(k for k in group if k > last))
-                # its two dates may be joined over others, but each of them must be among those joined
-                if sides.before and sides.after and sides.before[-1] == last and sides.after[0] == last + 1:
-                    yield sides
+            seen = 0
+            for newest in range(last + 1, min(len(self.days), last + 1 + after)):
+                group = self._joined(range(max(0, last - before + 1 - _MORE), newest + 1), last)
+                sides = tuple(k for k in group if last - before < k <= last), tuple(k for k in group if k > last)
+                if last + 1 in group and len(sides[1]) > seen:
+                    seen = len(sides[1])
+                    yield Window(*sides, group, self._within(group))
 
-    def pairs(self, acquisitions: Sequence[int]) -> NDArray[np.int64]:
-        """Pairs with both ends among the acquisitions."""
-        return np.flatnonzero(np.isin(self.ends, acquisitions).all(axis=1))
+    def acquisitions(self, reach: int) -> Iterator[Window]:
+        """A look at every acquisition that has `reach` joined neighbours on either side, in order of time."""
+        for centre in range(reach, len(self.days) - reach):
+            group = self._joined(range(centre - reach, centre + reach + 1), centre)
+            if len(group) == 2 * reach + 1:
+                yield Window(group[:reach], group[reach + 1 :], group, self._within(group), centre)
 
-    def _joined(self, acquisitions: Sequence[int]) -> list[list[int]]:
-        """The acquisitions in groups that pairs among them join."""
-        group = {k: {k} for k in acquisitions}
-        for i, j in self.ends[self.pairs(list(acquisitions))]:
-            if group[int(i)] is not group[int(j)]:
-                group[int(i)] |= group[int(j)]
-                for k in group[int(j)]:
-                    group[k] = group[int(i)]
-        return [sorted(g) for g in {id(g): g for g in group.values()}.values()]
+    def name(self, window: Window) -> str:
+        """``YYYYMMDD_YYYYMMDD`` of the interval; an acquisition's has its date twice."""
+        first, last = (str(self.days[k]).replace("-", "") for k in window.ends)
+        return f"{first}_{last}"
+
+    def carried(self, window: Window) -> NDArray[np.int64]:
+        """How often (pair,) each of the window's pairs carries what happened in it: 1, 0, or -1 for an acquisition's start.
+
+        A step inside the interval is in every pair that brackets it; what one acquisition shows is in those that begin
+        (with the other sign) or end with it.
+        """
+        first, last = self.ends[list(window.pairs)].T
+        opens, closes = window.ends
+        if window.centre is None:
+            return np.asarray((first <= opens) & (last >= closes), np.int64)
+        return np.asarray(last == opens, np.int64) - np.asarray(first == opens, np.int64)
+
+    def _within(self, acquisitions: Sequence[int]) -> tuple[int, ...]:
+        return tuple(int(p) for p in np.flatnonzero(np.isin(self.ends, acquisitions).all(axis=1)))
+
+    def _joined(self, acquisitions: Sequence[int], one: int) -> tuple[int, ...]:
+        """Those of the acquisitions that pairs among them join to `one`."""
+        edges = self.ends[list(self._within(acquisitions))]
+        group, size = {one}, 0
+        while len(group) > size:
+            size = len(group)
+            group.update(*(edge for edge in edges.tolist() if group.intersection(edge)))
+        return tuple(sorted(group))
+
+
+def fused(
+    tiles: xr.Dataset,
+    range_step: RangeStep,
+    windows: Iterable[Window],
+    *,
+    moved: Callable[[Window], Cleaned] | None = None,
+) -> xr.Dataset:
+    """Tiles of what each window shows.
+
+    Parameters
+    ----------
+    tiles : as `preprocess.tiles` gives them, lazy or loaded; the windows are of `Network.of` its pairs' dates
+    range_step : the range step that made ``tile``
+    windows : in order of time, so that each pair is loaded once
+    moved : gives phases to be taken in the place of the tiles' for some of a window's pairs (injected sources)
+
+    Returns
+    -------
+    Dataset ``phase``, ``tile`` float32 and ``valid`` bool, dims (pair, y, x), loaded; coordinates as of tiles, where the
+    interval or acquisition stands for the pair, ``after`` int64, the acquisitions after it that were seen, ``seen``, the
+    date of the last of them, and ``variance`` float64, see `Window`.
+    """
+    dates = np.stack([tiles[n].values.astype("datetime64[D]") for n in ("reference", "secondary")], axis=1)
+    network = Network.of(dates)
+    held = _Held(tiles)
+    looked, shown, valid = [], [], []
+    for window in windows:
+        planes, measured = held.take(window.pairs)
+        for place, plane in (moved(window) if moved else {}).items():
+            planes[window.pairs.index(place)] = plane
+        ground = measured.mean(0) >= _MEASURED
+        solved = phases(planes, network.ends[list(window.pairs)], window.group)
+        shown.append(_shown(solved, window, ground))
+        valid.append(ground)
+        looked.append(window)
+    return _as_tiles(tiles, range_step, network, looked, shown, valid)
 
 
 def phases(pairs: Floats, ends: NDArray[np.int64], acquisitions: Sequence[int]) -> NDArray[np.float64]:
@@ -103,72 +186,6 @@ def noise(solved: Floats, ground: NDArray[np.bool_], *, reach: int = 2) -> NDArr
     return out
 
 
-def intervals(
-    tiles: xr.Dataset, range_step: RangeStep, *, before: int = 3, after: int = 3, wanted: Container[str] | None = None
-) -> xr.Dataset:
-    """Tiles of every interval between two successive acquisitions that some pair brackets.
-
-    Parameters
-    ----------
-    tiles : as `preprocess.tiles` gives them, lazy or loaded; pairs in any order
-    range_step : the range step that made ``tile``
-    before, after : acquisitions that are averaged on either side; fewer at the ends of the stack
-    wanted : names of the intervals to make; None makes all
-
-    Returns
-    -------
-    Dataset ``phase``, ``tile`` float32 and ``valid`` bool, dims (pair, y, x), loaded; coordinates as of tiles, where the
-    interval stands for the pair, and ``after`` int64, the acquisitions that it could be seen with so far.
-    """
-    network = Network.of(tiles)
-    held = _Held(tiles)
-    shown, valid, found = [], [], []
-    for window in network.windows(before, after):
-        opens, closes = network.days[window.before[-1]], network.days[window.after[0]]
-        if wanted is not None and _name(opens, closes) not in wanted:
-            continue
-        first = max(0, window.before[0] - _MORE)
-        group = next(g for g in network._joined(range(first, window.after[-1] + 1)) if window.after[0] in g)
-        used = network.pairs(group)
-        planes, measured = held.take(used)
-        share = measured.mean(0)
-        ground = share >= _MEASURED
-        solved = phases(planes, network.ends[used], group)
-        level = noise(solved, ground) if ground.any() else np.ones(len(group))
-        weight = dict(zip(group, 1 / (level + 0.1 * np.median(level) + 1e-12), strict=True))
-        shown.append(_mean(solved, group, window.after, weight) - _mean(solved, group, window.before, weight))
-        valid.append(ground)
-        found.append((opens, closes, len(window.after)))
-    return _as_tiles(tiles, range_step, shown, valid, found)
-
-
-def acquisitions(tiles: xr.Dataset, range_step: RangeStep, *, reach: int = 2) -> xr.Dataset:
-    """Tiles of every acquisition against its neighbours: what it shows that neither `reach` before nor `reach` after do.
-
-    High where the atmosphere of one day was unusual, or the ground moved and came back; zero for motion that stays, half of
-    which the neighbours on either side have. Arguments and result as of `intervals`; reference and secondary are both its
-    date, and its name in ``pair`` is ``YYYYMMDD``.
-    """
-    network = Network.of(tiles)
-    held = _Held(tiles)
-    shown, valid, found = [], [], []
-    for n, day in enumerate(network.days):
-        near = range(max(0, n - reach), min(len(network.days), n + reach + 1))
-        group = next(g for g in network._joined(near) if n in g)
-        if len(group) < 2:
-            continue
-        used = network.pairs(group)
-        planes, measured = held.take(used)
-        solved = phases(planes, network.ends[used], group)
-        one = solved[group.index(n)]
-        at = group.index(n)
-        sides = [side.mean(0) for side in (solved[:at], solved[at + 1 :]) if len(side)]
-        shown.append(one - np.mean(sides, axis=0))
-        valid.append(measured.mean(0) >= _MEASURED)
-        found.append((day, day, len(group) - at - 1))
-    return _as_tiles(tiles, range_step, shown, valid, found)
-
-
 class _Held:
     """The pairs of the present window, loaded once while windows walk through time."""
 
@@ -176,51 +193,58 @@ class _Held:
         self._tiles = tiles[["phase", "valid"]]
         self._loaded: dict[int, tuple[Floats, NDArray[np.bool_]]] = {}
 
-    def take(self, pairs: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_]]:
-        """Phases and masks (pair, y, x) of these pairs; all others are let go."""
+    def take(self, pairs: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Phases and masks (pair, y, x) of these pairs, copies; all others are let go."""
         self._loaded = {p: kept for p, kept in self._loaded.items() if p in pairs}
-        fresh = [int(p) for p in pairs if p not in self._loaded]
+        fresh = [p for p in pairs if p not in self._loaded]
         if fresh:
             new = self._tiles.isel(pair=fresh).load()
             for n, p in enumerate(fresh):
                 self._loaded[p] = (new["phase"].values[n], new["valid"].values[n])
-        planes, masks = zip(*(self._loaded[int(p)] for p in pairs), strict=True)
+        planes, masks = zip(*(self._loaded[p] for p in pairs), strict=True)
         return np.stack(planes), np.stack(masks)
 
 
-def _mean(solved: Floats, group: Sequence[int], wanted: Sequence[int], weight: dict[int, float]) -> NDArray[np.float64]:
-    weights = np.array([weight[k] for k in wanted])
-    rows = [group.index(k) for k in wanted]
-    mean: NDArray[np.float64] = np.tensordot(weights / weights.sum(), solved[rows], 1)
-    return mean
+def _shown(solved: Floats, window: Window, ground: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """What the window shows (y, x), from the phases (acquisition, y, x) of its group."""
+    place = {k: n for n, k in enumerate(window.group)}
+    if window.centre is not None:
+        sides = [solved[[place[k] for k in side]].mean(0) for side in (window.before, window.after)]
+        alone: NDArray[np.float64] = solved[place[window.centre]] - np.mean(sides, axis=0)
+        return alone
+    level = noise(solved, ground) if ground.any() else np.ones(len(solved))
+    weight = 1 / (level + 0.1 * np.median(level) + 1e-12)
+    means = [np.average(solved[rows], axis=0, weights=weight[rows]) for rows in _rows(window, place)]
+    step: NDArray[np.float64] = means[1] - means[0]
+    return step
+
+
+def _rows(window: Window, place: Mapping[int, int]) -> tuple[list[int], list[int]]:
+    return [place[k] for k in window.before], [place[k] for k in window.after]
 
 
 def _as_tiles(
     tiles: xr.Dataset,
     range_step: RangeStep,
-    shown: list[NDArray[np.float64]],
-    valid: list[NDArray[np.bool_]],
-    found: list[tuple[np.datetime64, np.datetime64, int]],
+    network: Network,
+    windows: Sequence[Window],
+    shown: Sequence[Floats],
+    valid: Sequence[NDArray[np.bool_]],
 ) -> xr.Dataset:
-    shape = (len(shown), tiles.sizes["y"], tiles.sizes["x"])
+    shape, dims = (len(windows), tiles.sizes["y"], tiles.sizes["x"]), ("pair", "y", "x")
     phase = np.asarray(shown, np.float32).reshape(shape)
-    first, last = (np.array([f[i] for f in found], "datetime64[ns]") for i in (0, 1))
-    names = [_name(*f[:2]) for f in found]
-    dims = ("pair", "y", "x")
+    first, last = (network.days[np.array([w.ends[i] for w in windows], np.int64)].astype("datetime64[ns]") for i in (0, 1))
     return xr.Dataset(
         {"phase": (dims, phase), "tile": (dims, range_step(phase)), "valid": (dims, np.asarray(valid, bool).reshape(shape))},
         coords={
-            "pair": np.asarray(names, "<U17"),
+            "pair": np.array([network.name(w) for w in windows], "<U17"),
             "reference": ("pair", first),
             "secondary": ("pair", last),
-            "after": ("pair", np.array([f[2] for f in found], np.int64)),
+            "after": ("pair", np.array([len(w.after) for w in windows], np.int64)),
+            "seen": ("pair", network.days[np.array([w.after[-1] for w in windows], np.int64)].astype("datetime64[ns]")),
+            "variance": ("pair", np.array([w.variance for w in windows], np.float64)),
             "y": tiles["y"],
             "x": tiles["x"],
         },
         attrs=tiles.attrs,
     )
-
-
-def _name(first: np.datetime64, last: np.datetime64) -> str:
-    days = [str(day).replace("-", "") for day in (first, last)]
-    return days[0] if days[0] == days[1] else "_".join(days)

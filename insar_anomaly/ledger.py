@@ -40,7 +40,8 @@ class PairRow:
 class ModelRow:
     """A published model and its threshold. `settings` and `calibration` are JSON.
 
-    `threshold` is None where the stack could not be calibrated, and `why` says why.
+    `threshold` is None where the stack could not be calibrated, and `why` says why; `evidence` is what it judges: pair,
+    interval or acquisition.
     """
 
     model: str
@@ -55,11 +56,17 @@ class ModelRow:
     policy: str
     calibration: str
     why: str
+    evidence: str = "pair"
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One pair scored by one model. `score` is None where the verdict is not 0 and the pair has no score."""
+    """One look scored by one model. `score` is None where the verdict is not 0 and the look has no score.
+
+    `pair` names the pair, the interval, or the acquisition (its date twice); `after` is the number of acquisitions after it
+    that were seen and `inputs` a hash of the pairs that were fused, both 0 for a pair; `seen` is the day of the last
+    acquisition that the look needed.
+    """
 
     pair: str
     model: str
@@ -68,11 +75,17 @@ class ScoreRow:
     verdict: int
     percentile: float | None
     snapshot: str
+    after: int = 0
+    inputs: int = 0
+    seen: date | None = None
 
 
 @dataclass(frozen=True)
 class EpisodeRow:
-    """One episode of a stack, as `flags.Episode` defines it, and the model that raised it. `cleared` is None while open."""
+    """One episode of a stack, as `flags.Episode` defines it, and the model that raised it. `cleared` is None while open.
+
+    `standing` is JSON.
+    """
 
     number: int
     since: date
@@ -84,6 +97,8 @@ class EpisodeRow:
     pairs_over: int
     cleared: date | None
     model: str
+    withdrawn: bool = False
+    standing: str = "[]"
 
 
 @dataclass(frozen=True)
@@ -207,9 +222,9 @@ class Ledger:
                 old = read(tx, ScoreRow, columns(t.score, ScoreRow).where(s.stack == stack, s.model == row.model))
                 upsert(tx, t.score, stack, [new for was in old if (new := judge(was)) != was], considered=False)
 
-    def current(self, stack: str) -> ModelRow | None:
-        """The model published last; None where the stack has none."""
-        return next(iter(self.models(stack)), None)
+    def current(self, stack: str, evidence: str = "pair") -> ModelRow | None:
+        """The model of this evidence that was published last; None where the stack has none."""
+        return next((row for row in self.models(stack) if row.evidence == evidence), None)
 
     def models(self, stack: str) -> list[ModelRow]:
         """Every model of the stack, published last first."""
@@ -217,35 +232,45 @@ class Ledger:
         with self._transaction(writes=False) as tx:
             return read(tx, ModelRow, columns(t.model, ModelRow).where(c.stack == stack).order_by(c.number.desc()))
 
-    def scored(self, stack: str, model: str) -> set[str]:
-        """The pairs that have a row of this model, whatever its verdict."""
+    def scored(self, stack: str, model: str) -> dict[tuple[str, int], int]:
+        """The looks that have a row of this model, whatever its verdict: (pair, after) -> inputs."""
         c = t.score.c
-        return {row["pair"] for row in self._select(select(c.pair).where(c.stack == stack, c.model == model))}
+        rows = self._select(select(c.pair, c.after, c.inputs).where(c.stack == stack, c.model == model))
+        return {(row["pair"], row["after"]): row["inputs"] for row in rows}
 
     def record_scores(self, stack: str, rows: Sequence[ScoreRow]) -> None:
-        """Insert or replace scores; pair and model must be recorded. What `advance` has considered stays considered."""
+        """Insert or replace scores; their model must be recorded.
+
+        What `advance` has considered stays considered, unless other pairs were fused for it: then it is a new score.
+        """
+        s = t.score.c
         with self._transaction(writes=True) as tx:
+            for row in (row for row in rows if row.inputs):
+                other = (s.stack == stack) & (s.pair == row.pair) & (s.after == row.after) & (s.model == row.model)
+                tx.execute(update(t.score).where(other, s.inputs != row.inputs).values(considered=False))
             upsert(tx, t.score, stack, rows)
 
     def advance(self, stack: str, model: str, step: Step) -> int:
         """Take the model's new scores into account, all or nothing, and return the number of new notices.
 
-        `step` gets the stack's episodes by number, the scores with verdict 0 not yet considered, in order of (secondary,
-        reference) date, and the pairs among them that were over an earlier threshold of this model. It returns the episodes
-        as they are now and the notices to send; a notice whose key is in the outbox already is dropped. A pair that was
-        judged by another model before is not judged again: a new model must not raise the flags of the past anew. An error
-        in `step` passes through and leaves the ledger as it was.
+        `step` gets the stack's episodes by number, the scores with verdict 0 not yet considered, in the order in which they
+        could be made, and the names among them that an earlier look, or an earlier threshold of this model, found over it.
+        It returns the episodes as they are now and the notices to send; a notice whose key is in the outbox already is
+        dropped. A look that was judged by another model before is not judged again: a new model must not raise the flags of
+        the past anew. An error in `step` passes through and leaves the ledger as it was.
         """
         s, e, o = t.score.c, t.episode.c, t.score.alias().c
         fresh = (s.stack == stack) & (s.model == model) & ~s.considered
         usable = fresh & (s.verdict == 0) & s.score.is_not(None) & s.threshold.is_not(None)
-        judged = (o.stack == stack) & (o.pair == s.pair) & (o.model != model) & o.considered & (o.verdict == 0)
+        same = (o.stack == stack) & (o.pair == s.pair) & (o.after == s.after)
+        judged = same & (o.model != model) & o.considered & (o.verdict == 0)
         new = usable & ~exists().where(judged & o.threshold.is_not(None))
         with self._transaction(writes=True) as tx:
             before = read(tx, EpisodeRow, columns(t.episode, EpisodeRow).where(e.stack == stack).order_by(e.number))
             scores = read(tx, ScoreRow, columns(t.score, ScoreRow).where(new))
-            counted = {row.pair for row in tx.execute(select(s.pair).where(new & s.flagged))}
-            after, notices = step(before, sorted(scores, key=lambda row: by_date(row.pair)), counted)
+            flagged = (s.stack == stack) & (s.model == model) & s.flagged
+            counted = {row.pair for row in tx.execute(select(s.pair).where(flagged))} & {row.pair for row in scores}
+            after, notices = step(before, sorted(scores, key=_arrival), counted)
             upsert(tx, t.episode, stack, after)
             over = case((usable & (s.score > s.threshold), True), else_=False)
             tx.execute(update(t.score).where(fresh).values(flagged=over, considered=True))
@@ -286,7 +311,8 @@ class Ledger:
         has considered the score; the verdict is the score's, or else the interferogram's.
         """
         i, s, m = t.interferogram.c, t.score.c, t.model.alias()
-        newest = select(func.max(m.c.number)).where(m.c.stack == t.model.c.stack).scalar_subquery()
+        of_pairs = (m.c.stack == t.model.c.stack) & (m.c.evidence == "pair")
+        newest = select(func.max(m.c.number)).where(of_pairs).scalar_subquery()
         current = select(t.model.c.stack, t.model.c.model).where(t.model.c.number == newest).subquery()
         verdict = func.coalesce(s.verdict, i.verdict).label("verdict")
         snapshot = func.coalesce(s.snapshot, i.snapshot).label("snapshot")
@@ -298,6 +324,20 @@ class Ledger:
         rows = self._select(query if stack is None else query.where(i.stack == stack))
         rows.sort(key=lambda row: (row["stack"].split("/", 1), by_date(row["pair"])))
         return [{**gvp_frame(row.pop("stack")), **row, "flagged": bool(row["flagged"])} for row in rows]
+
+    def looks(self, stack: str, evidence: str) -> list[dict[str, Any]]:
+        """Every look of a stack at this evidence, scored by its current model of it.
+
+        Columns: gvp, frame, pair (the interval's or acquisition's name), after, seen, score, threshold, percentile, flagged,
+        verdict, snapshot, model; in order of dates and `after`.
+        """
+        model, s = self.current(stack, evidence), t.score.c
+        if model is None:
+            return []
+        chosen = (s.pair, s.after, s.seen, s.score, s.threshold, s.percentile, s.flagged, s.verdict, s.snapshot, s.model)
+        rows = self._select(select(*chosen).where(s.stack == stack, s.model == model.model))
+        rows.sort(key=lambda row: (by_date(row["pair"]), row["after"]))
+        return [{**gvp_frame(stack), **row} for row in rows]
 
     def stacks(self) -> list[dict[str, str]]:
         """Stacks of which anything was seen: gvp, frame."""
@@ -324,6 +364,11 @@ class Ledger:
 def check_url(url: str) -> None:
     """Raise ConfigError where a ledger's URL cannot be understood; nothing is opened."""
     checked(url)
+
+
+def _arrival(row: ScoreRow) -> tuple[str, tuple[str, str], int]:
+    """What to sort scores by: when they could be made, then dates."""
+    return (f"{row.seen:%Y%m%d}" if row.seen else row.pair[9:], by_date(row.pair), row.after)
 
 
 def _put_in_outbox(tx: Connection, stack: str, notice: NewNotice) -> int:

@@ -7,6 +7,7 @@ laziness cannot change a bit of the result.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal
@@ -137,7 +138,7 @@ def laplace_fill(phase: Floats, masked: Bools, *, grow: int, close: int = 5) -> 
     if region.all():
         return np.zeros_like(phase)
     solved = phase.copy()
-    equations = _laplace(region.shape, np.packbits(region).tobytes())
+    equations = _FACTORED.equations(region.shape, np.packbits(region).tobytes())
     solved[region] = equations.solve(np.where(region, 0.0, phase))
     return np.where(written, solved, phase)
 
@@ -183,10 +184,23 @@ class _Laplace:
         return out
 
 
-@lru_cache(maxsize=16)
 def _laplace(shape: tuple[int, int], packed: bytes) -> _Laplace:
     bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=shape[0] * shape[1])
     return _Laplace(bits.reshape(shape).astype(bool))
+
+
+class _Factored(threading.local):
+    """The last regions that each thread has met.
+
+    SciPy's SuperLU gives memory back only in the thread that took it: a cache that threads share loses a factor's memory
+    with every entry that another thread evicts (24 GB within minutes, seen with SciPy 1.17.1).
+    """
+
+    def __init__(self) -> None:
+        self.equations = lru_cache(maxsize=16)(_laplace)
+
+
+_FACTORED = _Factored()
 
 
 def _disk(radius: int) -> Bools:

@@ -52,6 +52,8 @@ SCORES: dict[str, Array] = {
     "score_map": Array(("pair", "v", "u"), "float16", "", "score of each patch; NaN = ground that was not scored"),
     "reference": STACK["reference"],
     "secondary": STACK["secondary"],
+    "after": Array(("pair",), "int64", "", "fused evidence: acquisitions after it that were seen", _ALONG, required=False),
+    "inputs": Array(("pair",), "int64", "", "fused evidence: hash of the pairs that were fused", _ALONG, required=False),
 }
 
 
@@ -110,6 +112,15 @@ def parse_pair(name: str) -> tuple[date, date] | None:
     except ValueError:
         return None
     return (a, b) if a < b else None
+
+
+def parse_look(name: str) -> tuple[date, date] | None:
+    """Dates of what is scored: of a pair or an interval, as `parse_pair`, or of an acquisition, whose name has one twice."""
+    first, _, last = name.partition("_")
+    if first != last:
+        return parse_pair(name)
+    found = parse_pair(f"00010101_{last}")
+    return (found[1], found[1]) if found else None
 
 
 def pair_names(dataset: xr.Dataset) -> list[str]:

@@ -103,7 +103,7 @@ class Store:
         with self._explained(stack):
             repository = self._repository("stacks", stack)
             known, attributes = _stored(repository, None)
-            fresh = [i for i, name in enumerate(pair_names(batch)) if name not in known]
+            fresh = [i for i, look in enumerate(_looks(batch)) if look not in known]
             if not fresh:
                 return repository.lookup_branch(_BRANCH)
             session = repository.writable_session(_BRANCH)
@@ -114,7 +114,7 @@ class Store:
     def pairs(self, stack: str) -> list[str]:
         """Stored pairs, in the order in which they came."""
         with self._explained(stack):
-            return _stored(self._repository("stacks", stack), None)[0]
+            return [name for name, _, _ in _stored(self._repository("stacks", stack), None)[0]]
 
     def snapshot(self, stack: str) -> str:
         """Id of the stack's newest snapshot."""
@@ -173,6 +173,13 @@ class Store:
                 return set()
             return _groups(self._repository("models", stack))
 
+    def fitted(self, stack: str, model: str) -> set[str]:
+        """Names of the pairs (or intervals, or acquisitions) that a stored scorer was fitted on; its arrays stay unread."""
+        with self._explained(stack):
+            session = self._repository("models", stack).readonly_session(_BRANCH)
+            with xr.open_zarr(session.store, group=model, consolidated=False, chunks=None) as dataset:
+                return set(json.loads(dataset.attrs["text_arrays"])["fitted_pair"][1])
+
     def read_model(self, stack: str, model: str) -> xr.Dataset:
         """A stored scorer, loaded. Raises `NotFitted` where there is none of that id."""
         with self._explained(stack):
@@ -189,7 +196,10 @@ class Store:
     # -- scores ------------------------------------------------------------------------------------------------------
 
     def append_scores(self, stack: str, model: str, scores: xr.Dataset) -> str:
-        """Append scores of one model in one transaction, without pairs already stored; returns the snapshot id."""
+        """Append scores of one model in one transaction, without looks already stored; returns the snapshot id.
+
+        A look that was scored again because other pairs were fused for it is appended: the last one counts.
+        """
         batch = scores.assign(score_map=scores["score_map"].astype(np.float16))
         batch = batch.drop_vars([n for n in batch.coords if n not in SCORES]).reset_coords()
         _insist(batch, SCORES, stack)
@@ -197,7 +207,7 @@ class Store:
             repository = self._repository("scores", stack, create=True)
             started = model in _groups(repository)
             known, attributes = _stored(repository, model) if started else ([], {})
-            fresh = [i for i, name in enumerate(pair_names(batch)) if name not in known]
+            fresh = [i for i, look in enumerate(_looks(batch)) if look not in known]
             if not fresh:
                 return repository.lookup_branch(_BRANCH)
             session = repository.writable_session(_BRANCH)
@@ -286,11 +296,18 @@ def content_hash(dataset: xr.Dataset) -> str:
     return sha.hexdigest()[:16]
 
 
-def _stored(repository: icechunk.Repository, group: str | None) -> tuple[list[str], dict[str, Any]]:
-    """Pairs in order of arrival, and the group's attributes."""
+def _stored(repository: icechunk.Repository, group: str | None) -> tuple[list[tuple[str, int, int]], dict[str, Any]]:
+    """Looks in order of arrival, and the group's attributes."""
     session = repository.readonly_session(_BRANCH)
     with xr.open_zarr(session.store, group=group, consolidated=False, chunks=None) as dataset:
-        return pair_names(dataset), dict(dataset.attrs)
+        return _looks(dataset), dict(dataset.attrs)
+
+
+def _looks(dataset: xr.Dataset) -> list[tuple[str, int, int]]:
+    """What tells one row from another: pair, acquisitions after it, hash of what was fused (0 where it is a pair)."""
+    names = pair_names(dataset)
+    after, inputs = (dataset[name].values.tolist() if name in dataset else [0] * len(names) for name in ("after", "inputs"))
+    return list(zip(names, after, inputs, strict=True))
 
 
 def _groups(repository: icechunk.Repository) -> set[str]:

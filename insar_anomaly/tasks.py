@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -13,17 +13,20 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from insar_anomaly import calibrate, detectors, features, preprocess
+from insar_anomaly import calibrate, detectors, evidence, features, preprocess
 from insar_anomaly.calibrate import Target
 from insar_anomaly.catalogue import Volcano
 from insar_anomaly.detectors.base import BATCH, Detector, Scorer
 from insar_anomaly.errors import NotFitted, PairRejected, SourceUnavailable, UsageError
+from insar_anomaly.evidence import Fused, Kind, Look, Reach
 from insar_anomaly.ingest import precheck
 from insar_anomaly.schema import Grid, Listed
 from insar_anomaly.sources import Source, Window
 from insar_anomaly.store import Store
+from insar_anomaly.trials import Evidence, Level, ToTiles, Trial, blocks, pair_dates, trial
 
-_FEWEST_PAIRS = 8
+_FEWEST = 8
+"""Pairs, or looks at intervals or acquisitions, that anything can be fitted on."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def read_pairs(task: ReadTask) -> ReadResult:
 
 @dataclass(frozen=True)
 class FitTask:
-    """One stack to be fitted and calibrated on `pairs`. Settings are plain dictionaries, as the model keeps them."""
+    """One stack to be fitted and calibrated on `pairs`, for one kind of evidence. Settings are as the model keeps them."""
 
     store: Store
     stack: str
@@ -90,6 +93,8 @@ class FitTask:
     snapshot: str
     pairs: tuple[str, ...]
     deforming: tuple[str, ...]
+    evidence: Kind
+    reach: Reach
     preprocess: Mapping[str, Any]
     detector: Mapping[str, Any]
     storage: Mapping[str, Any]
@@ -99,7 +104,7 @@ class FitTask:
     seed: int
 
     def __str__(self) -> str:
-        return self.stack
+        return f"{self.stack} ({self.evidence})"
 
 
 @dataclass(frozen=True)
@@ -119,28 +124,31 @@ def fit_stack(task: FitTask) -> FitResult:
     Raises
     ------
     NotFitted
-        where there are too few pairs or too little ground.
+        where there is too little to fit on, or too little ground.
     """
-    if len(task.pairs) < _FEWEST_PAIRS:
-        raise NotFitted(
-            f"{task.stack}: {len(task.pairs)} quiet pairs to fit on, at least {_FEWEST_PAIRS} are needed; widen --from/--to"
-        )
-    stack = task.store.open(task.stack, snapshot=task.snapshot)
-    to_tiles = tiles_of(task.volcano, stack, task.preprocess)
     quiet = task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs)
+    proof = evidence_of(task.evidence, task.reach, task.volcano, quiet, task.preprocess)
+    if (found := proof.count(pair_dates(quiet))) < _FEWEST:
+        what = (
+            "quiet pairs" if task.evidence == "pair" else f"looks at {task.evidence}s, from {len(task.pairs)} quiet pairs,"
+        )
+        raise NotFitted(f"{task.stack}: {found} {what} to fit on, at least {_FEWEST} are needed; widen --from/--to")
     detector = build_detector(task.detector, task.storage)
     try:
-        result = _trial(task, quiet, to_tiles, detector)
-        tiles = to_tiles(quiet)
+        result = _trial(task, quiet, proof, detector)
+        tiles = proof.tiles(quiet)
         scorer = detector.fit(tiles)
-        in_sample = _scores(scorer, tiles) if task.target.policy == "quantile" else None
+        in_sample = _scores(scorer, tiles, result.level) if task.target.policy == "quantile" else None
     except ValueError as problem:
         raise NotFitted(f"{task.stack}: {problem}") from problem
-    if task.deforming:
-        labelled = _scores(scorer, to_tiles(task.store.open(task.stack, snapshot=task.snapshot, pairs=task.deforming)))
-        result = calibrate.Trial(result.dates, result.negative, {"labels": labelled[~np.isnan(labelled)]}, result.years)
+    if task.deforming and task.evidence == "pair":
+        moving = task.store.open(task.stack, snapshot=task.snapshot, pairs=task.deforming)
+        labelled = _scores(scorer, proof.tiles(moving), None)
+        result = Trial(result.dates, result.negative, {"labels": labelled[~np.isnan(labelled)]}, result.years)
     chosen = calibrate.choose(result, task.target, in_sample=in_sample)
     model = scorer.to_dataset()
+    if result.level is not None:
+        model.attrs["level"] = json.dumps(asdict(result.level))
     identity = task.store.write_model(task.stack, model)
     weights = str(json.loads(model.attrs["settings"]).get("weights", ""))
     return FitResult(identity, chosen.as_dict(), chosen.threshold, chosen.why, weights)
@@ -148,33 +156,63 @@ def fit_stack(task: FitTask) -> FitResult:
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """Pairs of one stack to be scored with one stored model."""
+    """Looks of one stack to be scored with one stored model; `pairs` are all that its network is made of."""
 
     store: Store
     stack: str
     volcano: Volcano
     snapshot: str
     model: str
+    evidence: Kind
+    reach: Reach
     preprocess: str
     pairs: tuple[str, ...]
+    looks: tuple[Look, ...]
 
     def __str__(self) -> str:
-        return f"{self.stack} {self.pairs[0]} .. {self.pairs[-1]}"
+        return f"{self.stack} {self.looks[0].name} .. {self.looks[-1].name}"
 
 
-def score_pairs(task: ScoreTask) -> xr.Dataset:
-    """Scores and score maps of the task's pairs."""
-    scorer = _scorer(task.store, task.stack, task.model)
+def score_looks(task: ScoreTask) -> xr.Dataset:
+    """Scores and score maps of the task's looks; of fused evidence in terms of its `trials.Level`, with what was fused."""
+    scorer, level = _scorer(task.store, task.stack, task.model)
+    tiles = look_tiles(task)
+    scores = scorer.score(tiles[list(scorer.inputs)])
+    if level is None:
+        return scores
+    variance, after = scores["variance"].values, scores["after"].values
+    fused = {(look.name, look.after): look.inputs for look in task.looks}
+    inputs = [fused[str(name), int(seen)] for name, seen in zip(scores["pair"].values, after, strict=True)]
+    score_map = level.standard(scores["score_map"].values, variance[:, None, None])
+    return scores.drop_vars(["after", "seen", "variance"]).assign(
+        score=("pair", level.standard(scores["score"].values, variance)),
+        score_map=(("pair", "v", "u"), score_map.astype(np.float32)),
+        after=("pair", after),
+        inputs=("pair", np.array(inputs, np.int64)),
+    )
+
+
+def look_tiles(task: ScoreTask) -> xr.Dataset:
+    """Tiles of the task's looks; those of fused evidence are loaded."""
     stack = task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs)
-    tiles = tiles_of(task.volcano, stack, json.loads(task.preprocess))(stack)
-    return scorer.score(tiles[list(scorer.inputs)])
+    proof = evidence_of(task.evidence, task.reach, task.volcano, stack, json.loads(task.preprocess))
+    if isinstance(proof, Fused):
+        return proof.tiles(stack, [(look.name, look.after) for look in task.looks])
+    return proof.tiles(stack)
 
 
-def tiles_of(volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any]) -> calibrate.ToTiles:
-    """`preprocess.tiles`, lazy in chunks of a batch, with its settings and the volcano's exclusion polygons."""
+def evidence_of(kind: Kind, reach: Reach, volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any]) -> Evidence:
+    """A kind of evidence with a stack's way to tiles."""
+    # windows walk from pair to pair: a chunk of many would be made again for each
+    to_tiles = tiles_of(volcano, stack, settings, chunk=BATCH if kind == "pair" else 1)
+    return evidence.build(kind, to_tiles, preprocess.range_step(settings["range_form"], settings["range_rad"]), reach)
+
+
+def tiles_of(volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any], *, chunk: int = BATCH) -> ToTiles:
+    """`preprocess.tiles`, lazy in chunks of pairs, with its settings and the volcano's exclusion polygons."""
     excluded = volcano.excluded(stack["y"].values, stack["x"].values)
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return lambda pairs: preprocess.tiles(pairs.chunk(pair=BATCH), excluded=excluded, **plain)
+    return lambda pairs: preprocess.tiles(pairs.chunk(pair=chunk), excluded=excluded, **plain)
 
 
 def build_detector(settings: Mapping[str, Any], storage: Mapping[str, Any]) -> Detector:
@@ -209,20 +247,24 @@ def read_weights(url: str, backbone: str, storage: Mapping[str, Any]) -> feature
 
 
 @lru_cache(maxsize=2)
-def _scorer(store: Store, stack: str, model: str) -> Scorer:
-    return detectors.load(store.read_model(stack, model))
+def _scorer(store: Store, stack: str, model: str) -> tuple[Scorer, Level | None]:
+    stored = store.read_model(stack, model)
+    level = stored.attrs.get("level")
+    return detectors.load(stored), None if level is None else Level(**json.loads(level))
 
 
-def _trial(task: FitTask, quiet: xr.Dataset, to_tiles: calibrate.ToTiles, detector: Detector) -> calibrate.Trial:
-    dates = calibrate.pair_dates(quiet)
-    held = int((calibrate.blocks(dates, task.folds) >= 0).sum())
+def _trial(task: FitTask, quiet: xr.Dataset, proof: Evidence, detector: Detector) -> Trial:
+    dates = pair_dates(quiet)
+    block = blocks(dates, task.folds)
+    held = sum(proof.count(dates[block == b]) for b in range(task.folds))
     if held < task.target.min_pairs:
         # no threshold can come of it: fit only, and let `choose` say so
-        return calibrate.Trial(dates[:0], np.empty(0), {}, 0.0)
-    peaks = () if task.deforming else task.peaks_cm
-    return calibrate.trial(quiet, to_tiles, detector, folds=task.folds, peaks_cm=peaks, seed=task.seed)
+        level = None if task.evidence == "pair" else Level.of(np.empty(0), np.empty(0))
+        return Trial(dates[:0], np.empty(0), {}, 0.0, level=level)
+    peaks = () if task.deforming and task.evidence == "pair" else task.peaks_cm
+    return trial(quiet, proof, detector, folds=task.folds, peaks_cm=peaks, seed=task.seed)
 
 
-def _scores(scorer: Scorer, tiles: xr.Dataset) -> NDArray[np.float64]:
+def _scores(scorer: Scorer, tiles: xr.Dataset, level: Level | None) -> NDArray[np.float64]:
     values: NDArray[np.float64] = scorer.score(tiles[list(scorer.inputs)])["score"].values
-    return values
+    return values if level is None else np.asarray(level.standard(values, tiles["variance"].values))

@@ -177,9 +177,10 @@ def store_content(installation: Installation) -> dict[str, Any]:
                 out[f"{stack} {model.model}"] = content_hash(s.store.read_model(stack, model.model))
                 scores = s.store.read_scores(stack, model.model)
                 if scores is not None:
-                    names = list(map(str, scores["pair"].values))
-                    assert len(set(names)) == len(names)
-                    ordered = scores.load().sortby("pair")
+                    after = scores["after"].values if "after" in scores else np.zeros(scores.sizes["pair"], int)
+                    looks = list(zip(map(str, scores["pair"].values), after, strict=True))
+                    assert len(set(looks)) == len(looks)
+                    ordered = scores.load().isel(pair=np.lexsort((after, scores["pair"].values)))
                     out[f"{stack} {model.model} scores"] = content_hash(ordered.drop_vars("pair"))
     return out
 

@@ -1,4 +1,4 @@
-"""Fused evidence: a step is found whole in its own interval and nowhere else, and the air of a day averages out."""
+"""Fused evidence: a step is found whole in its own interval and nowhere else, and the weather of a day averages out."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def tiles(screens, pairs, valid=None):
             "y": np.arange(SHAPE[0]),
             "x": np.arange(SHAPE[1]),
         },
-        attrs={"pixel_km": (0.1, 0.1)},
+        attrs={"pixel_km": (0.1, 0.1), "acquisitions": len(screens)},
     )
 
 
-def screens(count, seed=0, air=1.0):
-    return np.random.default_rng(seed).normal(0, air, (count, *SHAPE))
+def screens(count, seed=0, std=1.0):
+    return np.random.default_rng(seed).normal(0, std, (count, *SHAPE))
 
 
 def after(count, at):
@@ -62,41 +62,59 @@ def names(count):
     return [f"{a}_{b}" for a, b in pairwise(text)]
 
 
+def joined(pairs, count):
+    """The network of these pairs of acquisitions."""
+    dates = np.array(days(count), "datetime64[D]")
+    return fusion.Network.of(dates[np.array(pairs, int).reshape(-1, 2)])
+
+
+def intervals(pairs, stack, before=3, after=3, best=True):
+    """What every interval shows: its best look, or every look."""
+    windows = list(joined(pairs, stack.attrs["acquisitions"]).intervals(before, after))
+    if best:
+        windows = list({w.ends: w for w in windows}.values())  # later looks replace earlier ones
+    return fusion.fused(stack, RANGE_STEP, windows)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**16), st.integers(1, 8), st.lists(st.sampled_from([1, 2, 3, 4]), min_size=0, max_size=3))
 def test_a_step_is_found_whole_in_its_interval_and_the_sum_over_time_is_what_happened(seed, at, spans):
     count = 10
     step = np.random.default_rng(seed).normal(0, 3, SHAPE)
     moved = step * after(count, at)
-    fused = fusion.intervals(tiles(moved, network(count, sorted({1, *spans}))), RANGE_STEP, before=1, after=1)
+    pairs = network(count, sorted({1, *spans}))
+    fused = intervals(pairs, tiles(moved, pairs), before=1, after=1)
     assert list(fused["pair"].values) == names(count)
     np.testing.assert_allclose(fused["phase"].isel(pair=at), step, atol=1e-4)
     others = [n for n in range(count - 1) if n != at]
     np.testing.assert_allclose(fused["phase"].isel(pair=others), 0, atol=1e-4)
 
 
-def test_more_acquisitions_leave_the_step_and_take_the_air():
+def test_more_acquisitions_leave_the_step_and_take_the_weather():
     count, at = 60, 30
-    air = screens(count, 1)
-    plain = tiles(air, network(count))
-    single = fusion.intervals(plain, RANGE_STEP, before=1, after=1)["phase"].values
-    fused = fusion.intervals(plain, RANGE_STEP, before=4, after=4)["phase"].values
-    # independent air: variance 2 of a single pair becomes 1/4 + 1/4
-    assert fused[10:-10].std() / single[10:-10].std() == pytest.approx(0.5, rel=0.15)
-    moved = air + 5.0 * after(count, at)
-    with_step = fusion.intervals(tiles(moved, network(count)), RANGE_STEP, before=4, after=4)["phase"].values
-    np.testing.assert_allclose((with_step - fused)[at], 5.0, atol=0.5)
+    pairs = network(count)
+    weather = screens(count, 1)
+    plain = tiles(weather, pairs)
+    single = intervals(pairs, plain, before=1, after=1)["phase"].values
+    found = intervals(pairs, plain, before=4, after=4)
+    # independent atmosphere: variance 2 of a single pair becomes 1/4 + 1/4, which is what a window says of itself
+    assert found["phase"].values[10:-10].std() / single[10:-10].std() == pytest.approx(0.5, rel=0.15)
+    np.testing.assert_allclose(found["variance"][10:-10], 0.5)
+    moved = weather + 5.0 * after(count, at)
+    with_step = intervals(pairs, tiles(moved, pairs), before=4, after=4)["phase"].values
+    np.testing.assert_allclose((with_step - found["phase"].values)[at], 5.0, atol=0.5)
 
 
 def test_a_day_of_bad_weather_counts_little():
     count, bad = 12, 7
-    air = screens(count, 2)
-    air[bad] *= 20
-    fused = fusion.intervals(tiles(air, network(count)), RANGE_STEP, before=3, after=3)
+    pairs = network(count)
+    weather = screens(count, 2)
+    weather[bad] *= 20
+    fused = intervals(pairs, tiles(weather, pairs))
     at = list(fused["pair"].values).index(names(count)[5])  # the bad day is the second one after it
-    clean = air.copy()
+    clean = weather.copy()
     clean[bad] /= 20
-    usual = fusion.intervals(tiles(clean, network(count)), RANGE_STEP, before=3, after=3)
+    usual = intervals(pairs, tiles(clean, pairs))
     assert np.abs(fused["phase"][at]).mean() < 1.5 * np.abs(usual["phase"][at]).mean() + 0.5
 
 
@@ -107,32 +125,90 @@ def test_a_step_makes_no_acquisition_noisy():
 
 def test_an_acquisition_alone_is_its_departure_from_both_sides():
     count, odd = 9, 4
-    air = np.zeros((count, *SHAPE))
-    air[odd] = 3.0
-    alone = fusion.acquisitions(tiles(air, network(count)), RANGE_STEP)
-    assert list(alone["pair"].values) == [f"{d:%Y%m%d}" for d in days(count)]
-    np.testing.assert_allclose(alone["phase"].isel(pair=odd), 3.0, atol=1e-5)
-    moved = 3.0 * after(count, odd)
-    steps = fusion.acquisitions(tiles(moved, network(count)), RANGE_STEP)["phase"].values
-    np.testing.assert_allclose(steps[[odd, odd + 1]], [np.full(SHAPE, -1.5), np.full(SHAPE, 1.5)], atol=1e-5)
+    pairs = network(count)
+    weather = np.zeros((count, *SHAPE))
+    weather[odd] = 3.0
+    windows = list(joined(pairs, count).acquisitions(2))
+    alone = fusion.fused(tiles(weather, pairs), RANGE_STEP, windows)
+    # the first and last two have no neighbours on one side
+    assert list(alone["pair"].values) == [f"{d:%Y%m%d}_{d:%Y%m%d}" for d in days(count)[2:-2]]
+    np.testing.assert_allclose(alone["phase"].isel(pair=odd - 2), 3.0, atol=1e-5)
+    steps = fusion.fused(tiles(3.0 * after(count, odd), pairs), RANGE_STEP, windows)["phase"].values
+    np.testing.assert_allclose(steps[[odd - 2, odd - 1]], [np.full(SHAPE, -1.5), np.full(SHAPE, 1.5)], atol=1e-5)
+
+
+def test_an_acquisitions_variance_is_that_of_independent_weather():
+    count = 400
+    pairs = network(count)
+    alone = fusion.fused(tiles(screens(count, 5), pairs), RANGE_STEP, joined(pairs, count).acquisitions(2))
+    assert alone["phase"].values.var() == pytest.approx(float(alone["variance"][0]), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["interval", "acquisition"])
+def test_a_source_is_carried_by_the_pairs_that_show_it(kind):
+    """What `carried` says of the pairs is what the solution finds again."""
+    count = 9
+    pairs = network(count)
+    net = joined(pairs, count)
+    windows = list(net.intervals(3, 3) if kind == "interval" else net.acquisitions(2))
+    still = tiles(np.zeros((count, *SHAPE)), pairs)
+    source = np.random.default_rng(0).normal(0, 2, SHAPE).astype(np.float32)
+
+    def moved(window):
+        return {p: times * source for p, times in zip(window.pairs, net.carried(window), strict=True) if times}
+
+    found = fusion.fused(still, RANGE_STEP, windows, moved=moved)["phase"].values
+    np.testing.assert_allclose(found, np.broadcast_to(source, found.shape), atol=1e-4)
 
 
 def test_intervals_without_a_pair_across_them_are_not_invented():
     count = 10
     pairs = [(i, j) for i, j in network(count) if not i < 5 <= j]
-    fused = fusion.intervals(tiles(screens(count), pairs), RANGE_STEP)
+    fused = intervals(pairs, tiles(screens(count), pairs))
     assert list(fused["pair"].values) == [n for k, n in enumerate(names(count)) if k != 4]
-    assert fusion.intervals(tiles(screens(2), []), RANGE_STEP).sizes["pair"] == 0
+    assert intervals([], tiles(screens(2), [])).sizes["pair"] == 0
+
+
+def test_an_acquisition_that_nothing_joins_is_not_counted_as_seen():
+    count = 8
+    pairs = [(i, j) for i, j in network(count) if 5 not in (i, j)] + [(5, 7)]
+    looks = [(w.ends, len(w.after)) for w in joined(pairs, count).intervals(3, 3) if w.ends[0] == 3]
+    # 5 is joined over 7 only: the look at (3, 4) with 5 and 6 after it sees one of them, that with 7 all
+    assert looks == [((3, 4), 1), ((3, 4), 2), ((3, 4), 4)] or looks == [((3, 4), 1), ((3, 4), 2)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(3, 12), st.lists(st.sampled_from([2, 3, 4]), max_size=3), st.integers(1, 4))
+def test_a_look_is_the_same_whatever_came_later(count, spans, later):
+    """The looks that a night could make are those that a later night finds for the same time."""
+    every = network(count + later, sorted({1, *spans}))
+    early = [(i, j) for i, j in every if j < count]
+
+    def seen(pairs, total):
+        net = joined(pairs, total)
+        return {
+            (net.name(w), len(w.after)): (sorted(pairs[p] for p in w.pairs), net.days[w.after[-1]])
+            for w in net.intervals(3, 3)
+        }
+
+    now, then = seen(early, count), seen(every, count + later)
+    last = np.datetime64(days(count)[-1])
+    assert now == {look: made for look, made in then.items() if made[1] <= last}
 
 
 def test_the_order_of_pairs_and_whether_they_are_lazy_do_not_matter():
-    one = tiles(screens(8, 4), network(8))
+    pairs = network(8)
+    one = tiles(screens(8, 4), pairs)
     order = np.random.default_rng(0).permutation(one.sizes["pair"])
-    first = fusion.intervals(one, RANGE_STEP)
-    np.testing.assert_allclose(first["phase"], fusion.intervals(one.isel(pair=order), RANGE_STEP)["phase"], atol=1e-5)
-    np.testing.assert_array_equal(first["phase"], fusion.intervals(one.chunk(pair=4), RANGE_STEP)["phase"])
+    first = intervals(pairs, one, best=False)
+    again = intervals([pairs[n] for n in order], one.isel(pair=order), best=False)
+    np.testing.assert_allclose(first["phase"], again["phase"], atol=1e-5)
+    lazy = intervals(pairs, one.chunk(pair=4), best=False)
+    np.testing.assert_array_equal(first["phase"], lazy["phase"])
     np.testing.assert_array_equal(first["tile"], RANGE_STEP(first["phase"].values))
-    assert first["after"].values.tolist() == [3, 3, 3, 3, 3, 2, 1]
+    assert first["after"].values.tolist() == [1, 2, 3] * 5 + [1, 2, 1]
+    gaps = (first["seen"] - first["secondary"]).values / np.timedelta64(12, "D")
+    np.testing.assert_array_equal(gaps, first["after"].values - 1)
 
 
 def test_ground_that_most_pairs_did_not_measure_is_not_valid():
@@ -141,7 +217,7 @@ def test_ground_that_most_pairs_did_not_measure_is_not_valid():
     seen[:, 0, 0] = False
     seen[::2, 1, 1] = False
     seen[::4, 2, 2] = False
-    fused = fusion.intervals(tiles(screens(8), pairs, seen), RANGE_STEP)["valid"].values
+    fused = intervals(pairs, tiles(screens(8), pairs, seen))["valid"].values
     assert not fused[:, 0, 0].any()
     assert fused[:, 2, 2].mean() > 0.8
     assert fused[:, 3:, 3:].all()

@@ -21,6 +21,12 @@ def pair(reference: int, secondary: int, score: float = 2.0) -> Evidence:
     return Evidence(DAY0 + timedelta(days=reference), DAY0 + timedelta(days=secondary), score, 1.0)
 
 
+def look(interval: int, after: int, score: float = 2.0) -> Evidence:
+    """A look at the interval that begins so many times twelve days after DAY0, with `after` acquisitions after it."""
+    start, seen = 12 * interval, DAY0 + timedelta(days=12 * (interval + after))
+    return replace(pair(start, start + 12, score), seen=seen)
+
+
 def kinds(notices: tuple[Notice, ...]) -> list[tuple[str, int]]:
     return [(notice.kind, notice.episode.number) for notice in notices]
 
@@ -124,6 +130,68 @@ def test_a_pair_that_was_counted_before_is_not_counted_again():
 def test_nan_is_no_evidence_that_the_ground_is_quiet():
     state, _ = run(State(), [pair(0, 12)], clear_after_days=CLEAR)
     assert step(state, pair(100, 112, math.nan), clear_after_days=CLEAR) == (state, ())
+
+
+def test_an_interval_that_does_not_stay_over_is_withdrawn_at_once():
+    state, notices = run(State(), [look(5, 1)], clear_after_days=CLEAR)
+    assert kinds(notices) == [("raised", 1)]
+    state, notices = step(state, look(5, 2, 0.5), clear_after_days=CLEAR)
+    assert kinds(notices) == [("cleared", 1)]
+    (episode,) = state.episodes
+    assert episode.withdrawn
+    assert episode.cleared == look(5, 2).seen  # the day on which the acquisition came that took it back
+
+
+def test_an_episode_stands_as_long_as_one_of_its_intervals_does():
+    looks = [look(5, 1), look(6, 1), look(5, 2, 0.5), look(6, 2), look(5, 3, 0.5), look(6, 3, 0.9)]
+    *before, last = looks
+    state, notices = run(State(), before, clear_after_days=CLEAR)
+    assert kinds(notices) == [("raised", 1)]
+    assert state.open is not None
+    assert state.open.standing == {look(6, 1).pair}
+    state, notices = step(state, last, clear_after_days=CLEAR)
+    assert kinds(notices) == [("cleared", 1)]
+    assert state.episodes[0].withdrawn
+
+
+def test_what_rises_again_after_a_withdrawal_raises_a_new_flag():
+    state, notices = run(State(), [look(5, 1), look(5, 2, 0.5), look(5, 3)], clear_after_days=CLEAR)
+    assert kinds(notices) == [("raised", 1), ("cleared", 1), ("raised", 2)]
+    assert state.open is not None
+
+
+def test_a_pair_that_is_judged_again_and_found_quiet_withdraws_nothing():
+    state, _ = run(State(), [pair(0, 12)], clear_after_days=CLEAR)
+    after, notices = step(state, replace(pair(0, 12), threshold=3.0, counted=True), clear_after_days=CLEAR)
+    assert (after, notices) == (state, ())
+
+
+looks = st.lists(
+    st.builds(look, st.integers(0, 30), st.integers(1, 3), st.sampled_from([0.5, 1.5, 2.0])),
+    max_size=40,
+    unique_by=lambda one: (one.reference, one.seen),
+)
+
+
+@given(looks)
+def test_night_by_night_and_all_at_once_end_alike(evidence):
+    """Each look is taken on the day it can be made: a backfill finds what the nights would have found."""
+    state, notices = State(), ()
+    for day in sorted({one.seen for one in evidence}):
+        state, new = run(state, [one for one in evidence if one.seen == day], clear_after_days=CLEAR)
+        notices += new
+    assert run(State(), evidence, clear_after_days=CLEAR) == (state, notices)
+
+
+@given(looks)
+def test_an_open_episode_is_one_for_which_something_stands(evidence):
+    state, _ = run(State(), evidence, clear_after_days=CLEAR)
+    newest = {one.pair: one for one in sorted(evidence, key=lambda e: e.arrival)}
+    for episode in state.episodes:
+        if episode.cleared is None:
+            assert episode.standing
+            assert all(newest[name].over for name in episode.standing)
+        assert episode.withdrawn <= (episode.cleared is not None and not episode.standing)
 
 
 @given(series)

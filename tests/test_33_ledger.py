@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from postgres import PASSWORD, binaries, postgres_server
@@ -26,6 +27,7 @@ from postgres import PASSWORD, binaries, postgres_server
 import insar_anomaly.ledger
 from insar_anomaly.errors import Busy, ConfigError, StoreFailed, Verdict
 from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, NewNotice, PairRow, ScoreRow
+from insar_anomaly.migrations.database import _alembic
 from insar_anomaly.migrations.tables import VERSION_TABLE, metadata
 
 STACK, OTHER = "221080/079D_07694_131313", "211060/124D_04854_171313"
@@ -320,14 +322,14 @@ def test_the_model_published_last_is_current(ledger):
 
 
 def test_scores_are_idempotent_and_stay_considered(filled):
-    assert filled.scored(STACK, "m1") == {PAIRS[0], PAIRS[1]}
+    assert filled.scored(STACK, "m1") == {(PAIRS[0], 0): 0, (PAIRS[1], 0): 0}
     filled.advance(STACK, "m1", keep)
     filled.record_scores(STACK, [score_row(PAIRS[0], 6.0)])
     seen = []
     filled.advance(STACK, "m1", lambda episodes, scores, _: (seen.extend(scores), keep(episodes, scores, _))[1])
     assert seen == []
     assert [row["score"] for row in filled.scores()] == [6.0, None, 2.0]
-    assert filled.scored(STACK, "m2") == set()
+    assert filled.scored(STACK, "m2") == {}
 
 
 def test_numpy_numbers_and_nan_are_stored_as_numbers_and_none(filled):
@@ -340,9 +342,84 @@ def test_numpy_numbers_and_nan_are_stored_as_numbers_and_none(filled):
     assert type(stored["score"]) is float
 
 
-def test_a_score_without_its_pair_is_refused(filled):
+def test_a_score_without_its_model_is_refused(filled):
     with pytest.raises(StoreFailed, match=r"(?i)foreign key"):
-        filled.record_scores(STACK, [score_row("20210101_20210113", 1.0)])
+        filled.record_scores(STACK, [score_row(PAIRS[0], 1.0, model="nobody's")])
+
+
+# intervals and acquisitions
+
+
+INTERVALS = replace(MODEL, model="mi", evidence="interval", threshold=2.0)
+
+
+def look_row(name: str, after: int, score: float, inputs: int = 7) -> ScoreRow:
+    seen = date(2020, 1, 1) + timedelta(days=12 * after)
+    return score_row(name, score, model="mi", threshold=2.0, after=after, inputs=inputs, seen=seen)
+
+
+def test_each_evidence_has_a_current_model_of_its_own(filled):
+    filled.publish(STACK, INTERVALS)
+    assert (filled.current(STACK), filled.current(STACK, "interval")) == (MODEL, INTERVALS)
+    assert filled.current(STACK, "acquisition") is None
+    assert [row["score"] for row in filled.scores(STACK)] == [5.0, None, 2.0]  # by the model of pairs, as before
+
+
+def test_every_look_at_an_interval_is_kept_and_only_other_inputs_are_considered_again(filled):
+    filled.publish(STACK, INTERVALS)
+    filled.record_scores(STACK, [look_row(PAIRS[0], 2, 1.0), look_row(PAIRS[0], 1, 5.0)])
+    assert filled.scored(STACK, "mi") == {(PAIRS[0], 1): 7, (PAIRS[0], 2): 7}
+    seen = []
+
+    def watching(episodes, scores, counted):
+        seen.append(([(row.after, row.score) for row in scores], counted))
+        return episodes, []
+
+    filled.advance(STACK, "mi", watching)
+    filled.record_scores(STACK, [look_row(PAIRS[0], 1, 5.0), look_row(PAIRS[0], 2, 3.0, inputs=8)])
+    filled.advance(STACK, "mi", watching)
+    # the name was over at its first look: the pair that came late does not count it twice
+    assert seen == [([(1, 5.0), (2, 1.0)], set()), ([(2, 3.0)], {PAIRS[0]})]
+    assert [(row["after"], row["flagged"]) for row in filled.looks(STACK, "interval")] == [(1, True), (2, True)]
+    assert filled.looks(STACK, "acquisition") == []
+
+
+def test_scores_are_considered_in_the_order_in_which_they_could_be_made(filled):
+    filled.publish(STACK, INTERVALS)
+    later = score_row("20200113_20200125", 1.0, model="mi", after=1, inputs=1, seen=date(2020, 1, 25))
+    filled.record_scores(STACK, [look_row(PAIRS[0], 3, 1.0), later, look_row(PAIRS[0], 1, 1.0)])
+    seen = []
+    filled.advance(STACK, "mi", lambda e, scores, _: (seen.extend((r.pair, r.after) for r in scores), keep(e, scores, _))[1])
+    assert seen == [(PAIRS[0], 1), (PAIRS[1], 1), (PAIRS[0], 3)]
+
+
+def test_an_interval_named_like_a_judged_pair_is_judged_all_the_same(filled):
+    filled.advance(STACK, "m1", keep)
+    filled.publish(STACK, INTERVALS)
+    filled.record_scores(STACK, [look_row(PAIRS[0], 1, 5.0)])
+    seen = []
+    filled.advance(STACK, "mi", lambda e, scores, _: (seen.extend(scores), keep(e, scores, _))[1])
+    assert [row.pair for row in seen] == [PAIRS[0]]
+
+
+def test_a_ledger_of_pairs_alone_is_brought_up_to_date_without_a_loss(filled, url):
+    """Down to the schema before looks, and up again: what pairs, flags and notices say stays."""
+    filled.advance(STACK, "m1", lambda *_: ([EPISODE], [NOTICE]))
+    before = (filled.scores(), filled.episodes(), filled.notices(), filled.models(STACK), filled.seen(STACK))
+    filled.publish(STACK, INTERVALS)
+    filled.record_scores(STACK, [look_row(PAIRS[0], 1, 5.0)])
+    with filled._transaction(writes=True) as tx:
+        command.downgrade(_alembic(connection=tx), "0002")
+        assert "after" not in {column["name"] for column in sa.inspect(tx).get_columns("score")}
+    with Ledger(url) as again:
+        after = (again.scores(), again.episodes(), again.notices(), again.models(STACK), again.seen(STACK))
+        assert [row.pop("standing") for row in after[1]] == ['["*"]']  # nothing that is looked at later withdraws it
+        assert [row.pop("standing") for row in before[1]] == ["[]"]
+        assert after == before
+        assert again.advance(STACK, "m1", keep) == 0
+        with _connection(url) as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+            assert compare_metadata(context, metadata) == []
 
 
 def test_the_score_table_is_every_pair_with_its_current_score(filled):

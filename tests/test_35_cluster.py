@@ -47,7 +47,7 @@ def process(_):
 
 def scored(task):
     """Score, and say how often this process has loaded a model so far."""
-    tasks.score_pairs(task)
+    tasks.score_looks(task)
     info = tasks._scorer.cache_info()
     return os.getpid(), info.misses
 

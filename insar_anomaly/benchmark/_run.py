@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from insar_anomaly import __version__
 from insar_anomaly.benchmark._plan import Case, Plan
 from insar_anomaly.benchmark._systems import settings_of
-from insar_anomaly.calibrate import ToTiles, inject
 from insar_anomaly.catalogue import Volcano
 from insar_anomaly.detectors.base import BATCH, Scorer
 from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.pipeline import Run, Screening, storage_options
 from insar_anomaly.store import Store
 from insar_anomaly.tasks import build_detector, tiles_of
+from insar_anomaly.trials import ToTiles, inject
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from insar_anomaly import __version__
 from insar_anomaly.benchmark._plan import Plan
 from insar_anomaly.benchmark._run import Measured
 from insar_anomaly.benchmark._systems import BUDGETS, SYSTEMS
-from insar_anomaly.calibrate import Target, Trial, choose
+from insar_anomaly.calibrate import Target, choose
 from insar_anomaly.evaluate import Interval, auroc_interval, average_precision, proportion, roc
 from insar_anomaly.report.figures import panels_png, roc_png
+from insar_anomaly.trials import Trial
 
 # flags as the nightly counts them, at the rate that the poster's readers care about
 _TARGET = Target("false-alarms-per-year", 1.0, 0.01, 0.95, min_pairs=1, clear_after_days=60)

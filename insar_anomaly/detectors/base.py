@@ -87,8 +87,9 @@ def batches(tiles: xr.Dataset, names: tuple[str, ...], size: int = BATCH) -> Ite
 def scores(
     tiles: xr.Dataset, score: NDArray[np.floating[Any]], score_map: NDArray[np.floating[Any]], *, stride: int
 ) -> xr.Dataset:
-    """The Dataset that `Scorer.score` returns, with the pairs' coordinates."""
-    coords = {name: tiles[name] for name in ("pair", "reference", "secondary") if name in tiles.coords}
+    """The Dataset that `Scorer.score` returns, with the coordinates of the pairs, or of what stands in their place."""
+    kept = ("pair", "reference", "secondary", "after", "seen", "variance")
+    coords = {name: tiles[name] for name in kept if name in tiles.coords}
     return xr.Dataset(
         {
             "score": ("pair", np.asarray(score, np.float64)),

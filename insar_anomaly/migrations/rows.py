@@ -44,6 +44,8 @@ def read(tx: Connection, kind: type[Row], query: Select[Any]) -> list[Row]:
 
 def _storable(value: object) -> object:
     """Plain Python for enumerations and NumPy's numbers, which the drivers store as names and bytes; None for NaN."""
+    if isinstance(value, bool):
+        return value
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):

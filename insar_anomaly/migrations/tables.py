@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Date,
@@ -109,13 +110,15 @@ model = Table(
     _needed("policy", Text),
     _needed("calibration", Text),  # JSON
     _needed("why", Text),
+    _needed("evidence", Text, server_default="pair"),  # what it judges: pair, interval, acquisition
 )
 
 score = Table(
     "score",
     metadata,
     Column("stack", Text, primary_key=True),
-    Column("pair", Text, primary_key=True),
+    Column("pair", Text, primary_key=True),  # or the interval, or the acquisition with its date twice
+    Column("after", Integer, primary_key=True, server_default="0"),  # acquisitions after it that were seen
     Column("model", Text, primary_key=True),
     Column("score", Double),
     Column("threshold", Double),
@@ -124,7 +127,8 @@ score = Table(
     _needed("snapshot", Text),
     _needed("flagged", Boolean, server_default=false()),
     _needed("considered", Boolean, server_default=false()),
-    ForeignKeyConstraint(["stack", "pair"], [interferogram.c.stack, interferogram.c.pair]),
+    _needed("inputs", BigInteger, server_default="0"),  # hash of the pairs that were fused
+    Column("seen", Date),  # day of the last acquisition that the look needed; none in scores of earlier versions
     ForeignKeyConstraint(["stack", "model"], [model.c.stack, model.c.model]),
 )
 
@@ -142,6 +146,8 @@ episode = Table(
     _needed("pairs_over", Integer),
     Column("cleared", Date),
     _needed("model", Text),
+    _needed("withdrawn", Boolean, server_default=false()),
+    _needed("standing", Text, server_default='["*"]'),  # JSON; the star of earlier episodes never falls
     ForeignKeyConstraint(["stack", "model"], [model.c.stack, model.c.model]),
 )
 

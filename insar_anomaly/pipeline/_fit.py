@@ -15,8 +15,9 @@ from typing import Any
 from insar_anomaly import __version__, labels
 from insar_anomaly.calibrate import Target
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
+from insar_anomaly.evidence import Kind, Reach
 from insar_anomaly.ledger import ModelRow
-from insar_anomaly.pipeline._score import judged
+from insar_anomaly.pipeline._score import judged, note_blind
 from insar_anomaly.pipeline._screening import Period, Run, Screening, storage_options
 from insar_anomaly.report.figures import calibration_png
 from insar_anomaly.schema import parse_pair
@@ -26,37 +27,49 @@ log = logging.getLogger(__name__)
 
 
 def fit(s: Screening, run: Run, *, period: Period, again: bool = False) -> None:
-    """Fit and calibrate every stack on its pairs inside `period`.
+    """Fit and calibrate every stack on its pairs inside `period`, for each kind of evidence.
 
-    A stack whose current model was fitted on the same pairs with the same settings and code is left alone, so that a fit
-    which was stopped goes on where it was; `again` fits it all the same.
+    What is fitted already on the same pairs with the same settings and code is left alone, so that a fit which was stopped
+    goes on where it was; `again` fits it all the same.
     """
-    tasks, settings = [], {}
+    tasks: list[FitTask] = []
+    settings: dict[str, str] = {}
     for stack in s.by_stack:
         try:
-            task = _task(s, stack, period)
+            kinds = [_task(s, stack, kind, period) for kind in s.evidence]
         except InsarAnomalyError as problem:
             run.fail(stack, "fit", problem)
             continue
-        settings[stack] = _settings(s, task)
-        current = s.ledger.current(stack)
-        if current and not again and (current.settings, current.version) == (settings[stack], __version__):
-            if current.model in s.store.models(stack):
-                run.counts["unchanged_models"] += 1
-                _note_blind(run, stack, current.threshold, current.why)
-                continue
-            run.warn(f"{stack}: its model {current.model} is not in {s.config.store} any more and is fitted again")
-        _note_covered(s, run, task)
-        tasks.append(task)
+        settings |= {str(task): _settings(s, task) for task in kinds}
+        changed = [task for task in kinds if again or not _unchanged(s, run, task, settings[str(task)])]
+        if changed:
+            _note_covered(s, run, changed[0])
+        tasks += changed
     for done, (task, result, error) in enumerate(s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()), 1):
-        if result is None:
-            run.fail(task.stack, "fit", error or "no result")
+        if result is not None:
+            _publish(s, run, task, result, settings[str(task)])
+        elif task.evidence != "pair" and isinstance(error, NotFitted):  # pairs alone are enough to go on with
+            run.warn(f"no model of {task.evidence}s: {error}")
         else:
-            _publish(s, run, task, result, settings[task.stack])
+            run.fail(task.stack, "fit", error or "no result")
         s.watch("fit", done, len(tasks))
+    for stack in sorted(s.by_stack.keys() - run.failed):
+        note_blind(s, run, stack)
 
 
-def _task(s: Screening, stack: str, period: Period) -> FitTask:
+def _unchanged(s: Screening, run: Run, task: FitTask, settings: str) -> bool:
+    """True where the current model is what the task would give."""
+    current = s.ledger.current(task.stack, task.evidence)
+    if current is None or (current.settings, current.version) != (settings, __version__):
+        return False
+    if current.model not in s.store.models(task.stack):
+        run.warn(f"{task.stack}: its model {current.model} is not in {s.config.store} any more and is fitted again")
+        return False
+    run.counts["unchanged_models"] += 1
+    return True
+
+
+def _task(s: Screening, stack: str, kind: Kind, period: Period) -> FitTask:
     config = s.config
     if not s.store.has(stack):
         raise NotFitted(f"{stack}: nothing is stored; run `insar-anomaly ingest` first")
@@ -71,6 +84,8 @@ def _task(s: Screening, stack: str, period: Period) -> FitTask:
         snapshot=s.store.snapshot(stack),
         pairs=tuple(pair for pair in inside if pair not in deforming),
         deforming=tuple(sorted(deforming)),
+        evidence=kind,
+        reach=Reach(config.fusion.before, config.fusion.after, config.fusion.beside),
         preprocess=config.preprocess.model_dump(mode="json"),
         detector={"kind": config.detector.kind, **config.detector.options},
         storage=storage_options(config.storage),
@@ -109,6 +124,8 @@ def _settings(s: Screening, task: FitTask) -> str:
         "exclude": volcano.exclude,
         "pairs": pairs,
     }
+    if task.evidence != "pair":
+        kept |= {"evidence": task.evidence, "reach": dataclasses.asdict(task.reach)}
     return json.dumps(kept, sort_keys=True)
 
 
@@ -127,21 +144,22 @@ def _publish(s: Screening, run: Run, task: FitTask, result: FitResult, settings:
         policy=task.target.policy,
         calibration=json.dumps(result.calibration),
         why=result.why,
+        evidence=task.evidence,
     )
     try:
         s.ledger.publish(task.stack, row, partial(judged, model=row))
         folder = Path(s.config.figures) / "calibration"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{task.stack.replace('/', '_')}.png").write_bytes(calibration_png(task.stack, result.calibration))
+        stem = task.stack.replace("/", "_") + ("" if task.evidence == "pair" else f"_{task.evidence}")
+        (folder / f"{stem}.png").write_bytes(calibration_png(task.stack, task.evidence, result.calibration))
     except (InsarAnomalyError, OSError) as problem:
         run.fail(task.stack, "fit", problem)
         return
     run.counts["fitted_models"] += 1
-    run.counts["fitted_pairs"] += len(task.pairs)
+    run.counts["fitted_pairs"] += len(task.pairs) if task.evidence == "pair" else 0
     if result.weights.startswith("random"):
         log.warning("%s: fitted on a backbone with %s weights", task.stack, result.weights)
         run.counts["random_backbones"] += 1
-    _note_blind(run, task.stack, result.threshold, result.why)
 
 
 def _note_covered(s: Screening, run: Run, task: FitTask) -> None:
@@ -156,11 +174,6 @@ def _note_covered(s: Screening, run: Run, task: FitTask) -> None:
                 f"({flag['since']} to {flag['until']}): what was flagged is learned as quiet; narrow --from and --to, or "
                 "name those pairs in [calibrate] labels"
             )
-
-
-def _note_blind(run: Run, stack: str, threshold: float | None, why: str) -> None:
-    if threshold is None:
-        run.blind[stack] = f"not calibrated: {why}"
 
 
 def _span(pairs: Sequence[str]) -> tuple[date, date]:

@@ -16,10 +16,16 @@ from insar_anomaly.pipeline._screening import Period, Run, Screening
 
 def _now(s: Screening, stack: str, flag: dict[str, Any]) -> dict[str, Any]:
     """An open flag, and what the stack's present threshold says of it: it may have been raised under another one."""
-    model = s.ledger.current(stack)
+    model, _ = s.resting(stack)
     inside = Period(flag["since"], flag["until"])
-    over = sum(row["flagged"] for row in s.ledger.scores(stack) if inside.holds(row["pair"]))
-    return {**flag, "threshold_now": model.threshold if model else None, "pairs_over_now": over}
+    rows = s.ledger.looks(stack, model.evidence) if model else []
+    over = {row["pair"] for row in rows if row["flagged"] and inside.holds(row["pair"])}
+    return {
+        **flag,
+        "evidence": model.evidence if model else None,
+        "threshold_now": model.threshold if model else None,
+        "pairs_over_now": len(over),
+    }
 
 
 _COUNTED = (
@@ -28,6 +34,8 @@ _COUNTED = (
     "rejected_pairs",
     "changed_pairs",
     "scored_pairs",
+    "scored_intervals",
+    "scored_acquisitions",
     "old_flags",
     "new_notices",
     "delivered",

@@ -1,9 +1,10 @@
-"""Score new pairs of every stack against its current model, in batches fanned out over the workers."""
+"""Score what is new in every stack against its current models, in batches fanned out over the workers."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,53 +12,81 @@ import numpy as np
 import xarray as xr
 
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, StackFailed, Verdict
+from insar_anomaly.evidence import Kind, Look, Reach, looks
 from insar_anomaly.ledger import ModelRow, ScoreRow
 from insar_anomaly.pipeline._screening import Period, Run, Screening
-from insar_anomaly.tasks import ScoreTask, score_pairs
+from insar_anomaly.tasks import ScoreTask, score_looks
 
 
 def score(s: Screening, run: Run, *, period: Period | None = None) -> None:
-    """Score what is stored and not yet scored by the stack's current model.
+    """Score what is stored and not yet scored: pairs, and looks at intervals and acquisitions, each by its own model.
 
-    Pairs that the model was fitted on are not screened (verdict 60). A stack without a model, or without a threshold, is
-    blind: it is listed in the digest every night until that changes.
+    What a model was fitted on is not screened (verdict 60). A look is scored again where a pair came late that shows it. A
+    stack whose flags rest on no threshold is blind: it is listed in the digest every night until that changes.
     """
     wanted = period or Period(last=run.as_of)
     tasks: list[ScoreTask] = []
-    models: dict[str, ModelRow] = {}
+    models: dict[tuple[str, str], ModelRow] = {}
     for stack in s.by_stack:
         try:
-            model = s.ledger.current(stack)
-            if model is None:
-                run.blind[stack] = "not fitted: run `insar-anomaly fit`"
-                continue
-            if model.model not in s.store.models(stack):
-                raise NotFitted(f"{stack}: its model {model.model} is not in {s.config.store}; run `insar-anomaly fit`")
-            if model.threshold is None:
-                run.blind[stack] = f"not calibrated: {model.why}"
-            models[stack] = model
-            tasks += _tasks(s, stack, model, wanted)
+            note_blind(s, run, stack)
+            for kind in s.evidence:
+                model = s.ledger.current(stack, kind)
+                if model is None:
+                    continue
+                if model.model not in s.store.models(stack):
+                    raise NotFitted(f"{stack}: its model {model.model} is not in {s.config.store}; run `insar-anomaly fit`")
+                models[stack, model.model] = model
+                tasks += _tasks(s, stack, model, wanted)
         except InsarAnomalyError as problem:
             run.fail(stack, "score", problem)
-    total = sum(len(task.pairs) for task in tasks)
+    total = sum(len(task.looks) for task in tasks)
     done = 0
-    for task, result, error in s.workers.fan_out(score_pairs, tasks, resources=s.workers.gpu_wanted()):
+    for task, result, error in s.workers.fan_out(score_looks, tasks, resources=s.workers.gpu_wanted()):
         if result is None:
             run.fail(task.stack, "score", error or "no result")
         else:
-            _commit(s, run, task, result, models[task.stack])
-        done += len(task.pairs)
+            _commit(s, run, task, result, models[task.stack, task.model])
+        done += len(task.looks)
         s.watch("score", done, total)
 
 
-def score_rows(result: xr.Dataset, model: ModelRow, snapshot: str) -> list[ScoreRow]:
-    """Scores of a batch as rows of the ledger, with verdict and percentile in the stack's quiet scores."""
+def note_blind(s: Screening, run: Run, stack: str) -> None:
+    """Say where a stack's flags rest on no threshold, or on other evidence than was asked for."""
+    model, why = s.resting(stack)
+    if model is None:
+        run.blind[stack] = "not fitted: run `insar-anomaly fit`"
+    elif model.threshold is None:
+        run.blind[stack] = f"not calibrated: {model.why}"
+    elif why:
+        run.warn(f"{stack}: flags rest on single pairs, {why}")
+
+
+def score_rows(result: xr.Dataset, looked: Sequence[Look], model: ModelRow, snapshot: str) -> list[ScoreRow]:
+    """Scores of these looks as rows of the ledger, with verdict and percentile in the stack's quiet scores."""
+    after = result["after"].values.tolist() if "after" in result else [0] * result.sizes["pair"]
+    found = dict(zip(zip(map(str, result["pair"].values), after, strict=True), result["score"].values, strict=True))
     rows = []
-    for pair, value in zip(result["pair"].values, result["score"].values, strict=True):
-        number = None if math.isnan(value) else float(value)
-        row = ScoreRow(str(pair), model.model, number, None, int(Verdict.NOT_SCORABLE), None, snapshot)
+    for look in looked:
+        value = float(found[look.name, look.after])
+        row = _row(look, model, snapshot, None if math.isnan(value) else value, Verdict.NOT_SCORABLE)
         rows.append(judged(row, model))
     return rows
+
+
+def _row(look: Look, model: ModelRow, snapshot: str, score: float | None, verdict: Verdict) -> ScoreRow:
+    return ScoreRow(
+        pair=look.name,
+        model=model.model,
+        score=score,
+        threshold=model.threshold,
+        verdict=int(verdict),
+        percentile=None,
+        snapshot=snapshot,
+        after=look.after,
+        inputs=look.inputs,
+        seen=look.seen,
+    )
 
 
 def judged(row: ScoreRow, model: ModelRow) -> ScoreRow:
@@ -74,32 +103,63 @@ def judged(row: ScoreRow, model: ModelRow) -> ScoreRow:
 
 
 def _tasks(s: Screening, stack: str, model: ModelRow, period: Period) -> list[ScoreTask]:
-    settings: dict[str, Any] = json.loads(model.settings)
-    snapshot = s.store.snapshot(stack)
-    accepted = {pair for pair, (_, verdict) in s.ledger.seen(stack).items() if verdict == Verdict.OK}
-    known = s.ledger.scored(stack, model.model)
-    todo = sorted((p for p in accepted - known if period.holds(p)), key=lambda p: (p[9:], p[:8]))
+    todo, pairs = _todo(s, stack, model, period)
     if not todo:
         return []
-    fitted = set(map(str, s.store.read_model(stack, model.model)["fitted_pair"].values))
-    if used := [pair for pair in todo if pair in fitted]:
-        s.ledger.record_scores(
-            stack, [ScoreRow(p, model.model, None, model.threshold, int(Verdict.IN_FIT), None, snapshot) for p in used]
-        )
-    todo = [pair for pair in todo if pair not in fitted]
+    snapshot = s.store.snapshot(stack)
+    fitted = s.store.fitted(stack, model.model)
+    if used := [look for look in todo if look.name in fitted]:
+        s.ledger.record_scores(stack, [_row(look, model, snapshot, None, Verdict.IN_FIT) for look in used])
+    todo = [look for look in todo if look.name not in fitted]
     size = s.config.cluster.batch
     return [
-        ScoreTask(
-            store=s.store,
-            stack=stack,
-            volcano=s.by_stack[stack].model_copy(update={"exclude": _polygons(settings["exclude"])}),
-            snapshot=snapshot,
-            model=model.model,
-            preprocess=json.dumps(settings["preprocess"]),
-            pairs=tuple(todo[i : i + size]),
-        )
+        score_task(s, stack, model, pairs=pairs, looks=todo[i : i + size], snapshot=snapshot)
         for i in range(0, len(todo), size)
     ]
+
+
+def score_task(
+    s: Screening, stack: str, model: ModelRow, *, pairs: list[str], looks: list[Look], snapshot: str
+) -> ScoreTask:
+    """These looks, to be scored with this model; `pairs` is all that they could be fused from."""
+    settings: dict[str, Any] = json.loads(model.settings)
+    return ScoreTask(
+        store=s.store,
+        stack=stack,
+        volcano=s.by_stack[stack].model_copy(update={"exclude": _polygons(settings["exclude"])}),
+        snapshot=snapshot,
+        model=model.model,
+        evidence=kind_of(model),
+        reach=reach_of(settings),
+        preprocess=json.dumps(settings["preprocess"]),
+        pairs=tuple(pairs if model.evidence != "pair" else (look.name for look in looks)),
+        looks=tuple(looks),
+    )
+
+
+def accepted_until(s: Screening, stack: str, period: Period) -> list[str]:
+    """Names of the stack's accepted pairs that end inside the period: what fused evidence may be made of."""
+    until = Period(last=period.last)
+    return sorted(p for p, (_, verdict) in s.ledger.seen(stack).items() if verdict == Verdict.OK and until.holds(p))
+
+
+def kind_of(model: ModelRow) -> Kind:
+    """What the model judges."""
+    return "interval" if model.evidence == "interval" else "acquisition" if model.evidence == "acquisition" else "pair"
+
+
+def reach_of(settings: dict[str, Any]) -> Reach:
+    """How far the fused evidence reaches that a model with these settings judges."""
+    return Reach(**settings.get("reach", {"before": 1, "after": 1, "beside": 1}))
+
+
+def _todo(s: Screening, stack: str, model: ModelRow, period: Period) -> tuple[list[Look], list[str]]:
+    """Looks inside the period that have no score, or one of other pairs; and the pairs that they are made of."""
+    pairs = accepted_until(s, stack, period)
+    known = s.ledger.scored(stack, model.model)
+    every = looks(kind_of(model), pairs, reach_of(json.loads(model.settings)))
+    todo = [look for look in every if period.holds(look.name) and known.get((look.name, look.after)) != look.inputs]
+    return todo, pairs
 
 
 def _polygons(stored: Any) -> tuple[tuple[tuple[float, float], ...], ...]:
@@ -110,9 +170,9 @@ def _polygons(stored: Any) -> tuple[tuple[tuple[float, float], ...], ...]:
 def _commit(s: Screening, run: Run, task: ScoreTask, result: xr.Dataset, model: ModelRow) -> None:
     try:
         s.store.append_scores(task.stack, task.model, result)
-        rows = score_rows(result, model, task.snapshot)
+        rows = score_rows(result, task.looks, model, task.snapshot)
         s.ledger.record_scores(task.stack, rows)
     except StackFailed as problem:
         run.fail(task.stack, "score", problem)
         return
-    run.counts["scored_pairs"] += sum(row.score is not None for row in rows)
+    run.counts[f"scored_{model.evidence}s"] += sum(row.score is not None for row in rows)

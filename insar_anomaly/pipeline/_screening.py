@@ -17,8 +17,9 @@ from insar_anomaly.catalogue import Volcano
 from insar_anomaly.cluster import Workers, workers
 from insar_anomaly.config import Config, Storage
 from insar_anomaly.errors import InsarAnomalyError, UsageError
-from insar_anomaly.ledger import Ledger
-from insar_anomaly.schema import parse_pair
+from insar_anomaly.evidence import Kind
+from insar_anomaly.ledger import Ledger, ModelRow
+from insar_anomaly.schema import parse_look
 from insar_anomaly.sources import Source, open_source
 from insar_anomaly.store import Store
 
@@ -35,9 +36,9 @@ class Period:
     first: date | None = None
     last: date | None = None
 
-    def holds(self, pair: str) -> bool:
-        """True where both dates of the pair are inside."""
-        dates = parse_pair(pair)
+    def holds(self, name: str) -> bool:
+        """True where both dates of the pair, or of what stands in its place, are inside."""
+        dates = parse_look(name)
         if dates is None:
             return False
         return (self.first is None or dates[0] >= self.first) and (self.last is None or dates[1] <= self.last)
@@ -107,6 +108,25 @@ class Screening:
         """Readers of the configured sources."""
         options = storage_options(self.config.storage)
         return [open_source(s.kind, s.url, options if s.url.startswith("s3://") else {}) for s in self.config.source]
+
+    @property
+    def evidence(self) -> tuple[Kind, ...]:
+        """The kinds of evidence that are fitted and scored: single pairs always."""
+        return ("pair", *self.config.fusion.evidence)
+
+    def resting(self, stack: str) -> tuple[ModelRow | None, str]:
+        """The model that the stack's flags rest on, and why it is not of the evidence that was asked for (empty if it is).
+
+        None where the stack has no model. Where intervals have no threshold but single pairs have one, flags rest on these:
+        better a worse threshold than a blind stack.
+        """
+        wanted = self.config.flags.rests_on
+        asked, pairs = self.ledger.current(stack, wanted), self.ledger.current(stack)
+        if wanted == "pair" or (asked is not None and asked.threshold is not None) or pairs is None:
+            return asked, ""
+        if asked is not None and pairs.threshold is None:
+            return asked, ""
+        return pairs, f"its {wanted}s are not calibrated: {asked.why}" if asked else f"its {wanted}s are not fitted"
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from insar_anomaly import preprocess, simulate
-from insar_anomaly.calibrate import inject
 from insar_anomaly.detectors.padim import Padim
 from insar_anomaly.evaluate import auroc
 from insar_anomaly.features import Weights
+from insar_anomaly.trials import inject
 
 CLEANING = {
     "remove": ("plane", "height"),

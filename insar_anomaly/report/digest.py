@@ -17,7 +17,8 @@ def lines(digest: Mapping[str, Any]) -> list[str]:
     if digest["old_flags"]:
         out.append(f"  {digest['old_flags']} flags of the past, too old for a notice, were raised: `insar-anomaly flags`")
     out.append(
-        f"  {digest['new_pairs']} new pairs, {digest['rejected_pairs']} rejected, {digest['scored_pairs']} scored, "
+        f"  {digest['new_pairs']} new pairs, {digest['rejected_pairs']} rejected, {digest['scored_pairs']} scored; "
+        f"{digest['scored_intervals']} looks at intervals, {digest['scored_acquisitions']} acquisitions; "
         f"{digest['new_notices']} new notices, {digest['delivered']} delivered"
     )
     return out
@@ -27,7 +28,7 @@ def _flag(flag: Mapping[str, Any]) -> str:
     return (
         f"{flag['name']} {flag['stack']}: since {flag['since']}, last over the threshold {flag['until']}, peak "
         f"{flag['peak_score']:.4g} in {flag['peak_pair']} (threshold {flag['threshold']:.4g}), "
-        f"{flag['pairs_over']} pairs over{_since_then(flag)}"
+        f"{flag['pairs_over']} {flag['evidence'] or 'pair'}s over{_since_then(flag)}"
     )
 
 

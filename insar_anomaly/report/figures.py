@@ -66,19 +66,23 @@ def pair_png(shown: PairFigure) -> bytes:
     return _png(figure)
 
 
-def calibration_png(stack: str, calibration: Mapping[str, Any]) -> bytes:
-    """ROC per injected peak, where the threshold stands among the quiet scores, and what is seen where. PNG bytes."""
+def calibration_png(stack: str, evidence: str, calibration: Mapping[str, Any]) -> bytes:
+    """ROC per injected peak, where the threshold stands among the quiet scores, and what is seen where. PNG bytes.
+
+    `evidence` says what the scores are of: pair, interval or acquisition.
+    """
     figure = Figure(figsize=(13.5, 4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right, last = figure.subplots(1, 3)
     _detectability_panel(figure, last, calibration.get("detectability") or {})
     curves = calibration["roc"]
+    one, many = ("pair", "quiet pairs") if evidence == "pair" else ("look", f"looks at quiet {evidence}s")
     for colour, (name, (fpr, tpr)) in zip(
         cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False
     ):
         left.plot(fpr, tpr, color=colour, label=f"{name}: AUROC {calibration['auroc'][name]:.3f}")
     left.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
-    left.set(xlabel="false positive rate per pair", ylabel="true positive rate", title="ROC, scored out of sample")
+    left.set(xlabel=f"false positive rate per {one}", ylabel="true positive rate", title="ROC, scored out of sample")
     if curves:
         left.legend(loc="lower right", fontsize=8)
     right.hist(calibration["negatives"], bins=40, color="0.6")
@@ -86,8 +90,8 @@ def calibration_png(stack: str, calibration: Mapping[str, Any]) -> bytes:
     if threshold is not None:
         right.axvline(threshold, color="crimson", label=f"threshold {threshold:.4g}\n({calibration['why']})")
         right.legend(fontsize=8)
-    right.set(xlabel="score", ylabel="quiet pairs", title=f"{len(calibration['negatives'])} quiet pairs")
-    figure.suptitle(stack)
+    right.set(xlabel="score", ylabel=many, title=f"{len(calibration['negatives'])} {many}")
+    figure.suptitle(f"{stack}: {evidence}s")
     return _png(figure)
 
 
