@@ -43,32 +43,37 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True)
 class Level:
-    """What is quiet at each variance of fused evidence: score = location + slope v, with spread + growth v around it.
+    """What is quiet at each variance v of fused evidence: score = location + slope v, with spread + growth v around it.
 
     Few acquisitions on a side leave more atmosphere, and a higher score on quiet ground: measured in these terms, looks with
-    few and with many are alike and have one threshold.
+    few and with many are alike and have one threshold. The lines are not drawn out: below `least` and above `most`, the
+    variances that were seen, the level at these is taken.
     """
 
     location: float
     slope: float
     spread: float
     growth: float
+    least: float
+    most: float
 
     @classmethod
     def of(cls, scores: NDArray[np.float64], variance: NDArray[np.float64]) -> Level:
         """From quiet scores (look,), by least squares for the location and then for the mean distance from it."""
         if not len(scores):
-            return cls(0.0, 0.0, 1.0, 0.0)
+            return cls(0.0, 0.0, 1.0, 0.0, 1.0, 1.0)
+        ends = np.array([variance.min(), variance.max()])
         location, slope = _line(variance, scores)
         distance = np.abs(scores - location - slope * variance)
         spread, growth = _line(variance, distance)
-        if spread + growth * variance.min() <= 0.1 * distance.mean():  # no line: one spread for all
-            spread, growth = max(float(distance.mean()), 1e-9), 0.0
-        return cls(location, slope, spread, max(growth, 0.0))
+        if (spread + growth * ends).min() <= 0.25 * distance.mean():  # too few looks to tell: one spread for all
+            spread, growth = max(float(distance.mean()), 1e-6 * float(np.abs(scores).max()), 1e-9), 0.0
+        return cls(location, slope, spread, growth, float(ends[0]), float(ends[1]))
 
     def standard(self, scores: Any, variance: Any) -> Any:
         """Scores (or maps of them) in these terms: zero is usual, one is as far from it as quiet looks are on average."""
-        return (scores - self.location - self.slope * variance) / (self.spread + self.growth * variance)
+        at = np.clip(variance, self.least, self.most)
+        return (scores - self.location - self.slope * at) / (self.spread + self.growth * at)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import signal
 import time
 
 import pytest
-from installation import RISING
+from installation import AS_OF, RISING
 
 from insar_anomaly import tasks
 from insar_anomaly.cluster import Workers, workers
 from insar_anomaly.errors import PairRejected, UsageError, Verdict
+from insar_anomaly.evidence import Look
+from insar_anomaly.pipeline._score import score_task
 
 pytestmark = [
     # distributed leaves a socket unclosed while it looks for a free port, and says so where 8787 is taken
@@ -129,16 +130,9 @@ def test_a_worker_loads_a_model_once_however_many_batches_it_scores(two, with_mo
     with with_models.opened() as (s, _):
         model = s.ledger.current(RISING)
         names = s.store.pairs(RISING)
+        snapshot = s.store.snapshot(RISING)
         made = [
-            tasks.ScoreTask(
-                store=s.store,
-                stack=RISING,
-                volcano=s.by_stack[RISING],
-                snapshot=s.store.snapshot(RISING),
-                model=model.model,
-                preprocess=json.dumps(json.loads(model.settings)["preprocess"]),
-                pairs=(pair,),
-            )
+            score_task(s, RISING, model, pairs=names, looks=[Look(pair, 0, 0, AS_OF)], snapshot=snapshot)
             for pair in names[-12:]
         ]
     found = list(two.fan_out(scored, made))

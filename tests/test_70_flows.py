@@ -84,7 +84,7 @@ def test_a_failing_stack_fails_the_flow_after_the_others_are_done(bad_fit):
     assert done.returncode == 1, done.stderr
     assert f"990003/{LOST} (ingest): frame {LOST} is not in {place.archive}; did you mean {SHORT}" in done.stdout
     assert f"990003/{LOST} (fit): 990003/{LOST}: nothing is stored" in done.stdout
-    assert "2 fitted models" in done.stdout
+    assert "6 fitted models" in done.stdout
     assert (name, state) == ("fit", "FAILED")
     assert sorted(n.split(":")[0] for n, _ in tasks) == ["fit", "ingest"]
     assert {s for _, s in tasks} == {"COMPLETED"}
