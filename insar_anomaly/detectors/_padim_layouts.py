@@ -26,7 +26,7 @@ LAYER_STRIDES = (4, 8, 16)
 
 @dataclass(frozen=True)
 class Units:
-    """Embeddings (unit, patch, feature) per part, which patches were seen (unit, patch), and how much they count, if said."""
+    """Embeddings (unit, patch, feature) per part, which patches were seen (unit, patch), and how much they count if said."""
 
     embeddings: list[Tensor]
     seen: list[Tensor]

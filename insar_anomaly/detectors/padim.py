@@ -112,8 +112,8 @@ class Padim:
     def fit(self, tiles: xr.Dataset, *, progress: Progress = silent) -> PadimScorer:
         """Sum over all pairs of *tiles*, batch by batch, and close the sum. See `detectors.base`.
 
-        Where *tiles* have a ``weight``, each patch of a pair counts by its mean; `least_seen` counts pairs all the same. Where
-        a patch is seen fewer times than it has features the exact low-rank form is kept instead of a covariance.
+        Where *tiles* have a ``weight``, each patch of a pair counts by its mean; `least_seen` counts pairs all the same.
+        Where a patch is seen fewer times than it has features the exact low-rank form is kept instead of a covariance.
         """
         weights, name = (
             (self.network, self.network_name)
