@@ -85,6 +85,12 @@ def read_pairs(task: ReadTask) -> ReadResult:
                 out.windows.setdefault(stack, {})[one.pair] = window
             except PairRejected as rejection:
                 out.rejected.setdefault(stack, {})[one.pair] = rejection
+    if out.unreached:  # the layers are where the pairs are: what has one is read again when both can be
+        out.windows = {
+            stack: {one.pair: found[one.pair] for one in task.listed if one.pair in found and not one.delay_uris}
+            for stack, found in out.windows.items()
+        }
+        return out
     accepted = {stack: [one for one in task.listed if one.pair in found] for stack, found in out.windows.items()}
     out.delays, out.warnings = task.source.delays(accepted, task.grids)
     return out

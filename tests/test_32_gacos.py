@@ -23,6 +23,7 @@ from insar_anomaly.preprocess import tiles
 from insar_anomaly.schema import STACK, Grid, check
 from insar_anomaly.sources.licsar import LicsarSource, write_archive
 from insar_anomaly.store import Store
+from insar_anomaly.tasks import ReadTask, read_pairs
 
 SHAPE = (64, 124)
 FEW = DATES[:5]
@@ -132,6 +133,10 @@ def spoil_empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def spoil_half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def spoil_system(path: Path) -> None:
     write_tif(path, read_tif(path), crs="EPSG:32637")
 
@@ -140,7 +145,7 @@ def spoil_rotated(path: Path) -> None:
     write_tif(path, read_tif(path), transform=rasterio.Affine(STEP, STEP / 3, WEST, 0, -STEP, NORTH))
 
 
-@pytest.mark.parametrize("spoil", [spoil_truncate, spoil_empty, spoil_system, spoil_rotated])
+@pytest.mark.parametrize("spoil", [spoil_truncate, spoil_half, spoil_empty, spoil_system, spoil_rotated])
 def test_a_broken_layer_is_named_once_and_its_pairs_have_no_delay(spoil, archive):
     spoil(layer(archive, 2))
     delays, problems = found(local(archive))
@@ -159,6 +164,27 @@ def test_a_layer_that_goes_away_after_the_listing_is_named_too(archive):
     delays, problems = source.delays({"": listed}, {"": grid})
     assert len(problems) == 1
     assert all(f"{FEW[0]:%Y%m%d}" not in pair for pair in delays[""])
+
+
+def test_a_layer_that_says_nothing_of_the_box_is_none(archive):
+    for n in range(len(FEW)):
+        write_tif(
+            layer(archive, n), read_tif(layer(archive, n)), transform=rasterio.Affine(STEP, 0, WEST + 9, 0, -STEP, NORTH)
+        )
+    assert found(local(archive)) == ({}, [])
+
+
+def test_storage_that_goes_away_between_pairs_and_layers_keeps_no_pair_without_its_delay(archive):
+    source = local(archive)
+    grid = Grid.of(source.static(WIDE, BOX, height=True))
+    listed = sorted(source.pairs(WIDE)[0], key=lambda one: one.pair)
+    listed[0] = replace(listed[0], delay_uris=None)
+    gone = replace(listed[-1], phase_uri="/nowhere/at/all.tif")
+    task = ReadTask(source, WIDE, (*listed[:-1], gone), {one.pair: ("a",) for one in listed}, {"a": grid}, 0.1, 0.05)
+    out = read_pairs(task)
+    assert "nowhere" in str(out.unreached)
+    assert list(out.windows["a"]) == [listed[0].pair]
+    assert out.delays == {}
 
 
 def test_layers_of_other_products_are_not_taken_and_pairs_need_both_dates(archive):

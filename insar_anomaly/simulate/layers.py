@@ -18,7 +18,6 @@ Floats = NDArray[np.float64]
 _SMOOTHED_PX = 0.7
 _LONG_WAVE_KM = 2.0
 _DRY_RAD = 650.0
-_ERROR = 0.45
 
 
 def coherences(
@@ -51,12 +50,12 @@ def phase_noise(coherence: NDArray[np.floating], rng: np.random.Generator, *, lo
     return out
 
 
-def modelled(scene: Scene, rng: np.random.Generator) -> Scene:
+def modelled(scene: Scene, rng: np.random.Generator, *, error: float = 0.45) -> Scene:
     """The scene with a weather model's delay of each acquisition, as good and as bad as such models are.
 
     It knows most of what follows the height, a part of what is longer than some kilometres, nothing of what is shorter, and
-    adds an error of its own, long-wave too, that is larger than what it knows on some days: about two pairs in three get
-    smoother by it, the others rougher. A constant (the dry delay) is on top.
+    adds an error of its own, long-wave too, whose median is `error` of the atmosphere's spread. With 0.45 about two pairs in
+    three get smoother by it, the others rougher; 0.15 is a good model. A constant (the dry delay) is on top.
     """
     number, *shape = scene.screens.shape
     wrong = Spectrum(outer_km=60).fields((shape[0], shape[1]), rng, number=number, pixel_km=scene.pixel_km[0])
@@ -65,6 +64,6 @@ def modelled(scene: Scene, rng: np.random.Generator) -> Scene:
     for i, screen in enumerate(scene.screens):
         layered = float((screen * height).mean()) * height
         broad = ndimage.gaussian_filter(screen - layered, [_LONG_WAVE_KM / km for km in scene.pixel_km], mode="nearest")
-        error = _ERROR * float(np.exp(rng.normal(0, 0.6))) * screen.std()
-        out[i] = _DRY_RAD + rng.normal(0.9, 0.3) * layered + rng.uniform(0.2, 1.0) * broad + error * wrong[i]
+        wrongness = error * float(np.exp(rng.normal(0, 0.6))) * screen.std()
+        out[i] = _DRY_RAD + rng.normal(0.9, 0.3) * layered + rng.uniform(0.2, 1.0) * broad + wrongness * wrong[i]
     return replace(scene, delays=out)

@@ -192,7 +192,8 @@ class LicsarSource:
             for one in listed:
                 if one.delay_uris and all(uri in held for uri in one.delay_uris):
                     first, last = (held[uri][stack] for uri in one.delay_uris)
-                    out.setdefault(stack, {})[one.pair] = last - first
+                    if np.isfinite(last - first).any():
+                        out.setdefault(stack, {})[one.pair] = last - first
         return out, problems
 
     # -- inside ------------------------------------------------------------------------------------------------------
@@ -429,7 +430,7 @@ def write_archive(
         coherent = np.where(np.isfinite(phase), 180, 20).astype(np.uint8)
         _write_tif(folder / f"{pair}{_COHERENCE}", coherent, grid)
         names.append(pair)
-    for day, delay in zip(scene.dates, () if scene.delays is None else scene.delays, strict=scene.delays is not None):
+    for day, delay in () if scene.delays is None else zip(scene.dates, scene.delays, strict=True):
         _write_tif(base / "epochs" / f"{day:%Y%m%d}" / f"{day:%Y%m%d}{_DELAY}", delay.astype(np.float32), grid)
     return names
 
