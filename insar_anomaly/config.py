@@ -112,6 +112,13 @@ class Preprocess(Section):
     range_rad: float = Field(8.0, gt=0, le=100, description="phase, rad, that fills the range (papers: 30, with clip)")
     min_coherence: float = Field(0.0, ge=0, le=1, description="pixels of lower coherence are masked")
     fill_grow: int = Field(0, ge=0, le=20, description="pixels by which a hole is widened before it is filled (papers: 2)")
+    gacos: Literal["off", "use"] = Field("off", description="use subtracts GACOS delay from pairs that came with it")
+    smooth_px: float = Field(
+        0.0, ge=0, le=20, description="sigma, pixels, of a mean weighted by squared coherence; for unfiltered interferograms"
+    )
+    weight: Literal["none", "coherence"] = Field(
+        "none", description="coherence: a patch counts in PaDiM's fit by its squared coherence"
+    )
 
 
 class Detector(Section):

@@ -31,12 +31,16 @@ DISTANCES: tuple[Distance, ...] = ("maha", "nlml", "wmaha", "wnlml")
 class Moments:
     """Count, mean and scatter per patch: everything a Gaussian needs, and a sum.
 
-    ``count`` (patch,) int64; ``mean`` (patch, feature) and ``scatter`` (patch, feature, feature) float64, the scatter being
-    the sum of squared differences from the mean. A patch that was masked in a pair does not count that pair. ``a + b`` is
-    commutative and associative to rounding; it is *not* idempotent, so the caller must not add a pair twice.
+    ``count`` (patch,) int64 is the number of pairs that saw the patch; ``mass`` and ``square`` (patch,) float64 are the sums
+    of their weights and of the weights' squares, both equal to the count where every weight is 1; ``mean`` (patch, feature)
+    and ``scatter`` (patch, feature, feature) float64, the scatter being the weighted sum of squared differences from the
+    weighted mean. A patch that was masked in a pair does not count that pair. ``a + b`` is commutative and associative to
+    rounding; it is *not* idempotent, so the caller must not add a pair twice.
     """
 
     count: Tensor
+    mass: Tensor
+    square: Tensor
     mean: Tensor
     scatter: Tensor
 
@@ -46,39 +50,43 @@ class Moments:
         wide = {"dtype": torch.float64, "device": device}
         return cls(
             torch.zeros(patches, dtype=torch.int64, device=device),
+            torch.zeros(patches, **wide),  # type: ignore[arg-type]
+            torch.zeros(patches, **wide),  # type: ignore[arg-type]
             torch.zeros(patches, features, **wide),  # type: ignore[arg-type]
             torch.zeros(patches, features, features, **wide),  # type: ignore[arg-type]
         )
 
     @classmethod
-    def of(cls, embeddings: Tensor, seen: Tensor) -> Moments:
+    def of(cls, embeddings: Tensor, seen: Tensor, weight: Tensor | None = None) -> Moments:
         """Moments of embeddings (pair, patch, feature); `seen` (pair, patch) bool says which of them count.
 
-        Centred before squaring and summed in float64: the naive float32 sum of squares loses every digit when the mean is
-        large beside the spread.
+        `weight` (pair, patch), positive where seen, says how much each of them counts; None takes 1. Centred before squaring
+        and summed in float64: the naive float32 sum of squares loses every digit when the mean is large beside the spread.
         """
-        weight = seen.to(torch.float64)
-        count = seen.sum(0)
+        counted = _counted(seen, weight)
+        mass = counted.sum(0)
         wide = embeddings.to(torch.float64)
-        mean = torch.einsum("np,npk->pk", weight, wide) / count.clamp(min=1)[:, None]
-        centred = ((wide - mean) * weight[..., None]).transpose(0, 1)
-        return cls(count, mean, centred.transpose(1, 2) @ centred)
+        mean = torch.einsum("np,npk->pk", counted, wide) / _divisor(mass)[:, None]
+        centred = ((wide - mean) * counted.sqrt()[..., None]).transpose(0, 1)
+        return cls(seen.sum(0), mass, counted.square().sum(0), mean, centred.transpose(1, 2) @ centred)
 
     def __add__(self, other: Moments) -> Moments:
         """Chan, Golub and LeVeque 1983: exact merge of two sets of moments."""
-        count = self.count + other.count
-        total = count.clamp(min=1).to(torch.float64)
+        mass = self.mass + other.mass
+        total = _divisor(mass)
         delta = other.mean - self.mean
-        share = (other.count / total)[:, None]
-        mean = torch.where(count[:, None] > 0, self.mean + delta * share, 0.0)
-        cross = (self.count * other.count / total)[:, None, None]
+        share = (other.mass / total)[:, None]
+        mean = torch.where(mass[:, None] > 0, self.mean + delta * share, 0.0)
+        cross = (self.mass * other.mass / total)[:, None, None]
         scatter = self.scatter + other.scatter
         # in place: whole temporaries of this size cost more than the arithmetic
         scatter.baddbmm_(delta[:, :, None] * cross, delta[:, None, :])
-        return Moments(count, mean, scatter)
+        return Moments(self.count + other.count, mass, self.square + other.square, mean, scatter)
 
     def gaussian(self, *, ridge: float, relative: float = 0.0, least: int = 2) -> PatchGaussian:
         """Close the sum: covariance ``scatter / (N - 1) + (ridge + relative * mean variance) I`` and its Cholesky factor.
+
+        With weights w, N - 1 is ``sum w - sum w^2 / sum w``: unbiased where the spread does not depend on the weight.
 
         Parameters
         ----------
@@ -102,11 +110,28 @@ class Moments:
         eye = torch.eye(k, dtype=torch.float64, device=self.mean.device)
         for start in range(0, len(self.count), 512):  # bounds the float64 copies
             part = slice(start, start + 512)
-            cov = self.scatter[part] / (self.count[part] - 1).clamp(min=1)[:, None, None]
+            cov = self.scatter[part] / _freedom(self.mass[part], self.square[part])[:, None, None]
             level = ridge + relative * cov.diagonal(dim1=1, dim2=2).mean(1)
             cov += level.clamp(min=1e-12)[:, None, None] * eye
             factor[part] = torch.linalg.cholesky(cov).to(torch.float32)
         return PatchGaussian(torch.where(usable, self.count, 0), self.mean.to(torch.float32), factor)
+
+
+def _counted(seen: Tensor, weight: Tensor | None) -> Tensor:
+    """How much each embedding counts (pair, patch), float64: its weight where it was seen, else 0."""
+    one = seen.to(torch.float64)
+    return one if weight is None else torch.where(seen, weight.to(torch.float64), 0.0)
+
+
+def _divisor(mass: Tensor) -> Tensor:
+    """`mass`, and 1 where there is none."""
+    return torch.where(mass > 0, mass, 1.0)
+
+
+def _freedom(mass: Tensor, square: Tensor) -> Tensor:
+    """``sum w - sum w^2 / sum w`` (patch,), N - 1 for weights of 1; 1 where a patch was seen less than twice."""
+    free = mass - square / _divisor(mass)
+    return torch.where(free > 1e-9 * mass, free, 1.0)
 
 
 class Gaussian(ABC):
@@ -181,27 +206,29 @@ class PatchGaussian(Gaussian):
 class Samples:
     """The embeddings themselves, kept where there are fewer pairs than features: then they are smaller than a scatter.
 
-    ``embeddings`` (pair, patch, feature) float32, ``seen`` (pair, patch) bool. A sum like `Moments`, closed by `gaussian`.
+    ``embeddings`` (pair, patch, feature) float32, ``seen`` (pair, patch) bool, ``weight`` (pair, patch) float64. A sum like
+    `Moments`, closed by `gaussian`.
     """
 
     embeddings: Tensor
     seen: Tensor
+    weight: Tensor
 
     @classmethod
     def zero(cls, patches: int, features: int, device: torch.device | None = None) -> Samples:
         """The neutral element."""
-        return cls(
-            torch.zeros(0, patches, features, device=device), torch.zeros(0, patches, dtype=torch.bool, device=device)
-        )
+        seen = torch.zeros(0, patches, dtype=torch.bool, device=device)
+        return cls(torch.zeros(0, patches, features, device=device), seen, _counted(seen, None))
 
     @classmethod
-    def of(cls, embeddings: Tensor, seen: Tensor) -> Samples:
+    def of(cls, embeddings: Tensor, seen: Tensor, weight: Tensor | None = None) -> Samples:
         """Keep these; see `Moments.of`."""
-        return cls(embeddings, seen)
+        return cls(embeddings, seen, _counted(seen, weight))
 
     def __add__(self, other: Samples) -> Samples:
         """Both."""
-        return Samples(torch.cat([self.embeddings, other.embeddings]), torch.cat([self.seen, other.seen]))
+        pairs = zip((self.embeddings, self.seen, self.weight), (other.embeddings, other.seen, other.weight), strict=True)
+        return Samples(*(torch.cat(both) for both in pairs))
 
     def gaussian(self, *, ridge: float, relative: float = 0.0, least: int = 2) -> LowRankGaussian:
         """The same Gaussian as `Moments.gaussian` gives, exact, in low-rank form. A ridge of 0 is raised to 1e-12.
@@ -218,11 +245,11 @@ class Samples:
         level = torch.empty(patches)
         for start in range(0, patches, 64):  # bounds the float64 copies
             part = slice(start, start + 64)
-            wide, weight = self.embeddings[:, part].to(torch.float64), self.seen[:, part].to(torch.float64)
-            centre = torch.einsum("np,npk->pk", weight, wide) / count[part].clamp(min=1)[:, None]
-            rows = ((wide - centre) * weight[..., None]).transpose(0, 1) / (count[part] - 1).clamp(min=1)[
-                :, None, None
-            ].sqrt()
+            wide, weight = self.embeddings[:, part].to(torch.float64), self.weight[:, part]
+            mass = weight.sum(0)
+            centre = torch.einsum("np,npk->pk", weight, wide) / _divisor(mass)[:, None]
+            free = _freedom(mass, weight.square().sum(0))[:, None, None]
+            rows = ((wide - centre) * weight.sqrt()[..., None]).transpose(0, 1) / free.sqrt()
             eigenvalue, vector = torch.linalg.eigh(rows @ rows.transpose(1, 2))
             eigenvalue = eigenvalue.clamp(min=0)
             # directions that carry less than rounding of the largest are noise: dropped, the ridge stands for them

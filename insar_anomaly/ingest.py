@@ -92,11 +92,18 @@ def precheck(
         )
 
 
-def batch(windows: Mapping[str, tuple[NDArray[np.float32], NDArray[np.uint8], float]]) -> xr.Dataset:
-    """Checked windows as the Dataset that `store` appends: pair -> (phase, coherence, baseline in m)."""
+def batch(
+    windows: Mapping[str, tuple[NDArray[np.float32], NDArray[np.uint8], float]],
+    delays: Mapping[str, NDArray[np.float32]] | None = None,
+) -> xr.Dataset:
+    """Checked windows as the Dataset that `store` appends: pair -> (phase, coherence, baseline in m).
+
+    `delays`, pair -> modelled delay (y, x) rad, may hold some of the pairs: ``delay`` of the others is NaN. Without any the
+    result has no ``delay``.
+    """
     dates: list[Any] = [parse_pair(pair) for pair in windows]
     phase, coherence, baseline = zip(*windows.values(), strict=True)
-    return xr.Dataset(
+    out = xr.Dataset(
         {
             "phase": (("pair", "y", "x"), np.stack(phase).astype(np.float32, copy=False)),
             "coherence": (("pair", "y", "x"), np.stack(coherence).astype(np.uint8, copy=False)),
@@ -105,3 +112,7 @@ def batch(windows: Mapping[str, tuple[NDArray[np.float32], NDArray[np.uint8], fl
             "baseline": ("pair", np.asarray(baseline, np.float32)),
         }
     )
+    if delays:
+        unknown = np.full(phase[0].shape, np.nan, np.float32)
+        out["delay"] = (("pair", "y", "x"), np.stack([delays.get(pair, unknown) for pair in windows]))
+    return out

@@ -33,6 +33,13 @@ _ALONG = 4096
 STACK: dict[str, Array] = {
     "phase": Array(("pair", "y", "x"), "float32", "rad", f"unwrapped phase, {LINE_OF_SIGHT}; NaN = no measurement"),
     "coherence": Array(("pair", "y", "x"), "uint8", "1/255", "coherence; 0 = none or no measurement"),
+    "delay": Array(
+        ("pair", "y", "x"),
+        "float32",
+        "rad",
+        f"atmospheric delay of a weather model (GACOS), to be subtracted from the phase, {LINE_OF_SIGHT}; NaN = unknown",
+        required=False,
+    ),
     "reference": Array(("pair",), "datetime64[ns]", "UTC", "earlier acquisition", _ALONG),
     "secondary": Array(("pair",), "datetime64[ns]", "UTC", "later acquisition", _ALONG),
     "baseline": Array(("pair",), "float32", "m", "perpendicular baseline; NaN = unknown", _ALONG),
@@ -91,14 +98,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Listed:
-    """A pair as a source lists it: its name, where its files are, a fingerprint that changes when a file does, and
-    the perpendicular baseline in m (NaN = unknown)."""
+    """A pair as a source lists it: its name, where its files are, a fingerprint that changes when one of these does, the
+    perpendicular baseline in m (NaN = unknown), and the files of its two acquisitions' modelled delay, if both have one."""
 
     pair: str
     phase_uri: str | None
     coherence_uri: str | None
     fingerprint: str
     baseline: float = float("nan")
+    delay_uris: tuple[str, str] | None = None
 
 
 def parse_pair(name: str) -> tuple[date, date] | None:

@@ -31,6 +31,7 @@ from insar_anomaly.errors import NotFitted, StoreFailed
 from insar_anomaly.schema import SCORES, STACK, Array, check, pair_names
 
 _BRANCH = "main"
+_COMPRESSORS = (BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),)
 _PER_PAIR = {name: array for name, array in STACK.items() if "pair" in array.dims}
 
 
@@ -95,7 +96,8 @@ class Store:
     def append(self, stack: str, batch: xr.Dataset) -> str:
         """Append pairs in one transaction; returns the snapshot id.
 
-        Pairs already stored are left out, so a retry after a crash stores nothing twice.
+        Pairs already stored are left out, so a retry after a crash stores nothing twice. An optional array that the batch
+        lacks is NaN for its pairs; one that the stack lacks is NaN for the pairs before.
         """
         batch = batch.drop_vars([n for n in batch.variables if "pair" not in batch[n].dims or n == "pair"])
         # an array that is missing here would make the stack's arrays differ in length, without a word from Zarr
@@ -108,7 +110,8 @@ class Store:
                 return repository.lookup_branch(_BRANCH)
             session = repository.writable_session(_BRANCH)
             # an append replaces the group's attributes by the batch's: hand the old ones on
-            _write(batch.isel(pair=fresh).assign_attrs(attributes), session.store, append_dim="pair")
+            batch = _with_optional(batch.isel(pair=fresh), session.store, len(known))
+            _write(batch.assign_attrs(attributes), session.store, append_dim="pair")
             return session.commit(f"{stack}: {len(fresh)} pairs")
 
     def pairs(self, stack: str) -> list[str]:
@@ -310,6 +313,32 @@ def _looks(dataset: xr.Dataset) -> list[tuple[str, int, int]]:
     return list(zip(names, after, inputs, strict=True))
 
 
+def _with_optional(batch: xr.Dataset, store: Any, stored: int) -> xr.Dataset:
+    """The batch with what the stack has, and the stack with what the batch has; NaN where there is nothing.
+
+    A chunk of nothing but NaN takes no space.
+    """
+    group = zarr.open_group(store, mode="r+")
+    for name, array in _PER_PAIR.items():
+        shape = batch["phase"].shape
+        if array.required or (name in batch) == (name in group):
+            continue
+        if name in group:
+            batch = batch.assign({name: (array.dims, np.full(shape, np.nan, array.dtype))})
+            continue
+        group.create_array(
+            name,
+            shape=(stored, *shape[1:]),
+            chunks=(array.chunk, *shape[1:]),
+            dtype=array.dtype,
+            fill_value=np.nan,
+            compressors=_COMPRESSORS,
+            dimension_names=array.dims,
+            attributes={"long_name": array.words, "units": array.units},
+        )
+    return batch
+
+
 def _groups(repository: icechunk.Repository) -> set[str]:
     root = zarr.open_group(repository.readonly_session(_BRANCH).store, mode="r") if _started(repository) else None
     return set(root.group_keys()) if root is not None else set()
@@ -333,7 +362,7 @@ def _encoding(dataset: xr.Dataset, table: Mapping[str, Array]) -> dict[str, dict
         if name not in dataset.variables:
             continue
         chunks = tuple(array.chunk if d == "pair" else max(1, dataset.sizes[d]) for d in array.dims)
-        out[name] = {"chunks": chunks, "compressors": (BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),)}
+        out[name] = {"chunks": chunks, "compressors": _COMPRESSORS}
         if array.dtype.startswith("datetime"):
             out[name] |= {"units": "days since 1970-01-01", "dtype": "int64"}
     return out

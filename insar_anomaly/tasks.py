@@ -21,7 +21,7 @@ from insar_anomaly.errors import NotFitted, PairRejected, SourceUnavailable, Usa
 from insar_anomaly.evidence import Fused, Kind, Look, Reach
 from insar_anomaly.ingest import precheck
 from insar_anomaly.schema import Grid, Listed
-from insar_anomaly.sources import Source, Window
+from insar_anomaly.sources import Delays, Source, Window
 from insar_anomaly.store import Store
 from insar_anomaly.trials import Evidence, Level, ToTiles, Trial, blocks, pair_dates, trial
 
@@ -47,15 +47,20 @@ class ReadTask:
 
 @dataclass
 class ReadResult:
-    """Per stack: accepted windows and rejections by pair. `unreached` holds what storage, not a pair, is to blame for."""
+    """Per stack: accepted windows, their modelled delays where there are any, and rejections by pair.
+
+    `unreached` holds what storage, not a pair, is to blame for, `warnings` what was left out beside the pairs.
+    """
 
     windows: dict[str, dict[str, Window]] = field(default_factory=dict)
+    delays: Delays = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     rejected: dict[str, dict[str, PairRejected]] = field(default_factory=dict)
     unreached: str | None = None
 
 
 def read_pairs(task: ReadTask) -> ReadResult:
-    """Open each pair's files once, cut every stack's window, precheck it."""
+    """Open each pair's files once, cut every stack's window, precheck it; then each acquisition's delay, once."""
     out = ReadResult()
     for one in task.listed:
         stacks = task.wanted[one.pair]
@@ -80,6 +85,14 @@ def read_pairs(task: ReadTask) -> ReadResult:
                 out.windows.setdefault(stack, {})[one.pair] = window
             except PairRejected as rejection:
                 out.rejected.setdefault(stack, {})[one.pair] = rejection
+    if out.unreached:  # the layers are where the pairs are: what has one is read again when both can be
+        out.windows = {
+            stack: {one.pair: found[one.pair] for one in task.listed if one.pair in found and not one.delay_uris}
+            for stack, found in out.windows.items()
+        }
+        return out
+    accepted = {stack: [one for one in task.listed if one.pair in found] for stack, found in out.windows.items()}
+    out.delays, out.warnings = task.source.delays(accepted, task.grids)
     return out
 
 

@@ -26,10 +26,11 @@ LAYER_STRIDES = (4, 8, 16)
 
 @dataclass(frozen=True)
 class Units:
-    """Embeddings (unit, patch, feature) per part, and which patches were seen (unit, patch) per part."""
+    """Embeddings (unit, patch, feature) per part, which patches were seen (unit, patch), and how much they count if said."""
 
     embeddings: list[Tensor]
     seen: list[Tensor]
+    weight: list[Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,12 @@ class Aligned:
 
     def training(self, batch: xr.Dataset) -> Units:
         """The tiles themselves."""
-        return _units(
-            embeddings(self._embedder, batch["tile"].values, self._per_layer), batch["valid"].values, self._strides
+        valid, weight = (
+            torch.as_tensor(np.ascontiguousarray(batch[name].values)) if name in batch else None
+            for name in ("valid", "weight")
         )
+        assert valid is not None
+        return _units(embeddings(self._embedder, batch["tile"].values, self._per_layer), valid, weight, self._strides)
 
     def scored(self, batch: xr.Dataset, measure: Measure) -> tuple[Tensor, Tensor]:
         """Weighted sum over parts of the aggregated distances, and of the distances on the finest grid."""
@@ -142,8 +146,9 @@ class InWindows:
     def training(self, batch: xr.Dataset) -> Units:
         """Random windows of every tile; which ones depends on the seed and the pair's name only."""
         tiles, valid = (self._padded(batch[name].values) for name in ("tile", "valid"))
+        weight = self._padded(batch["weight"].values) if "weight" in batch else None
         parts: list[list[Tensor]] = [[] for _ in self._strides]
-        masks = []
+        masks, weights = [], []
         for i, pair in enumerate(map(str, batch["pair"].values)):
             rng = np.random.default_rng([self._seed, *pair.encode()])
             spare = (tiles.shape[1] - self._size, tiles.shape[2] - self._size)
@@ -155,10 +160,12 @@ class InWindows:
                 crops = torch.stack([tiles[i, r : r + self._size, c : c + self._size] for r, c in corners])
                 found = embeddings(self._embedder, crops.numpy(), self._per_layer)
             for part, one in zip(parts, found, strict=True):
-                part.append(one.flatten(1, 2))
-            masks += [valid[i, r : r + self._size, c : c + self._size] for r, c in corners]
-        seen = [seen_patches(torch.stack(masks), s).to(parts[0][0].device) for s in self._strides]
-        return Units([torch.cat(part) for part in parts], seen)
+                part.append(one)
+            places = [(i, slice(r, r + self._size), slice(c, c + self._size)) for r, c in corners]
+            masks += [valid[place] for place in places]
+            weights += [weight[place] for place in places] if weight is not None else []
+        joined = [torch.cat(part) for part in parts]
+        return _units(joined, torch.stack(masks), torch.stack(weights) if weights else None, self._strides)
 
     def scored(self, batch: xr.Dataset, measure: Measure) -> tuple[Tensor, Tensor]:
         """The papers' aggregate (mean of the blended map of window scores), or one over the blended map of patches."""
@@ -240,6 +247,15 @@ def seen_patches(valid: Tensor, stride: int) -> Tensor:
     return share[:, 0].flatten(1) >= 0.5
 
 
+def patch_weights(weight: Tensor, valid: Tensor, stride: int) -> Tensor:
+    """Mean weight (unit, patch), float64, of the measured pixels (unit, y, x) of each patch; 0 where there is none."""
+    total, share = (
+        nn.functional.avg_pool2d(z[:, None].double(), stride, ceil_mode=True, count_include_pad=False)[:, 0].flatten(1)
+        for z in (weight, valid)
+    )
+    return total / torch.where(share > 0, share, 1.0)
+
+
 def smoothed(distances: Tensor, stride: int, sigma: float) -> Tensor:
     """Distances (unit, v, u) interpolated to pixels and blurred by a Gaussian of `sigma` pixels, as plain PaDiM does.
 
@@ -275,7 +291,8 @@ def aggregated(patch: Tensor, aggregate: str, top_percent: float) -> Tensor:
     return (total / take).where(number > 0, torch.nan)
 
 
-def _units(found: list[Tensor], valid: Any, strides: tuple[int, ...]) -> Units:
-    mask = torch.as_tensor(np.ascontiguousarray(valid))
+def _units(found: list[Tensor], valid: Tensor, weight: Tensor | None, strides: tuple[int, ...]) -> Units:
     flat = [one.flatten(1, 2) for one in found]
-    return Units(flat, [seen_patches(mask, s).to(flat[0].device) for s in strides])
+    where = flat[0].device
+    counted = [None if weight is None else patch_weights(weight, valid, s).to(where) for s in strides]
+    return Units(flat, [seen_patches(valid, s).to(where) for s in strides], counted)

@@ -6,6 +6,7 @@
 ``phase``   float32  rad, positive away from the satellite, referenced, masked ground filled, no NaN
 ``tile``    float32  the same after the range step, in [-1, 1]
 ``valid``   bool     True where the ground was measured (not masked, not water)
+``weight``  float32  only where asked for: how much the measurement counts, above 0; 0 where it is not valid
 ==========  =======  ===========================================================================================
 
 coordinates ``pair`` (``YYYYMMDD_YYYYMMDD``), ``reference`` and ``secondary`` (datetime64), ``y`` and ``x`` (degrees), and

@@ -112,6 +112,7 @@ class Padim:
     def fit(self, tiles: xr.Dataset, *, progress: Progress = silent) -> PadimScorer:
         """Sum over all pairs of *tiles*, batch by batch, and close the sum. See `detectors.base`.
 
+        Where *tiles* have a ``weight``, each patch of a pair counts by its mean; `least_seen` counts pairs all the same.
         Where a patch is seen fewer times than it has features the exact low-rank form is kept instead of a covariance.
         """
         weights, name = (
@@ -129,10 +130,10 @@ class Padim:
             for p, k in zip(parts.layout.patches, parts.features, strict=True)
         ]
         done = 0
-        for batch in batches(tiles, self.inputs):
+        for batch in batches(tiles, (*self.inputs, *(["weight"] if "weight" in tiles else []))):
             found = parts.layout.training(_rounded(batch) if self.eight_bit else batch)
-            for i, (one, seen) in enumerate(zip(found.embeddings, found.seen, strict=True)):
-                sums[i] = sums[i] + type(sums[i]).of(one, seen)  # type: ignore[operator]
+            for i, (one, seen, weight) in enumerate(zip(found.embeddings, found.seen, found.weight, strict=True)):
+                sums[i] = sums[i] + type(sums[i]).of(one, seen, weight)  # type: ignore[operator]
             done += batch.sizes["pair"]
             progress(done, total)
         least = int(np.ceil(self.least_seen * units))

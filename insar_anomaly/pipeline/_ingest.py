@@ -226,12 +226,14 @@ def _commit(s: Screening, run: Run, task: ReadTask, result: ReadResult | None, e
             run.fail(stack, "ingest", error or "no result")
         return
     listed = {one.pair: one for one in task.listed}
+    for words in result.warnings:
+        run.warn(words)
     for stack in stacks:
         windows, rejected = result.windows.get(stack, {}), result.rejected.get(stack, {})
         try:
             rows = [_rejected(listed[pair], rejection) for pair, rejection in rejected.items()]
             if windows:
-                snapshot = s.store.append(stack, pure.batch(windows))
+                snapshot = s.store.append(stack, pure.batch(windows, result.delays.get(stack)))
                 rows += [
                     PairRow(p, str(listed[p].phase_uri), listed[p].fingerprint, int(Verdict.OK), "", snapshot)
                     for p in windows

@@ -45,6 +45,11 @@ CLIMATES = {
 
 def stack(climate: Climate, *, seed: int, acquisitions: int, side: int) -> tuple[xr.Dataset, xr.Dataset]:
     """Quiet pairs to fit on and later ones to test on, as `store` would give them (pair, y, x)."""
+    return divided(scene(climate, seed=seed, acquisitions=acquisitions, side=side), acquisitions)
+
+
+def scene(climate: Climate, *, seed: int, acquisitions: int, side: int) -> simulate.Scene:
+    """A quiet volcano of this climate, twice as many acquisitions long as its fit."""
     rng, shape = np.random.default_rng([seed, 77]), (side, side)
     height = simulate.terrain(shape, rng, kind=climate.terrain, pixel_km=0.1)
     days = [date(2019, 1, 5) + timedelta(days=12 * i) for i in range(2 * acquisitions)]
@@ -57,7 +62,11 @@ def stack(climate: Climate, *, seed: int, acquisitions: int, side: int) -> tuple
         strength = climate.turbulence_rad * float(np.exp(rng.normal(0, 0.4)))
         screens[i] = strength * fields[2 * i] + layered * (1 + 0.3 * fields[2 * i + 1])
     lost = simulate.decorrelated(shape, rng, fraction=climate.lost)
-    scene = simulate.Scene(tuple(days), screens, height, lost, (), (0.1, 0.1))
+    return simulate.Scene(tuple(days), screens, height, lost, (), (0.1, 0.1))
+
+
+def divided(scene: simulate.Scene, acquisitions: int) -> tuple[xr.Dataset, xr.Dataset]:
+    """A scene's pairs of the first `acquisitions`, and those of the later ones; with ``delay`` where the scene has any."""
     pairs = scene.pairs()
     return (
         _pairs(scene, [(i, j) for i, j in pairs if j < acquisitions]),
@@ -77,9 +86,14 @@ def _pairs(scene: simulate.Scene, pairs: list[tuple[int, int]]) -> xr.Dataset:
         "x": np.arange(side) / 1113.2,
     }
     static = {k: (("y", "x"), np.full((side, side), v, np.float32)) for k, v in zip("enu", simulate.LOOK, strict=True)}
+    modelled = {}
+    if scene.delays is not None:
+        delay = np.stack([scene.delays[j] - scene.delays[i] for i, j in pairs]).astype(np.float32)
+        modelled = {"delay": (("pair", "y", "x"), delay)}
     return xr.Dataset(
         {
             "phase": (("pair", "y", "x"), phase),
+            **modelled,
             "coherence": (("pair", "y", "x"), np.full(phase.shape, 180, np.uint8)),
             "water": (("y", "x"), np.zeros((side, side), bool)),
             "height": (("y", "x"), scene.height_m.astype(np.float32)),

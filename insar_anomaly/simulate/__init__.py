@@ -5,6 +5,7 @@ Conventions: line of sight is positive towards the satellite, phase positive awa
 """
 
 from insar_anomaly.simulate.atmosphere import TERRAINS, Spectrum, decorrelated, relief, stratified, terrain, turbulence
+from insar_anomaly.simulate.layers import coherences, modelled, phase_noise
 from insar_anomaly.simulate.okada import Rectangle, okada
 from insar_anomaly.simulate.scenes import Scene, Unrest, acquisitions, scene
 from insar_anomaly.simulate.sources import (
@@ -33,13 +34,16 @@ __all__ = [
     "Spectrum",
     "Unrest",
     "acquisitions",
+    "coherences",
     "decorrelated",
     "draw_source",
     "line_of_sight",
     "look_vector",
+    "modelled",
     "mogi",
     "okada",
     "penny_crack",
+    "phase_noise",
     "point_crack",
     "relief",
     "scene",

@@ -32,7 +32,8 @@ class Unrest:
 class Scene:
     """A simulated frame: one delay screen per acquisition, and the ground motion in it.
 
-    `screens` is (acquisition, y, x), rad; `height_m` and `lost` are (y, x); `motion` lists the unrest in the scene.
+    `screens` is (acquisition, y, x), rad; `height_m` and `lost` are (y, x); `motion` lists the unrest in the scene; `delays`
+    is what a weather model says of the screens, up to a constant, None where there is no model (see `simulate.modelled`).
     """
 
     dates: tuple[date, ...]
@@ -41,6 +42,7 @@ class Scene:
     lost: NDArray[np.bool_]
     motion: tuple[Unrest, ...]
     pixel_km: tuple[float, float]
+    delays: Floats | None = None
 
     def pairs(self, spans: Sequence[int] = (1, 2, 3)) -> list[tuple[int, int]]:
         """Index pairs (reference, secondary) of the network that joins each acquisition to the next ones."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import fsspec
@@ -15,6 +15,9 @@ from insar_anomaly.schema import Grid, Listed
 
 Window = tuple[NDArray[Any], NDArray[Any], float]
 """Phase (y, x) float32 rad positive away, coherence (y, x) uint8, perpendicular baseline in m (NaN = unknown)."""
+
+Delays = dict[str, dict[str, NDArray[Any]]]
+"""Modelled delay (y, x) float32 rad of a stack's pairs, to be subtracted from their phase: stack -> pair -> delay."""
 
 
 class Source(Protocol):
@@ -34,6 +37,10 @@ class Source(Protocol):
 
     def read(self, listed: Listed, grids: Mapping[str, Grid]) -> dict[str, Window]:
         """The windows of several stacks, the pair's files opened once."""
+        ...
+
+    def delays(self, wanted: Mapping[str, Sequence[Listed]], grids: Mapping[str, Grid]) -> tuple[Delays, list[str]]:
+        """The modelled delays of the stacks' pairs that have one, and what was wrong with files that could not be used."""
         ...
 
 

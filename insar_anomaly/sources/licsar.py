@@ -4,6 +4,11 @@ Layout: ``<frame>/interferograms/<pair>/<pair>.geo.unw.tif`` and ``.geo.cc.tif``
 layers in ``<frame>/metadata/<frame>.geo.hgt.tif`` (or ``GEOC/``); optional beside it ``.geo.E.tif``, ``.geo.N.tif``,
 ``.geo.U.tif`` (look vector), ``.geo.landmask.tif`` (0 = water) and ``baselines``. LiCSAR's unwrapped phase is positive away
 from the satellite with the earlier date as reference: the sign that stacks have, so nothing is turned; 0 means no data.
+
+GACOS: an acquisition may have ``<frame>/epochs/YYYYMMDD/YYYYMMDD.sltd.geo.tif``, as on the portal, or
+``<frame>/GACOS/YYYYMMDD.sltd.geo.tif``, as LiCSBAS downloads it. It is the slant total delay in rad, larger where the way is
+longer, 0 = no data; a pair's is the later acquisition's minus the earlier one's, and is subtracted from the phase. Read in
+``LiCSBAS03op_GACOS.py`` 1.5.10 (LiCSBAS2) and in licsar_proc's ``make_gacos_ifg``.
 """
 
 from __future__ import annotations
@@ -11,9 +16,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +27,21 @@ import numpy as np
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as Pixels
 
 from insar_anomaly.catalogue import Box
 from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict
 from insar_anomaly.schema import LINE_OF_SIGHT, Grid, Listed
 from insar_anomaly.simulate import Scene
-from insar_anomaly.sources import remote
+from insar_anomaly.sources import Delays, remote
 from insar_anomaly.units import WAVELENGTH_M
 
 _FOLDERS = ("interferograms", "GEOC")
-_PHASE, _COHERENCE = ".geo.unw.tif", ".geo.cc.tif"
+_PHASE, _COHERENCE, _DELAY = ".geo.unw.tif", ".geo.cc.tif", ".sltd.geo.tif"
+_DELAY_FOLDERS = ("epochs", "GACOS")
 # east, north, up from ground to satellite where the frame ships no look vector: right-looking Sentinel-1 at mid swath
 _NOMINAL_LOOK = {"A": (-0.62, -0.11, 0.78), "D": (0.62, -0.11, 0.78)}
 
@@ -80,12 +88,14 @@ class LicsarSource:
             near = difflib.get_close_matches(frame, self.frames(), n=3)
             hint = f"did you mean {', '.join(near)}?" if near else "correct the frame in the catalogue"
             raise NotInFrame(f"frame {frame} is not in {self.url}; {hint}")
-        perpendicular = self._baselines(frame)
+        perpendicular, modelled = self._baselines(frame), self._delay_uris(frame)
         listed: dict[str, Listed] = {}
         twice = []
         for folder in found:
             for name, files in found[folder].items():
                 one = self._listed(name, files, perpendicular)
+                if name[:8] in modelled and name[9:] in modelled:
+                    one = replace(one, delay_uris=(modelled[name[:8]], modelled[name[9:]]))
                 if name in listed:
                     twice.append(Listed(f"{name} ({folder})", one.phase_uri, one.coherence_uri, one.fingerprint))
                 else:
@@ -164,6 +174,28 @@ class LicsarSource:
             out[stack] = (radians, as_bytes(coherence[stack]), listed.baseline)
         return out
 
+    def delays(self, wanted: Mapping[str, Sequence[Listed]], grids: Mapping[str, Grid]) -> tuple[Delays, list[str]]:
+        """Modelled delays of the stacks' pairs whose two acquisitions have one; see `sources.Source`.
+
+        Each acquisition's file is opened once for all of them. One that cannot be used, whatever the cause, is as good as
+        absent: no pair depends on it.
+        """
+        held: dict[str, dict[str, NDArray[np.float32]]] = {}
+        problems = []
+        for uri in {uri: None for listed in wanted.values() for one in listed for uri in one.delay_uris or ()}:
+            try:
+                held[uri] = self._epochs(uri, {stack: grids[stack] for stack in wanted})
+            except (PairRejected, SourceUnavailable) as problem:
+                problems.append(f"delay left out: {problem}")
+        out: Delays = {}
+        for stack, listed in wanted.items():
+            for one in listed:
+                if one.delay_uris and all(uri in held for uri in one.delay_uris):
+                    first, last = (held[uri][stack] for uri in one.delay_uris)
+                    if np.isfinite(last - first).any():
+                        out.setdefault(stack, {})[one.pair] = last - first
+        return out, problems
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     @property
@@ -218,6 +250,19 @@ class LicsarSource:
                     return baselines(self._fs.cat_file(path).decode("utf-8", "replace"))
         return {}
 
+    def _delay_uris(self, frame: str) -> dict[str, str]:
+        """The file of the modelled delay of each acquisition (``YYYYMMDD``) that has one."""
+        found: dict[str, str] = {}
+        with self._reached():
+            for folder in (f"{self._root}/{frame}/{name}" for name in _DELAY_FOLDERS):
+                if not self._local:
+                    self._fs.invalidate_cache(folder)
+                for path in self._fs.find(folder) if self._fs.isdir(folder) else ():
+                    day, end = path.rsplit("/", 1)[-1][:8], path.rsplit("/", 1)[-1][8:]
+                    if end == _DELAY and day.isdigit():
+                        found.setdefault(day, str(self._fs.unstrip_protocol(path)))
+        return found
+
     def _listed(self, name: str, files: Mapping[str, Any], perpendicular: Mapping[str, float]) -> Listed:
         wanted = {end: files.get(name + end) for end in (_PHASE, _COHERENCE)}
         marks = [
@@ -254,6 +299,19 @@ class LicsarSource:
         with self._opened(uri) as tif:
             here = grid_of(tif, uri)
             return {stack: _read(tif, window(here, grid, uri)) for stack, grid in grids.items()}
+
+    def _epochs(self, uri: str, grids: Mapping[str, Grid]) -> dict[str, NDArray[np.float32]]:
+        """An acquisition's delay (y, x) rad on the stacks' grids, whatever its own: it is smooth. NaN = no data."""
+        out = {}
+        with self._opened(uri) as tif:
+            grid_of(tif, uri)
+            for stack, grid in grids.items():
+                rows, cols = grid.shape
+                place = rasterio.Affine(grid.dx, 0, grid.west, 0, -grid.dy, grid.north)
+                size = {"crs": tif.crs, "transform": place, "width": cols, "height": rows, "resampling": Resampling.bilinear}
+                with WarpedVRT(tif, src_nodata=0, nodata=np.nan, dtype="float32", **size) as warped:
+                    out[stack] = warped.read(1)
+        return out
 
     @contextmanager
     def _opened(self, uri: str) -> Iterator[rasterio.DatasetReader]:
@@ -351,7 +409,9 @@ def as_bytes(coherence: NDArray[Any]) -> NDArray[np.uint8]:
 def write_archive(
     root: str | Path, frame: str, scene: Scene, *, west: float, north: float, step: float = 0.001
 ) -> list[str]:
-    """Write a simulated scene as a LiCSAR-layout archive; returns the pairs. Files that exist are left alone.
+    """Write a simulated scene as a LiCSAR-layout archive, with GACOS layers where the scene has modelled delays.
+
+    Returns the pairs. Files that exist are left alone.
 
     `west` and `north` are the outer edges and `step` the pixel size, degrees.
     """
@@ -370,6 +430,8 @@ def write_archive(
         coherent = np.where(np.isfinite(phase), 180, 20).astype(np.uint8)
         _write_tif(folder / f"{pair}{_COHERENCE}", coherent, grid)
         names.append(pair)
+    for day, delay in () if scene.delays is None else zip(scene.dates, scene.delays, strict=True):
+        _write_tif(base / "epochs" / f"{day:%Y%m%d}" / f"{day:%Y%m%d}{_DELAY}", delay.astype(np.float32), grid)
     return names
 
 
