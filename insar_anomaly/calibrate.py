@@ -38,7 +38,8 @@ class Calibration:
 
     ``false_alarms`` is flags per year (value, low, high) and ``false_positives`` the rate per pair, both on the negatives at
     the threshold; ``detection`` maps a peak to the rate of detected injections; ``auroc`` maps a peak to AUROC;
-    ``detectability`` is `detectability.Detectability` as a dictionary, empty where no source was injected.
+    ``detectability`` is `detectability.Detectability` as a dictionary, empty where no source was injected; ``looks`` are the
+    trial's, plain, for what is judged together with other stacks.
     """
 
     policy: str
@@ -52,10 +53,11 @@ class Calibration:
     auroc: dict[str, float]
     roc: dict[str, list[list[float]]]
     detectability: dict[str, Any] = field(default_factory=dict)
+    looks: dict[str, list[list[Any]]] = field(default_factory=dict)
 
     def percentile(self, score: float) -> float:
         """Part of the stack's quiet scores that lie below `score`, in percent."""
-        return float(100 * np.searchsorted(np.sort(self.negatives), score) / max(1, len(self.negatives)))
+        return percentile(self.negatives, score)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
@@ -98,6 +100,11 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
     else:
         raise ValueError(f"policy = {target.policy!r} is unknown")
     return _described(result, target, threshold, why)
+
+
+def percentile(negatives: list[float], score: float) -> float:
+    """Part of quiet scores that lie below `score`, in percent; 0 among none."""
+    return float(100 * np.searchsorted(np.sort(negatives), score) / max(1, len(negatives)))
 
 
 def count_flags(result: Trial, threshold: float, *, clear_after_days: int) -> int:
@@ -176,6 +183,7 @@ def _described(result: Trial, target: Target, threshold: float | None, why: str)
         auroc={name: auroc(known, values) for name, values in result.positive.items()},
         roc=curves,
         detectability=smallest,
+        looks={kind: [look.plain for look in looks] for kind, looks in result.looks.items()},
     )
 
 

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     scores.add_argument("--csv", metavar="OUT", default="-", help="file, - for standard output")
     scores.add_argument(
         "--evidence",
-        choices=("pair", "interval", "acquisition"),
+        choices=("pair", "interval", "acquisition", "directions"),
         default="pair",
         help="what is scored (default: single pairs)",
     )
@@ -249,8 +249,7 @@ def _scores(args: argparse.Namespace) -> int:
             every = ledger.scores()
         else:
             columns[2:3] = ["pair", "after", "seen"]
-            stacks = [f"{row['gvp']}/{row['frame']}" for row in ledger.stacks()]
-            every = [row for stack in stacks for row in ledger.looks(stack, args.evidence)]
+            every = [row for stack in ledger.modelled(args.evidence) for row in ledger.looks(stack, args.evidence)]
         rows = [{name: r[name] for name in columns} for r in every if not args.volcano or int(r["gvp"]) in args.volcano]
     if args.json:
         print(json.dumps(rows, default=str))

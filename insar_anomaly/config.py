@@ -136,9 +136,10 @@ class Detector(Section):
 class Fusion(Section):
     """What many pairs tell together, scored beside each of them alone; see insar_anomaly.fusion."""
 
-    evidence: tuple[Literal["interval", "acquisition"], ...] = Field(
-        ("interval", "acquisition"),
-        description="interval: what happened between two acquisitions; acquisition: what one of them shows alone",
+    evidence: tuple[Literal["interval", "acquisition", "directions"], ...] = Field(
+        ("interval", "acquisition", "directions"),
+        description="interval: what happened between two acquisitions; acquisition: what one of them shows alone; "
+        "directions: intervals of an ascending and a descending frame of a volcano together",
     )
     before: int = Field(3, ge=1, le=12, description="acquisitions before an interval that are averaged")
     after: int = Field(3, ge=1, le=12, description="acquisitions after it; it is looked at again as each of them comes")
@@ -430,6 +431,9 @@ def _contradictions(file: Path, text: str, config: Config) -> list[str]:
     if config.preset and config.detector.kind != PRESETS[config.preset]["detector"]["kind"]:
         place = f"{file}:{_line(text, ['preset'])}"
         lines.append(f'{place}: preset = "{config.preset}" is a form of padim, not of {config.detector.kind}: leave one out')
+    if "directions" in config.fusion.evidence and "interval" not in config.fusion.evidence:
+        line = _line(text, ["fusion", "evidence"])
+        lines.append(f'{file}:{line}: [fusion] evidence: "directions" puts intervals together: add "interval"')
     if config.flags.rests_on == "interval" and "interval" not in config.fusion.evidence:
         line = _line(text, ["flags", "rests_on"] if "rests_on" in text else ["fusion", "evidence"])
         lines.append(

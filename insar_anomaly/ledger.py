@@ -344,6 +344,12 @@ class Ledger:
         i = t.interferogram.c
         return [gvp_frame(row["stack"]) for row in self._select(select(i.stack).distinct().order_by(i.stack))]
 
+    def modelled(self, evidence: str) -> list[str]:
+        """Names of the stacks, or couples of frames, that have a model of this evidence."""
+        m = t.model.c
+        rows = self._select(select(m.stack).distinct().where(m.evidence == evidence).order_by(m.stack))
+        return [row["stack"] for row in rows]
+
     def episodes(self, stack: str | None = None, *, open_only: bool = False) -> list[dict[str, Any]]:
         """Episodes by stack and number: gvp, frame and the columns of `EpisodeRow`."""
         e = t.episode.c

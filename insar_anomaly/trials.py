@@ -6,8 +6,9 @@ by a model fitted on pairs of which no date falls into that block. A pair that s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import date
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,6 +78,33 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A look at an interval and its score, measured by its stack's `Level`."""
+
+    first: date
+    last: date
+    after: int
+    seen: date
+    score: float
+
+    @property
+    def name(self) -> str:
+        """``YYYYMMDD_YYYYMMDD``."""
+        return f"{self.first:%Y%m%d}_{self.last:%Y%m%d}"
+
+    @classmethod
+    def of(cls, plain: Sequence[Any]) -> Seen:
+        """From what `plain` gave."""
+        first, last, seen = (date.fromisoformat(plain[i]) for i in (0, 1, 3))
+        return cls(first, last, int(plain[2]), seen, float(plain[4]))
+
+    @property
+    def plain(self) -> list[Any]:
+        """Ready for JSON."""
+        return [self.first.isoformat(), self.last.isoformat(), self.after, self.seen.isoformat(), self.score]
+
+
+@dataclass(frozen=True)
 class Trial:
     """Scores made out of sample.
 
@@ -84,7 +112,7 @@ class Trial:
     pairs), ``negative`` (look,), ``positive`` kind -> scores (look,): a peak in cm, the same "at
     once" (fused evidence with the first acquisition after it only), or "labels"; ``years`` of observation that the negatives
     cover; ``places`` peak -> where the sources were (look, 2), as parts of the scene's sides; ``level`` that fused
-    evidence is measured by. NaN scores (not scorable) are left out already.
+    evidence is measured by, and its single ``looks``, "quiet" and by peak. NaN scores (not scorable) are left out already.
     """
 
     dates: NDArray[np.datetime64]
@@ -94,6 +122,7 @@ class Trial:
     places: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     level: Level | None = None
     seen: NDArray[np.datetime64] | None = None
+    looks: Mapping[str, list[Seen]] = field(default_factory=dict)
 
 
 def blocks(dates: NDArray[np.datetime64], folds: int) -> NDArray[np.int64]:
@@ -220,6 +249,12 @@ class _Scored:
         known = ~np.isnan(arrays[0])
         return cls(*(array[known] for array in arrays))
 
+    def looks(self, score: NDArray[np.float64]) -> list[Seen]:
+        """Each look with its measured `score` (look,)."""
+        days = zip(*(column.astype("datetime64[D]").tolist() for column in (*self.dates.T, self.seen)), strict=True)
+        known = zip(days, self.after.tolist(), score.tolist(), strict=True)
+        return [Seen(first, last, after, seen, value) for (first, last, seen), after, value in known]
+
     def of_age(self, after: int) -> _Scored:
         """Those seen with so many acquisitions after them."""
         return _Scored(*(getattr(self, f.name)[self.after == after] for f in fields(self)))
@@ -240,8 +275,14 @@ def _as_trial(found: Mapping[float, list[_Scored]], years: float) -> Trial:
         positive[_peak_name(peak)], where[_peak_name(peak)] = measured(best), best.place
         if len(ages) > 1:
             positive[f"{_peak_name(peak)} at once"] = measured(these.of_age(int(ages.min())))
-    seen = None if level is None else quiet.seen
-    return Trial(quiet.dates, measured(quiet), positive, years, where, level, seen)
+    if level is None:
+        return Trial(quiet.dates, quiet.score, positive, years, where)
+    looks = {name: these.looks(measured(these)) for name, these in {"quiet": quiet, **_by_name(every)}.items()}
+    return Trial(quiet.dates, measured(quiet), positive, years, where, level, quiet.seen, looks)
+
+
+def _by_name(every: Mapping[float, _Scored]) -> dict[str, _Scored]:
+    return {_peak_name(peak): these for peak, these in every.items()}
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

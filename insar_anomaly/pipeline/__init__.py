@@ -4,9 +4,10 @@
 """
 
 from insar_anomaly.pipeline._fit import fit
+from insar_anomaly.pipeline._flags import flag
 from insar_anomaly.pipeline._ingest import ingest
 from insar_anomaly.pipeline._night import nightly, summary
-from insar_anomaly.pipeline._notices import deliver, flag
+from insar_anomaly.pipeline._notices import deliver
 from insar_anomaly.pipeline._score import score, score_rows
 from insar_anomaly.pipeline._screening import Failure, Period, Run, Screening, Watch, batches, screening, storage_options
 

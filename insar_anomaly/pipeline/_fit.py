@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from insar_anomaly import __version__, labels
-from insar_anomaly.calibrate import Target
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
 from insar_anomaly.evidence import Kind, Reach
 from insar_anomaly.ledger import ModelRow
@@ -89,14 +88,7 @@ def _task(s: Screening, stack: str, kind: Kind, period: Period) -> FitTask:
         preprocess=config.preprocess.model_dump(mode="json"),
         detector={"kind": config.detector.kind, **config.detector.options},
         storage=storage_options(config.storage),
-        target=Target(
-            policy=aim.policy,
-            false_alarms_per_year=aim.false_alarms_per_year,
-            fpr=aim.fpr,
-            quantile=aim.quantile,
-            min_pairs=aim.min_pairs,
-            clear_after_days=config.flags.clear_after_days,
-        ),
+        target=s.target,
         folds=aim.folds,
         peaks_cm=aim.peaks_cm,
         seed=aim.seed,

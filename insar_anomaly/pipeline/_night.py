@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from insar_anomaly.pipeline._flags import flag
 from insar_anomaly.pipeline._ingest import ingest
-from insar_anomaly.pipeline._notices import deliver, flag
+from insar_anomaly.pipeline._notices import deliver
 from insar_anomaly.pipeline._score import score
 from insar_anomaly.pipeline._screening import Period, Run, Screening
 
@@ -36,6 +37,7 @@ _COUNTED = (
     "scored_pairs",
     "scored_intervals",
     "scored_acquisitions",
+    "scored_directions",
     "old_flags",
     "new_notices",
     "delivered",
@@ -53,13 +55,13 @@ def nightly(s: Screening, run: Run, *, period: Period | None = None) -> dict[str
 
 def summary(s: Screening, run: Run) -> dict[str, Any]:
     """The night's digest: counts, open flags, failures, blind stacks, warnings. Written as ``digest-<date>.json``."""
-    stacks = s.by_stack
+    stacks, flaggable = s.by_stack, s.by_stack | s.by_couple
     open_flags = [
-        {"stack": name, "name": stacks[name].name, **_now(s, name, row)}
+        {"stack": name, "name": flaggable[name].name, **_now(s, name, row)}
         for row in s.ledger.episodes(open_only=True)
-        if (name := f"{row.pop('gvp')}/{row.pop('frame')}") in stacks
+        if (name := f"{row.pop('gvp')}/{row.pop('frame')}") in flaggable
     ]
-    waiting = [n for n in s.ledger.pending() if n.attempts or n.stack not in stacks]
+    waiting = [n for n in s.ledger.pending() if n.attempts or n.stack not in flaggable]
     digest = {
         "as_of": run.as_of.isoformat(),
         "run": run.number,

@@ -14,6 +14,7 @@ import xarray as xr
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, StackFailed, Verdict
 from insar_anomaly.evidence import Kind, Look, Reach, looks
 from insar_anomaly.ledger import ModelRow, ScoreRow
+from insar_anomaly.pipeline._directions import score_couples
 from insar_anomaly.pipeline._screening import Period, Run, Screening
 from insar_anomaly.tasks import ScoreTask, score_looks
 
@@ -21,8 +22,9 @@ from insar_anomaly.tasks import ScoreTask, score_looks
 def score(s: Screening, run: Run, *, period: Period | None = None) -> None:
     """Score what is stored and not yet scored: pairs, and looks at intervals and acquisitions, each by its own model.
 
-    What a model was fitted on is not screened (verdict 60). A look is scored again where a pair came late that shows it. A
-    stack whose flags rest on no threshold is blind: it is listed in the digest every night until that changes.
+    Couples of an ascending and a descending frame are judged from the scores of both. What a model was fitted on is not
+    screened (verdict 60). A look is scored again where a pair came late that shows it. A stack whose flags rest on no
+    threshold is blind: it is listed in the digest every night until that changes.
     """
     wanted = period or Period(last=run.as_of)
     tasks: list[ScoreTask] = []
@@ -49,6 +51,7 @@ def score(s: Screening, run: Run, *, period: Period | None = None) -> None:
             _commit(s, run, task, result, models[task.stack, task.model])
         done += len(task.looks)
         s.watch("score", done, total)
+    score_couples(s, run, wanted)
 
 
 def note_blind(s: Screening, run: Run, stack: str) -> None:

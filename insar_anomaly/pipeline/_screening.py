@@ -13,11 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from insar_anomaly import __version__, catalogue
+from insar_anomaly.calibrate import Target
 from insar_anomaly.catalogue import Volcano
 from insar_anomaly.cluster import Workers, workers
 from insar_anomaly.config import Config, Storage
+from insar_anomaly.directions import couples
 from insar_anomaly.errors import InsarAnomalyError, UsageError
-from insar_anomaly.evidence import Kind
+from insar_anomaly.evidence import KINDS, Kind
 from insar_anomaly.ledger import Ledger, ModelRow
 from insar_anomaly.schema import parse_look
 from insar_anomaly.sources import Source, open_source
@@ -112,7 +114,27 @@ class Screening:
     @property
     def evidence(self) -> tuple[Kind, ...]:
         """The kinds of evidence that are fitted and scored: single pairs always."""
-        return ("pair", *self.config.fusion.evidence)
+        return ("pair", *(kind for kind in KINDS if kind in self.config.fusion.evidence))
+
+    @property
+    def target(self) -> Target:
+        """What thresholds aim at."""
+        aim = self.config.calibrate
+        return Target(
+            policy=aim.policy,
+            false_alarms_per_year=aim.false_alarms_per_year,
+            fpr=aim.fpr,
+            quantile=aim.quantile,
+            min_pairs=aim.min_pairs,
+            clear_after_days=self.config.flags.clear_after_days,
+        )
+
+    @property
+    def by_couple(self) -> dict[str, Volcano]:
+        """Volcano of every couple of an ascending and a descending frame, ``gvp/FRAME+FRAME``."""
+        if "directions" not in self.config.fusion.evidence:
+            return {}
+        return {f"{v.gvp}/{up}+{down}": v for v in self.volcanoes for up, down in couples(v.frames)}
 
     def resting(self, stack: str) -> tuple[ModelRow | None, str]:
         """The model that the stack's flags rest on, and why it is not of the evidence that was asked for (empty if it is).
@@ -120,6 +142,8 @@ class Screening:
         None where the stack has no model. Where intervals have no threshold but single pairs have one, flags rest on these:
         better a worse threshold than a blind stack.
         """
+        if "+" in stack:
+            return self.ledger.current(stack, "directions"), ""
         wanted = self.config.flags.rests_on
         asked, pairs = self.ledger.current(stack, wanted), self.ledger.current(stack)
         if wanted == "pair" or (asked is not None and asked.threshold is not None) or pairs is None:

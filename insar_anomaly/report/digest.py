@@ -17,8 +17,9 @@ def lines(digest: Mapping[str, Any]) -> list[str]:
     if digest["old_flags"]:
         out.append(f"  {digest['old_flags']} flags of the past, too old for a notice, were raised: `insar-anomaly flags`")
     out.append(
-        f"  {digest['new_pairs']} new pairs, {digest['rejected_pairs']} rejected, {digest['scored_pairs']} scored; "
-        f"{digest['scored_intervals']} looks at intervals, {digest['scored_acquisitions']} acquisitions; "
+        f"  {digest['new_pairs']} new pairs, {digest['rejected_pairs']} rejected; scored: {digest['scored_pairs']} pairs, "
+        f"{digest['scored_intervals']} looks at intervals, {digest['scored_acquisitions']} acquisitions, "
+        f"{digest['scored_directions']} looks from both directions; "
         f"{digest['new_notices']} new notices, {digest['delivered']} delivered"
     )
     return out

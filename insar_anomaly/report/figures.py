@@ -11,7 +11,7 @@ import numpy as np
 from cmcrameri import cm
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from numpy.typing import NDArray
 
 from insar_anomaly.schema import Grid
@@ -43,10 +43,16 @@ class PairFigure:
         return g.west, g.west + g.dx * g.shape[1], g.north - g.dy * g.shape[0], g.north
 
 
-def pair_png(shown: PairFigure) -> bytes:
-    """Four panels: motion in cm, fringes, coherence, score map with the threshold's contour. PNG bytes."""
-    figure = Figure(figsize=(15, 4.4), layout="constrained")
+def pair_png(*shown: PairFigure) -> bytes:
+    """Four panels: motion in cm, fringes, coherence, score map with the threshold's contour. A row for each. PNG bytes."""
+    figure = Figure(figsize=(15, 4.4 * len(shown)), layout="constrained")
     FigureCanvasAgg(figure)
+    for row, one in zip(figure.subfigures(len(shown), 1, squeeze=False)[:, 0], shown, strict=True):
+        _pair_row(row, one)
+    return _png(figure)
+
+
+def _pair_row(figure: SubFigure, shown: PairFigure) -> None:
     axes: Sequence[Axes] = figure.subplots(1, 4, sharex=True, sharey=True)
     motion_cm = np.asarray(shown.phase, float) / RAD_PER_M * 100
     motion_cm = motion_cm - (np.nanmedian(motion_cm) if np.isfinite(motion_cm).any() else 0)
@@ -63,7 +69,6 @@ def pair_png(shown: PairFigure) -> bytes:
     _score_panel(figure, axes[3], shown)
     axes[0].set_ylabel("latitude, degrees north")
     figure.suptitle(f"{shown.title}\n{shown.note}", fontsize=11)
-    return _png(figure)
 
 
 def calibration_png(stack: str, evidence: str, calibration: Mapping[str, Any]) -> bytes:
@@ -110,7 +115,7 @@ def _detectability_panel(figure: Figure, axis: Axes, found: Mapping[str, Any]) -
     axis.set_title(f"peak seen in half of cases, by place\n(all places: half {half}, nine tenths {most})", fontsize=9)
 
 
-def _score_panel(figure: Figure, axis: Axes, shown: PairFigure) -> None:
+def _score_panel(figure: FigureBase, axis: Axes, shown: PairFigure) -> None:
     height, width = shown.grid.shape
     full = np.repeat(np.repeat(np.asarray(shown.score_map, float), shown.stride, 0), shown.stride, 1)[:height, :width]
     drawn = axis.imshow(full, extent=shown.extent, cmap=cm.lajolla_r, interpolation="nearest")
@@ -124,7 +129,7 @@ def _score_panel(figure: Figure, axis: Axes, shown: PairFigure) -> None:
         )
 
 
-def _furnish(figure: Figure, axis: Axes, drawn: Any, title: str, shown: PairFigure) -> None:
+def _furnish(figure: FigureBase, axis: Axes, drawn: Any, title: str, shown: PairFigure) -> None:
     figure.colorbar(drawn, ax=axis, shrink=0.8)
     west, east, south, north = shown.extent
     lat, lon = shown.volcano

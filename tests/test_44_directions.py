@@ -1,0 +1,102 @@
+"""A volcano on an ascending and a descending frame: both are judged together, and nobody is told twice."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import installation
+import numpy as np
+import pytest
+from installation import CONFIG, DATES, ENTRY, FIT, KM, NORTH, STEP, WEST, Installation, flagged
+
+from insar_anomaly import cli
+from insar_anomaly.errors import Verdict
+from insar_anomaly.simulate import PointSource, Unrest, scene
+from insar_anomaly.sources.licsar import write_archive
+
+UP, DOWN = "001A_00001_010101", "002D_00002_010101"
+COUPLE = f"990001/{UP}+{DOWN}"
+START = DATES[17] + timedelta(1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Fitted and calibrated: two frames, five days apart, and a source that both see."""
+    here = Installation(tmp_path_factory.mktemp("both"))
+    for number, (frame, shift) in enumerate(((UP, 0), (DOWN, 5))):
+        days = [day + timedelta(days=shift) for day in DATES]
+        motion = [Unrest(PointSource(32, 32, depth_km=1.2, peak_cm=5.0), START + timedelta(6), START + timedelta(7))]
+        rng = np.random.default_rng(20 + number)
+        here_scene = scene((64, 64), rng, dates=days, motion=motion, pixel_km=(KM, KM), turbulence_rad=0.5)
+        write_archive(here.archive, frame, here_scene, west=WEST, north=NORTH, step=STEP)
+    entry = ENTRY.format(gvp=990001, name="Two Views", lon=WEST + 0.032, frame=UP, more="")
+    (here.folder / "volcanoes.toml").write_text(entry.replace(f'["{UP}"]', f'["{UP}", "{DOWN}"]'))
+    here.config.write_text(CONFIG)
+    here.ingest()
+    assert here.fit(FIT).failures == []
+    return here
+
+
+@pytest.fixture
+def both(made, tmp_path):
+    return installation.copy(made, tmp_path / "here")
+
+
+def test_a_couple_has_a_threshold_and_scores_of_its_own(both, capsys):
+    run, digest = both.nightly(DATES[-1] + timedelta(days=20))
+    assert run.failures == []
+    assert digest["scored_directions"] > 0
+    with both.opened() as (s, _):
+        model = s.ledger.current(COUPLE, "directions")
+        assert model is not None
+        assert model.threshold is not None
+        calibration = json.loads(model.calibration)
+        assert {"8 cm", "8 cm at once"} == set(calibration["detection"])
+        rows = s.ledger.looks(COUPLE, "directions")
+    assert {row["verdict"] for row in rows} == {Verdict.OK}
+    best = max(rows, key=lambda row: row["score"])
+    assert best["score"] > model.threshold
+    first, last = best["pair"].split("_")
+    assert first <= f"{START + timedelta(7):%Y%m%d}"
+    assert last >= f"{START + timedelta(6):%Y%m%d}"
+    assert cli.main(["-c", str(both.config), "scores", "--evidence", "directions"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("gvp,frame,pair,after,seen,score")
+    assert len(said) == 1 + len(rows)
+    _, again = both.nightly(DATES[-1] + timedelta(days=21))
+    assert (again["scored_directions"], again["new_notices"]) == (0, 0)
+
+
+def test_what_a_frame_has_told_the_couple_does_not_tell_again(both):
+    _, digest = both.nightly(DATES[-1] + timedelta(days=20))
+    stacks = {row[0] for row in flagged(both)}
+    assert COUPLE in stacks
+    told = {json.loads(p.read_text())["stack"] for p in both.notices}
+    assert told == stacks - {COUPLE} if len(stacks) > 1 else {COUPLE}
+    assert COUPLE in {flag["stack"] for flag in digest["open_flags"]}  # the digest still shows it
+
+
+def test_a_couple_alone_tells_with_both_views_in_the_picture(both):
+    with both.opened() as (s, _):
+        for frame in (UP, DOWN):  # as if neither frame could be sure
+            model = s.ledger.current(f"990001/{frame}", "interval")
+            s.ledger.publish(f"990001/{frame}", type(model)(**vars(model) | {"threshold": 1e6}))
+    run, digest = both.nightly(DATES[-1] + timedelta(days=20))
+    assert run.failures == []
+    assert digest["warnings"] == []
+    assert {row[0] for row in flagged(both)} == {COUPLE}
+    [notice] = both.notices
+    content = json.loads(notice.read_text())
+    assert [one["stack"] for one in content["payload"]["members"]] == [f"990001/{UP}", f"990001/{DOWN}"]
+    assert f"990001/{UP}: interval" in content["body"]
+    figure = notice.parent / content["figure"]
+    assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = (int.from_bytes(figure.read_bytes()[i : i + 4], "big") for i in (16, 20))
+    assert height / width == pytest.approx(2 * 4.4 / 15, rel=0.02)  # a row of panels for each frame
+
+
+def test_directions_without_intervals_are_refused(both, capsys):
+    both.change("[ingest]", '[fusion]\nevidence = ["directions"]\n\n[flags]\nrests_on = "pair"\n\n[ingest]')
+    assert cli.main(["config", "--check", str(both.config)]) == 2
+    assert 'add "interval"' in capsys.readouterr().err
