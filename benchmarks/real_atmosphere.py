@@ -10,9 +10,10 @@ ARCHIVE is any LiCSAR-layout archive (the folder of its frames, or one frame's f
 scene). *Interval*: every interval between successive acquisitions of the test span, as it is and with a step in it, which
 all pairs that bracket the interval carry and no other; `fused` is the look with three acquisitions after it, `newest` that
 with the first one only. One model, fitted on all looks at the intervals of the training span, judges both.
-*Acquisition*: each one against its neighbours, as it is and with motion that is there on its day only. *Both looks* needs a
-second archive, see --second. Sources are injected into the phase before preprocessing. AUROC has a 95 % interval
-resampled by acquisition date.
+*Acquisition*: each one against its neighbours, as it is and with motion that is there on its day only. *Both views*:
+intervals of two frames that share time (`insar_anomaly.directions`), the second frame from `--second ARCHIVE`; without it
+every other acquisition stands for a second frame, so that each view has half of them (*one view* is the first alone).
+Sources are injected into the phase before preprocessing. AUROC has a 95 % interval resampled by acquisition date.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ from insar_anomaly.config import Fusion, Preprocess
 from insar_anomaly.detectors.base import BATCH, Detector, Scorer
 from insar_anomaly.detectors.matched_filter import MatchedFilter
 from insar_anomaly.detectors.padim import Padim
+from insar_anomaly.directions import joined
 from insar_anomaly.errors import PairRejected
 from insar_anomaly.evaluate import auroc_interval
 from insar_anomaly.evidence import Kind, Reach, build
 from insar_anomaly.schema import Grid, parse_pair
 from insar_anomaly.sources import open_source
-from insar_anomaly.trials import Evidence
+from insar_anomaly.trials import Evidence, Level, Seen, pair_dates
 
 SETTINGS = Preprocess().model_dump()
 RANGE_STEP = preprocess.range_step(SETTINGS["range_form"], SETTINGS["range_rad"])
@@ -76,9 +78,11 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=2, metavar="N", help="take each N-th test pair")
     parser.add_argument("--weights", default=Padim().weights, help="backbone: random, imagenet")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--second", type=Path, metavar="ARCHIVE", help="the volcano on another frame, for both views")
+    parser.add_argument("--second-frame", help="where that archive holds several")
     parser.add_argument("--json", type=Path, metavar="OUT")
     given = parser.parse_args()
-    read = opened(given)
+    read = opened(given, given.archive, given.frame)
     train, test = read(given.train_from, given.train_to), read(given.test_from, given.test_to)
     grid = f"{train.sizes['y']} x {train.sizes['x']} pixels"
     print(f"{train.sizes['pair']} training pairs, {test.sizes['pair']} test pairs, {grid}")
@@ -87,12 +91,23 @@ def main() -> int:
     print("| evidence | detector | " + " | ".join(f"{p:g} cm" for p in given.peaks) + " |")
     print("|---|---|" + "---|" * len(given.peaks))
     rows = []
+
+    def show(name: str, results: dict[str, dict[float, Any]]) -> None:
+        for evidence, found in results.items():
+            print(f"| {evidence} | {name} | " + " | ".join(map(str, found.values())) + " |", flush=True)
+            figures = {f"{p:g} cm": {"value": i.value, "low": i.low, "high": i.high} for p, i in found.items()}
+            rows.append({"evidence": evidence, "detector": name, "auroc": figures})
+
     for case in cases(train, test, given.every):
         for name, detector in detectors.items():
-            for evidence, found in measured(case, detector, given.peaks, given.seed).items():
-                print(f"| {evidence} | {name} | " + " | ".join(map(str, found.values())) + " |", flush=True)
-                figures = {f"{p:g} cm": {"value": i.value, "low": i.low, "high": i.high} for p, i in found.items()}
-                rows.append({"evidence": evidence, "detector": name, "auroc": figures})
+            show(name, measured(case, detector, given.peaks, given.seed))
+    views = [halves(train, test, odd) for odd in (False, True)]
+    if given.second:
+        other = opened(given, given.second, given.second_frame)
+        spans = ((given.train_from, given.train_to), (given.test_from, given.test_to))
+        views = [(train, test), (other(*spans[0]), other(*spans[1]))]
+    for name, detector in detectors.items():
+        show(name, together(views, detector, given.peaks, given.seed))
     if given.json:
         settings = {k: str(v) for k, v in vars(given).items()}
         given.json.write_text(json.dumps({"settings": settings, "rows": rows}, indent=1) + "\n")
@@ -122,6 +137,62 @@ def measured(case: Case, detector: Detector, peaks: list[float], seed: int) -> d
     return out
 
 
+def together(
+    views: list[tuple[xr.Dataset, xr.Dataset]], detector: Detector, peaks: list[float], seed: int
+) -> dict[str, dict[float, Any]]:
+    """AUROC of intervals of the first view alone and of both together, each at its last look."""
+    kinds: list[dict[str, list[Seen]]] = []
+    for number, (train, test) in enumerate(views):
+        proof = build("interval", one_by_one, RANGE_STEP, REACH)
+        scorer = detector.fit(proof.tiles(train)[list(detector.inputs)])
+        quiet = looked(scorer, proof.batches(test))
+        level = Level.of(*(np.array(column) for column in zip(*((k.score, v) for k, v in quiet), strict=True)))
+        found = {"quiet": quiet}
+        for peak in peaks:
+            found[f"{peak:g}"] = looked(scorer, proof.batches(test, peak_cm=peak, seed=seed + number))
+        kinds.append(
+            {
+                kind: [replace(one, score=float(level.standard(one.score, variance))) for one, variance in looks]
+                for kind, looks in found.items()
+            }
+        )
+    out: dict[str, dict[float, Any]] = {"one view": {}, "both views": {}}
+    for peak in peaks:
+        sides: dict[str, list[dict[str, Any]]] = {
+            "one view": [last(kinds[0][k]) for k in ("quiet", f"{peak:g}")],
+            "both views": [last(joined(kinds[0][k], kinds[1][k])) for k in ("quiet", f"{peak:g}")],
+        }
+        for name, (low, high) in sides.items():
+            both = sorted(low.keys() & high.keys())
+            dates = [key.split("_") for key in both] * 2
+            values = [low[key].score for key in both] + [high[key].score for key in both]
+            out[name][peak] = auroc_interval(values, [0] * len(both) + [1] * len(both), dates, seed=seed)
+    return out
+
+
+def looked(scorer: Scorer, batches: Iterator[xr.Dataset]) -> list[tuple[Seen, float]]:
+    """Every look that has a score, and its variance."""
+    out = []
+    for batch in batches:
+        score = scorer.score(batch[list(scorer.inputs)])["score"].values
+        days = [batch[n].values.astype("datetime64[D]").tolist() for n in ("reference", "secondary", "seen")]
+        rows = zip(*days, batch["after"].values.tolist(), score.tolist(), batch["variance"].values.tolist(), strict=True)
+        out += [(Seen(first, end, after, seen, s), v) for first, end, seen, after, s, v in rows if not np.isnan(s)]
+    return out
+
+
+def last(looks: Iterable[Any]) -> dict[str, Any]:
+    """The last look at each interval, by its name."""
+    return {look.name: look for look in sorted(looks, key=lambda look: look.after)}
+
+
+def halves(train: xr.Dataset, test: xr.Dataset, odd: bool) -> tuple[xr.Dataset, xr.Dataset]:
+    """Pairs of every other acquisition."""
+    days = np.unique(np.concatenate([pair_dates(train), pair_dates(test)]))[int(odd) :: 2]
+    kept = [stack.isel(pair=np.flatnonzero(np.isin(pair_dates(stack), days).all(axis=1))) for stack in (train, test)]
+    return kept[0], kept[1]
+
+
 def scored(scorer: Scorer, batches: Iterator[xr.Dataset]) -> dict[tuple[str, int], float]:
     """Score of every look that has one, by name and acquisitions after it."""
     out: dict[tuple[str, int], float] = {}
@@ -143,9 +214,9 @@ def one_by_one(stack: xr.Dataset) -> xr.Dataset:
     return preprocess.tiles(stack.chunk(pair=1), **SETTINGS)
 
 
-def opened(given: argparse.Namespace) -> Callable[[date, date], xr.Dataset]:
+def opened(given: argparse.Namespace, archive: Path, frame: str | None) -> Callable[[date, date], xr.Dataset]:
     """A reader of the pairs inside a span, as one stack in memory."""
-    root, frame = found(given.archive, given.frame)
+    root, frame = found(archive, frame)
     source = open_source("licsar", str(root), {})
     box = Volcano(gvp=100000, name="here", lat=given.lat, lon=given.lon, frames=(frame,)).box if given.lat else WHOLE
     static = source.static(frame, box, height="height" in SETTINGS["remove"])
@@ -162,7 +233,7 @@ def opened(given: argparse.Namespace) -> Callable[[date, date], xr.Dataset]:
                 except PairRejected as problem:
                     print(f"{one.pair} left out: {problem}", file=sys.stderr)
         if len(kept) < 8:
-            sys.exit(f"{given.archive}: {len(kept)} pairs lie inside {first} to {last}; at least 8 are needed")
+            sys.exit(f"{archive}: {len(kept)} pairs lie inside {first} to {last}; at least 8 are needed")
         return stacked(static, kept)
 
     return read

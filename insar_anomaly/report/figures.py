@@ -85,7 +85,13 @@ def calibration_png(stack: str, evidence: str, calibration: Mapping[str, Any]) -
     for colour, (name, (fpr, tpr)) in zip(
         cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False
     ):
-        left.plot(fpr, tpr, color=colour, label=f"{name}: AUROC {calibration['auroc'][name]:.3f}")
+        left.plot(
+            fpr,
+            tpr,
+            color=colour,
+            linestyle="dashed" if name.endswith("at once") else "solid",
+            label=f"{name}: AUROC {calibration['auroc'][name]:.3f}",
+        )
     left.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     left.set(xlabel=f"false positive rate per {one}", ylabel="true positive rate", title="ROC, scored out of sample")
     if curves:
