@@ -9,10 +9,13 @@ The map, in the order in which data flows; one *stack* (a volcano seen on one sa
 `store`             stacks, models and scores in Zarr (Icechunk): one append, one transaction
 `preprocess`        lazy: mask, reference, trends, fill, range -> tiles
 `fusion`            many pairs -> what happened between two acquisitions, in the form of tiles
+`evidence`          what is scored: pairs, intervals as acquisitions come, acquisitions alone
 `features`          frozen backbone: tiles -> embeddings of patches
 `distribution`      `Moments` (a sum) and `PatchGaussian` (its end), the four distances
 `detectors`         `Detector.fit(tiles) -> Scorer`, `Scorer.score(tiles) -> scores`
-`calibrate`         a stack's threshold from ROC, out of sample
+`trials`            quiet evidence, and the same with injected sources, scored out of sample
+`calibrate`         a stack's threshold from their ROC
+`directions`        ascending and descending intervals that share time, judged together
 `flags`             the flag's life: (state, evidence) -> (state, notices)
 `notify`            channels: files, webhook, e-mail
 `report`            figures and the night's digest

@@ -75,7 +75,8 @@ def joined(ascending: Sequence[Seen], descending: Sequence[Seen]) -> Iterator[Jo
 def trial(ascending: Mapping[str, Sequence[Seen]], descending: Mapping[str, Sequence[Seen]]) -> Trial:
     """What two stacks' trials say of both together: see `trials.Trial.looks`, by kind.
 
-    Sources were injected into each by itself, at places of their own: a joint positive has the same peak in both views.
+    Sources were injected into each by itself, at places of their own: a joint positive has the same peak in both views, and
+    no place (all stand in the middle).
     """
     quiet = sorted(joined(ascending.get("quiet", ()), descending.get("quiet", ())), key=lambda j: (j.seen, j.last, j.after))
     positive: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
@@ -92,6 +93,7 @@ def trial(ascending: Mapping[str, Sequence[Seen]], descending: Mapping[str, Sequ
         negative=np.array([j.score for j in quiet]),
         positive=dict(sorted(positive.items())),
         years=days / 365.25,
+        places={kind: np.full((len(found), 2), 0.5) for kind, found in positive.items() if not kind.endswith("at once")},
         seen=np.array([j.seen for j in quiet], "datetime64[D]"),
     )
 

@@ -157,7 +157,7 @@ def fused(
             planes[window.pairs.index(place)] = plane
         ground = measured.mean(0) >= _MEASURED
         solved = phases(planes, network.ends[list(window.pairs)], window.group)
-        shown.append(_shown(solved, window, ground))
+        shown.append(_shown(solved, window, ground).astype(np.float32))
         valid.append(ground)
         looked.append(window)
     return _as_tiles(tiles, range_step, network, looked, shown, valid)
