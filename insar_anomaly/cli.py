@@ -283,7 +283,7 @@ def _flags(args: argparse.Namespace) -> int:
             state += f"; the threshold is {model.threshold:.4g} now, pairs were counted by the one in force when they came"
         print(
             f"{row['gvp']}/{row['frame']} flag {row['number']}: {row['since']} to {row['until']}, "
-            f"{row['pairs_over']} {_evidence_of(model)}s over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
+            f"{row['pairs_over']} {_many(model)} over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
             f"in {row['peak_pair']}, {state}"
         )
     if not rows:
@@ -297,8 +297,10 @@ def _raised_by(ledger: Ledger, stack: str, identity: str) -> ModelRow | None:
     return ledger.current(stack, evidence)
 
 
-def _evidence_of(model: ModelRow | None) -> str:
-    return model.evidence if model else "pair"
+def _many(model: ModelRow | None) -> str:
+    from insar_anomaly.schema import ONE_AND_MANY
+
+    return ONE_AND_MANY[model.evidence if model else "pair"][1]
 
 
 def _notices(args: argparse.Namespace) -> int:

@@ -64,6 +64,15 @@ SCORES: dict[str, Array] = {
 }
 
 
+ONE_AND_MANY = {
+    "pair": ("pair", "pairs"),
+    "interval": ("interval", "intervals"),
+    "acquisition": ("acquisition", "acquisitions"),
+    "directions": ("both directions,", "intervals from both directions"),
+}
+"""What people read for each kind of evidence: one of it, many of it."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """A north-up grid in degrees: outer edges `west` and `north`, positive pixel sizes `dx` and `dy`, `shape` (y, x)."""

@@ -12,6 +12,7 @@ from insar_anomaly import __version__, calibrate
 from insar_anomaly.directions import Joint, joined, trial
 from insar_anomaly.errors import InsarAnomalyError, Verdict
 from insar_anomaly.ledger import ModelRow, ScoreRow
+from insar_anomaly.pipeline._figures import draw_calibration
 from insar_anomaly.pipeline._screening import Period, Run, Screening
 from insar_anomaly.schema import parse_pair
 from insar_anomaly.trials import Seen
@@ -21,7 +22,7 @@ def score_couples(s: Screening, run: Run, period: Period) -> None:
     """Score what is new of every couple of which both frames have calibrated intervals; nothing is read but the ledger."""
     for couple in s.by_couple:
         try:
-            model = _model(s, couple)
+            model = _model(s, run, couple)
             if model is None:
                 continue
             known = s.ledger.scored(couple, model.model)
@@ -72,7 +73,7 @@ def _row(one: Joint, model: ModelRow) -> ScoreRow:
     )
 
 
-def _model(s: Screening, couple: str) -> ModelRow | None:
+def _model(s: Screening, run: Run, couple: str) -> ModelRow | None:
     """The couple's model and threshold, published anew where one of its frames has a new model; None without both."""
     both = [s.ledger.current(stack, "interval") for stack in members(couple)]
     first, second = both
@@ -107,4 +108,8 @@ def _model(s: Screening, couple: str) -> ModelRow | None:
         evidence="directions",
     )
     s.ledger.publish(couple, made)
+    try:
+        draw_calibration(s, couple, "directions", chosen.as_dict())
+    except OSError as problem:
+        run.warn(f"{couple}: its calibration is not drawn: {problem}")
     return made

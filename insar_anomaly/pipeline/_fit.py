@@ -16,9 +16,9 @@ from insar_anomaly import __version__, labels
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
 from insar_anomaly.evidence import Kind, Reach
 from insar_anomaly.ledger import ModelRow
+from insar_anomaly.pipeline._figures import draw_calibration
 from insar_anomaly.pipeline._score import judged, note_blind
 from insar_anomaly.pipeline._screening import Period, Run, Screening, storage_options
-from insar_anomaly.report.figures import calibration_png
 from insar_anomaly.schema import parse_pair
 from insar_anomaly.tasks import FitResult, FitTask, fit_stack
 
@@ -140,10 +140,7 @@ def _publish(s: Screening, run: Run, task: FitTask, result: FitResult, settings:
     )
     try:
         s.ledger.publish(task.stack, row, partial(judged, model=row))
-        folder = Path(s.config.figures) / "calibration"
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = task.stack.replace("/", "_") + ("" if task.evidence == "pair" else f"_{task.evidence}")
-        (folder / f"{stem}.png").write_bytes(calibration_png(task.stack, task.evidence, result.calibration))
+        draw_calibration(s, task.stack, task.evidence, result.calibration)
     except (InsarAnomalyError, OSError) as problem:
         run.fail(task.stack, "fit", problem)
         return

@@ -18,7 +18,7 @@ from insar_anomaly.notify import Message, NotDelivered
 from insar_anomaly.pipeline._score import accepted_until, score_task
 from insar_anomaly.pipeline._screening import Period, Run, Screening
 from insar_anomaly.report.figures import PairFigure, pair_png
-from insar_anomaly.schema import Grid
+from insar_anomaly.schema import ONE_AND_MANY, Grid
 from insar_anomaly.tasks import ScoreTask, look_tiles
 
 log = logging.getLogger(__name__)
@@ -66,26 +66,26 @@ def _message(s: Screening, run: Run, row: NoticeRow, payload: dict[str, Any]) ->
 
 def _body(words: str, payload: Mapping[str, Any]) -> str:
     episode, calibration = payload["episode"], payload["calibration"]
-    evidence = payload.get("evidence", "pair")  # notices of earlier versions wait without it
+    one, many = ONE_AND_MANY[payload.get("evidence", "pair")]  # notices of earlier versions wait without it
     lines = [
         f"{words}: {payload['volcano']} ({payload['gvp']}), stack {payload['stack']}",
-        f"{evidence} {payload['pair']} (ended {payload['pair_age_days']} days before this night, {payload['as_of']})",
+        f"{one} {payload['pair']} (ended {payload['pair_age_days']} days before this night, {payload['as_of']})",
         *_looked(payload),
         *(["with more acquisitions nothing is over the threshold any more"] if words.endswith("withdrawn") else []),
         f"score {payload['score']:.5g}, threshold {payload['threshold']:.5g} ({payload['policy']}: {calibration['why']})",
     ]
     if payload["percentile"] is not None:
-        lines.append(f"higher than {payload['percentile']:.1f} % of this stack's quiet {evidence}s")
+        lines.append(f"higher than {payload['percentile']:.1f} % of this stack's quiet {many}")
     lines += _unusual_days(payload)
     lines.append(
-        f"episode {episode['number']}: {episode['since']} to {episode['until']}, {episode['pairs_over']} {evidence}s over "
+        f"episode {episode['number']}: {episode['since']} to {episode['until']}, {episode['pairs_over']} {many} over "
         f"the threshold, peak {episode['peak_score']:.5g} in {episode['peak_pair']}"
     )
     if calibration["false_alarms"]:
         rate, low, high = calibration["false_alarms"]
         lines.append(f"on quiet ground this stack raises {rate:.2g} flags a year (95 %: {low:.2g} to {high:.2g})")
     for peak, (value, low, high) in calibration["detection"].items():
-        lines.append(f"injected {peak}: {value:.0%} of {evidence}s detected (95 %: {low:.0%} to {high:.0%})")
+        lines.append(f"injected {peak}: {value:.0%} of {many} detected (95 %: {low:.0%} to {high:.0%})")
     if calibration["detectability"]:
         lines.append(detectability.words(calibration["detectability"]))
     lines.append(f"model {payload['model']}, snapshot {payload['snapshot']}")

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from numpy.typing import NDArray
 
-from insar_anomaly.schema import Grid
+from insar_anomaly.schema import ONE_AND_MANY, Grid
 from insar_anomaly.units import KM_PER_DEGREE, RAD_PER_M
 
 
@@ -74,14 +74,15 @@ def _pair_row(figure: SubFigure, shown: PairFigure) -> None:
 def calibration_png(stack: str, evidence: str, calibration: Mapping[str, Any]) -> bytes:
     """ROC per injected peak, where the threshold stands among the quiet scores, and what is seen where. PNG bytes.
 
-    `evidence` says what the scores are of: pair, interval or acquisition.
+    `evidence` says what the scores are of: pair, interval, acquisition or directions.
     """
     figure = Figure(figsize=(13.5, 4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right, last = figure.subplots(1, 3)
     _detectability_panel(figure, last, calibration.get("detectability") or {})
     curves = calibration["roc"]
-    one, many = ("pair", "quiet pairs") if evidence == "pair" else ("look", f"looks at quiet {evidence}s")
+    many = ONE_AND_MANY[evidence][1]
+    one, quiet = ("pair", "quiet pairs") if evidence == "pair" else ("look", f"looks at quiet {many}")
     for colour, (name, (fpr, tpr)) in zip(
         cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False
     ):
@@ -101,8 +102,8 @@ def calibration_png(stack: str, evidence: str, calibration: Mapping[str, Any]) -
     if threshold is not None:
         right.axvline(threshold, color="crimson", label=f"threshold {threshold:.4g}\n({calibration['why']})")
         right.legend(fontsize=8)
-    right.set(xlabel="score", ylabel=many, title=f"{len(calibration['negatives'])} {many}")
-    figure.suptitle(f"{stack}: {evidence}s")
+    right.set(xlabel="score", ylabel=quiet, title=f"{len(calibration['negatives'])} {quiet}")
+    figure.suptitle(f"{stack}: {many}")
     return _png(figure)
 
 
