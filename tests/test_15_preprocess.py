@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dask
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from insar_anomaly import simulate
+from insar_anomaly import preprocess, simulate
 from insar_anomaly.preprocess import clean, laplace_fill, tiles
 from insar_anomaly.trends import PARTS, trend
 
@@ -445,3 +446,15 @@ def test_tiles_know_their_pixels_look_and_what_was_removed():
 def test_unknown_settings_are_refused(changed, words):
     with pytest.raises(ValueError, match=words):
         tiles(holed(), **SETTINGS | changed)
+
+
+def test_a_thread_evicts_no_other_threads_factors():
+    """SuperLU gives memory back only in the thread that took it: what another thread evicts would never be freed."""
+    laplace_fill(np.zeros((9, 9)), np.eye(9, dtype=bool), grow=0)
+    before = preprocess._FACTORED.equations.cache_info()
+    masks = [np.arange(81).reshape(9, 9) == i for i in range(40)]
+    with ThreadPoolExecutor(1) as other:
+        list(other.map(lambda mask: laplace_fill(np.zeros((9, 9)), mask, grow=0), masks))
+        there = other.submit(preprocess._FACTORED.equations.cache_info).result()
+    assert preprocess._FACTORED.equations.cache_info() == before
+    assert there.misses > there.currsize == there.maxsize
