@@ -450,11 +450,16 @@ def test_unknown_settings_are_refused(changed, words):
 
 def test_a_thread_evicts_no_other_threads_factors():
     """SuperLU gives memory back only in the thread that took it: what another thread evicts would never be freed."""
-    laplace_fill(np.zeros((9, 9)), np.eye(9, dtype=bool), grow=0)
+
+    def fill(column: int) -> None:
+        masked = np.zeros((40, 40), bool)
+        masked[20, 10 + column] = True
+        laplace_fill(np.zeros(masked.shape), masked, grow=0)
+
+    fill(0)
     before = preprocess._FACTORED.equations.cache_info()
-    masks = [np.arange(81).reshape(9, 9) == i for i in range(40)]
     with ThreadPoolExecutor(1) as other:
-        list(other.map(lambda mask: laplace_fill(np.zeros((9, 9)), mask, grow=0), masks))
+        list(other.map(fill, range(20)))
         there = other.submit(preprocess._FACTORED.equations.cache_info).result()
     assert preprocess._FACTORED.equations.cache_info() == before
     assert there.misses > there.currsize == there.maxsize
