@@ -460,6 +460,6 @@ def test_a_thread_evicts_no_other_threads_factors():
     before = preprocess._FACTORED.equations.cache_info()
     with ThreadPoolExecutor(1) as other:
         list(other.map(fill, range(20)))
-        there = other.submit(preprocess._FACTORED.equations.cache_info).result()
+        there = other.submit(lambda: preprocess._FACTORED.equations.cache_info()).result()
     assert preprocess._FACTORED.equations.cache_info() == before
     assert there.misses > there.currsize == there.maxsize
