@@ -62,7 +62,7 @@ class Case:
     @property
     def evidence(self) -> Evidence:
         """What makes tiles of the pairs."""
-        return build(self.kind, tiles if self.kind == "pair" else one_by_one, RANGE_STEP, REACH)
+        return build(self.kind, tiles if self.kind == "pair" else at_once, RANGE_STEP, REACH)
 
 
 def main() -> int:
@@ -143,7 +143,7 @@ def together(
     """AUROC of intervals of the first view alone and of both together, each at its last look."""
     kinds: list[dict[str, list[Seen]]] = []
     for number, (train, test) in enumerate(views):
-        proof = build("interval", one_by_one, RANGE_STEP, REACH)
+        proof = build("interval", at_once, RANGE_STEP, REACH)
         scorer = detector.fit(proof.tiles(train)[list(detector.inputs)])
         quiet = looked(scorer, proof.batches(test))
         level = Level.of(*(np.array(column) for column in zip(*((k.score, v) for k, v in quiet), strict=True)))
@@ -209,9 +209,9 @@ def tiles(stack: xr.Dataset) -> xr.Dataset:
     return preprocess.tiles(stack.chunk(pair=BATCH) if stack.sizes["pair"] > 2 * BATCH else stack, **SETTINGS)
 
 
-def one_by_one(stack: xr.Dataset) -> xr.Dataset:
-    """The same in chunks of one pair: windows take pairs as they need them."""
-    return preprocess.tiles(stack.chunk(pair=1), **SETTINGS)
+def at_once(stack: xr.Dataset) -> xr.Dataset:
+    """The same, never lazy: windows take pairs as they need them."""
+    return preprocess.tiles(stack, **SETTINGS)
 
 
 def opened(given: argparse.Namespace, archive: Path, frame: str | None) -> Callable[[date, date], xr.Dataset]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from insar_anomaly import fusion
 from insar_anomaly.detectors.base import BATCH
-from insar_anomaly.fusion import Network, RangeStep, Window
+from insar_anomaly.fusion import Cleaned, Network, RangeStep, Window
 from insar_anomaly.schema import parse_pair, pixel_km
 from insar_anomaly.trials import Evidence, ToTiles, drawn, inject, pair_dates, places, seen_along
 
@@ -115,24 +115,25 @@ class Fused:
 
     def tiles(self, stack: xr.Dataset, wanted: Sequence[tuple[str, int]] | None = None) -> xr.Dataset:
         """See `calibrate.Evidence`; only the `wanted` looks (name, after), or all. Loaded."""
-        return fusion.fused(self.to_tiles(stack), self.range_step, self._windows(stack, wanted))
+        pairs = Cleaned(stack, self.to_tiles)
+        return fusion.fused(pairs, self.range_step, self._windows(pairs.network, wanted))
 
     def batches(self, stack: xr.Dataset, *, peak_cm: float = 0.0, seed: int = 0) -> Iterator[xr.Dataset]:
         """See `calibrate.Evidence`. A source is a step inside the interval, or motion that is there on one day only."""
-        every, tiles = self._windows(stack, None), self.to_tiles(stack)
+        pairs = Cleaned(stack, self.to_tiles)
+        every = self._windows(pairs.network, None)
+        motion = _Motion(stack, pairs.network, self.to_tiles, peak_cm, seed)
         if peak_cm:  # the first look and the best one: what lies between them follows
             every = [w for w in every if len(w.after) in (1, self.reach.after) or w.centre is not None]
         for start in range(0, len(every), BATCH):
             part = every[start : start + BATCH]
             if not peak_cm:
-                yield fusion.fused(tiles, self.range_step, part)
+                yield fusion.fused(pairs, self.range_step, part)
                 continue
-            motion = _Motion(stack, self.to_tiles, peak_cm, seed)
-            fused = fusion.fused(tiles, self.range_step, part, moved=motion)
+            fused = fusion.fused(pairs, self.range_step, part, moved=motion)
             yield _placed(fused, places(pair_dates(fused), motion.shape, peak_cm=peak_cm, seed=seed))
 
-    def _windows(self, stack: xr.Dataset, wanted: Sequence[tuple[str, int]] | None) -> list[Window]:
-        network = Network.of(pair_dates(stack))
+    def _windows(self, network: Network, wanted: Sequence[tuple[str, int]] | None) -> list[Window]:
         every = windows(self.kind, network, self.reach)
         if wanted is None:
             return list(every)
@@ -143,9 +144,9 @@ class Fused:
 class _Motion:
     """Pairs of a window as they would be with a source in it: injected into the phase, then made into tiles."""
 
-    def __init__(self, stack: xr.Dataset, to_tiles: ToTiles, peak_cm: float, seed: int) -> None:
+    def __init__(self, stack: xr.Dataset, network: Network, to_tiles: ToTiles, peak_cm: float, seed: int) -> None:
         self._stack, self._to_tiles, self._peak_cm, self._seed = stack, to_tiles, peak_cm, seed
-        self._network = Network.of(pair_dates(stack))
+        self._network, self._look = network, seen_along(stack)
         self.shape = (stack.sizes["y"], stack.sizes["x"])
         self._kept: tuple[object, dict[int, NDArray[np.float32]]] = (None, {})
 
@@ -164,7 +165,7 @@ class _Motion:
     def _cleaned(self, window: Window, pairs: list[int], times: list[int]) -> dict[int, NDArray[np.float32]]:
         dates = self._network.days[list(window.ends)][None]
         source = next(drawn(dates, self.shape, peak_cm=self._peak_cm, seed=self._seed))
-        pattern = source.phase(self.shape, pixel_km=pixel_km(self._stack), look=seen_along(self._stack))
+        pattern = source.phase(self.shape, pixel_km=pixel_km(self._stack), look=self._look)
         near = self._stack.isel(pair=pairs)
         phase = near["phase"].load()
         moved = phase + np.multiply.outer(times, pattern).astype(np.float32)

@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 RangeStep = Callable[[Floats], NDArray[np.float32]]
 """The range step: phase in rad -> tile in [-1, 1]; see `preprocess.range_step`."""
-Cleaned = Mapping[int, Floats]
-"""Phases (y, x) by number of the pair, to be taken in the place of what the tiles hold."""
 
 _MORE = 2
 """Acquisitions before those that are averaged, which help to tell how noisy each is."""
@@ -125,21 +123,44 @@ class Network:
         return tuple(sorted(group))
 
 
+class Cleaned:
+    """Tiles of a network's pairs, made as windows need them and kept while windows walk through time.
+
+    `stack` holds the pairs, lazy or loaded; `to_tiles` is `preprocess.tiles` with its settings.
+    """
+
+    def __init__(self, stack: xr.Dataset, to_tiles: Callable[[xr.Dataset], xr.Dataset]) -> None:
+        self._stack, self._to_tiles = stack, to_tiles
+        self._kept: dict[int, tuple[Floats, NDArray[np.bool_]]] = {}
+        self.network = Network.of(np.stack([stack[n].values for n in ("reference", "secondary")], axis=1))
+        self.none = to_tiles(stack.isel(pair=slice(0, 0)))
+
+    def take(self, pairs: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Phases and masks (pair, y, x) of these pairs, copies; all others are let go."""
+        self._kept = {p: kept for p, kept in self._kept.items() if p in pairs}
+        fresh = [p for p in pairs if p not in self._kept]
+        if fresh:
+            new = self._to_tiles(self._stack.isel(pair=fresh))[["phase", "valid"]].load()
+            self._kept |= dict(zip(fresh, zip(new["phase"].values, new["valid"].values, strict=True), strict=True))
+        planes, masks = zip(*(self._kept[p] for p in pairs), strict=True)
+        return np.stack(planes), np.stack(masks)
+
+
 def fused(
-    tiles: xr.Dataset,
+    pairs: Cleaned,
     range_step: RangeStep,
     windows: Iterable[Window],
     *,
-    moved: Callable[[Window], Cleaned] | None = None,
+    moved: Callable[[Window], Mapping[int, Floats]] | None = None,
 ) -> xr.Dataset:
     """Tiles of what each window shows.
 
     Parameters
     ----------
-    tiles : as `preprocess.tiles` gives them, lazy or loaded; the windows are of `Network.of` its pairs' dates
+    pairs : the windows are of its network
     range_step : the range step that made ``tile``
-    windows : in order of time, so that each pair is loaded once
-    moved : gives phases to be taken in the place of the tiles' for some of a window's pairs (injected sources)
+    windows : in order of time, so that each pair is made into a tile once
+    moved : gives phases (y, x), by number of the pair, to be taken in the place of some of a window's (injected sources)
 
     Returns
     -------
@@ -147,12 +168,10 @@ def fused(
     interval or acquisition stands for the pair, ``after`` int64, the acquisitions after it that were seen, ``seen``, the
     date of the last of them, and ``variance`` float64, see `Window`.
     """
-    dates = np.stack([tiles[n].values.astype("datetime64[D]") for n in ("reference", "secondary")], axis=1)
-    network = Network.of(dates)
-    held = _Held(tiles)
+    network = pairs.network
     looked, shown, valid = [], [], []
     for window in windows:
-        planes, measured = held.take(window.pairs)
+        planes, measured = pairs.take(window.pairs)
         for place, plane in (moved(window) if moved else {}).items():
             planes[window.pairs.index(place)] = plane
         ground = measured.mean(0) >= _MEASURED
@@ -160,7 +179,7 @@ def fused(
         shown.append(_shown(solved, window, ground).astype(np.float32))
         valid.append(ground)
         looked.append(window)
-    return _as_tiles(tiles, range_step, network, looked, shown, valid)
+    return _as_tiles(pairs.none, range_step, network, looked, shown, valid)
 
 
 def phases(pairs: Floats, ends: NDArray[np.int64], acquisitions: Sequence[int]) -> NDArray[np.float64]:
@@ -184,25 +203,6 @@ def noise(solved: Floats, ground: NDArray[np.bool_], *, reach: int = 2) -> NDArr
         sides = (solved[max(0, n - reach) : n], solved[n + 1 : n + 1 + reach])
         out[n] = min(float(((one - side.mean(0))[ground] ** 2).mean()) for side in sides if len(side))
     return out
-
-
-class _Held:
-    """The pairs of the present window, loaded once while windows walk through time."""
-
-    def __init__(self, tiles: xr.Dataset) -> None:
-        self._tiles = tiles[["phase", "valid"]]
-        self._loaded: dict[int, tuple[Floats, NDArray[np.bool_]]] = {}
-
-    def take(self, pairs: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Phases and masks (pair, y, x) of these pairs, copies; all others are let go."""
-        self._loaded = {p: kept for p, kept in self._loaded.items() if p in pairs}
-        fresh = [p for p in pairs if p not in self._loaded]
-        if fresh:
-            new = self._tiles.isel(pair=fresh).load()
-            for n, p in enumerate(fresh):
-                self._loaded[p] = (new["phase"].values[n], new["valid"].values[n])
-        planes, masks = zip(*(self._loaded[p] for p in pairs), strict=True)
-        return np.stack(planes), np.stack(masks)
 
 
 def _shown(solved: Floats, window: Window, ground: NDArray[np.bool_]) -> NDArray[np.float64]:

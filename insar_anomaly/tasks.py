@@ -139,7 +139,7 @@ def fit_stack(task: FitTask) -> FitResult:
     NotFitted
         where there is too little to fit on, or too little ground.
     """
-    quiet = task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs)
+    quiet = _static_loaded(task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs))
     proof = evidence_of(task.evidence, task.reach, task.volcano, quiet, task.preprocess)
     if (found := proof.count(pair_dates(quiet))) < _FEWEST:
         what = (
@@ -207,7 +207,7 @@ def score_looks(task: ScoreTask) -> xr.Dataset:
 
 def look_tiles(task: ScoreTask) -> xr.Dataset:
     """Tiles of the task's looks; those of fused evidence are loaded."""
-    stack = task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs)
+    stack = _static_loaded(task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs))
     proof = evidence_of(task.evidence, task.reach, task.volcano, stack, json.loads(task.preprocess))
     if isinstance(proof, Fused):
         return proof.tiles(stack, [(look.name, look.after) for look in task.looks])
@@ -216,16 +216,16 @@ def look_tiles(task: ScoreTask) -> xr.Dataset:
 
 def evidence_of(kind: Kind, reach: Reach, volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any]) -> Evidence:
     """A kind of evidence with a stack's way to tiles."""
-    # windows walk from pair to pair: a chunk of many would be made again for each
-    to_tiles = tiles_of(volcano, stack, settings, chunk=BATCH if kind == "pair" else 1)
+    # windows walk from pair to pair and keep what they need: nothing is left to be lazy about
+    to_tiles = tiles_of(volcano, stack, settings, chunk=BATCH if kind == "pair" else None)
     return evidence.build(kind, to_tiles, preprocess.range_step(settings["range_form"], settings["range_rad"]), reach)
 
 
-def tiles_of(volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any], *, chunk: int = BATCH) -> ToTiles:
-    """`preprocess.tiles`, lazy in chunks of pairs, with its settings and the volcano's exclusion polygons."""
+def tiles_of(volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any], *, chunk: int | None = BATCH) -> ToTiles:
+    """`preprocess.tiles` with its settings and the volcano's exclusion polygons; lazy in chunks of pairs, None: at once."""
     excluded = volcano.excluded(stack["y"].values, stack["x"].values)
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return lambda pairs: preprocess.tiles(pairs.chunk(pair=chunk), excluded=excluded, **plain)
+    return lambda pairs: preprocess.tiles(pairs if chunk is None else pairs.chunk(pair=chunk), excluded=excluded, **plain)
 
 
 def build_detector(settings: Mapping[str, Any], storage: Mapping[str, Any]) -> Detector:
@@ -257,6 +257,11 @@ def read_weights(url: str, backbone: str, storage: Mapping[str, Any]) -> feature
         raise UsageError(
             f"[detector] weights = {url!r}: {problem}; give insar, imagenet, random or a .safetensors file"
         ) from problem
+
+
+def _static_loaded(stack: xr.Dataset) -> xr.Dataset:
+    """The stack with the layers that all pairs share in memory: every batch of tiles needs them."""
+    return stack.assign({name: array.load() for name, array in stack.data_vars.items() if "pair" not in array.dims})
 
 
 @lru_cache(maxsize=2)

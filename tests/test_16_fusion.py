@@ -68,12 +68,17 @@ def joined(pairs, count):
     return fusion.Network.of(dates[np.array(pairs, int).reshape(-1, 2)])
 
 
+def cleaned(stack):
+    """Pairs that are tiles already."""
+    return fusion.Cleaned(stack, lambda some: some)
+
+
 def intervals(pairs, stack, before=3, after=3, best=True):
     """What every interval shows: its best look, or every look."""
     windows = list(joined(pairs, stack.attrs["acquisitions"]).intervals(before, after))
     if best:
         windows = list({w.ends: w for w in windows}.values())  # later looks replace earlier ones
-    return fusion.fused(stack, RANGE_STEP, windows)
+    return fusion.fused(cleaned(stack), RANGE_STEP, windows)
 
 
 @settings(max_examples=25, deadline=None)
@@ -129,18 +134,18 @@ def test_an_acquisition_alone_is_its_departure_from_both_sides():
     weather = np.zeros((count, *SHAPE))
     weather[odd] = 3.0
     windows = list(joined(pairs, count).acquisitions(2))
-    alone = fusion.fused(tiles(weather, pairs), RANGE_STEP, windows)
+    alone = fusion.fused(cleaned(tiles(weather, pairs)), RANGE_STEP, windows)
     # the first and last two have no neighbours on one side
     assert list(alone["pair"].values) == [f"{d:%Y%m%d}_{d:%Y%m%d}" for d in days(count)[2:-2]]
     np.testing.assert_allclose(alone["phase"].isel(pair=odd - 2), 3.0, atol=1e-5)
-    steps = fusion.fused(tiles(3.0 * after(count, odd), pairs), RANGE_STEP, windows)["phase"].values
+    steps = fusion.fused(cleaned(tiles(3.0 * after(count, odd), pairs)), RANGE_STEP, windows)["phase"].values
     np.testing.assert_allclose(steps[[odd - 2, odd - 1]], [np.full(SHAPE, -1.5), np.full(SHAPE, 1.5)], atol=1e-5)
 
 
 def test_an_acquisitions_variance_is_that_of_independent_weather():
     count = 400
     pairs = network(count)
-    alone = fusion.fused(tiles(screens(count, 5), pairs), RANGE_STEP, joined(pairs, count).acquisitions(2))
+    alone = fusion.fused(cleaned(tiles(screens(count, 5), pairs)), RANGE_STEP, joined(pairs, count).acquisitions(2))
     assert alone["phase"].values.var() == pytest.approx(float(alone["variance"][0]), rel=0.05)
 
 
@@ -157,7 +162,7 @@ def test_a_source_is_carried_by_the_pairs_that_show_it(kind):
     def moved(window):
         return {p: times * source for p, times in zip(window.pairs, net.carried(window), strict=True) if times}
 
-    found = fusion.fused(still, RANGE_STEP, windows, moved=moved)["phase"].values
+    found = fusion.fused(cleaned(still), RANGE_STEP, windows, moved=moved)["phase"].values
     np.testing.assert_allclose(found, np.broadcast_to(source, found.shape), atol=1e-4)
 
 

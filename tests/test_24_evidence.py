@@ -125,7 +125,7 @@ def test_an_injected_source_is_what_a_slow_and_plain_injection_gives(kind):
             ((begin <= first) & (end >= last)).astype(int) if kind == "interval" else (end == first) * 1 - (begin == first)
         )
         moved = one.assign(phase=one["phase"] + np.multiply.outer(times, pattern).astype(np.float32))
-        slow = fusion.fused(TO_TILES(moved), RANGE_STEP, [window])
+        slow = fusion.fused(fusion.Cleaned(moved, TO_TILES), RANGE_STEP, [window])
         np.testing.assert_allclose(found["phase"][n], slow["phase"][0], atol=2e-3)
         assert (float(found["source_y"][n]), float(found["source_x"][n])) == (source.row / SHAPE[0], source.col / SHAPE[1])
 
