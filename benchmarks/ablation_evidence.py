@@ -56,9 +56,11 @@ class Found:
         return auroc(self.low, self.high)
 
     def left_out(self) -> NDArray[np.float64]:
-        """AUROC without each block (block,) of successive acquisitions."""
-        block = np.unique(self.began, return_inverse=True)[1] // BLOCK
-        return np.array([auroc(self.low[block != b], self.high[block != b]) for b in range(block.max() + 1)])
+        """AUROC without each block (block,) of the place's successive acquisitions."""
+        openings = np.unique(self.place.quiet["reference"].values)
+        block = np.searchsorted(openings, self.began) // BLOCK
+        count = -(-len(openings) // BLOCK)
+        return np.array([auroc(self.low[block != b], self.high[block != b]) for b in range(count)])
 
 
 def error(found: Sequence[Found], first: Sequence[Found] | None = None) -> float:
