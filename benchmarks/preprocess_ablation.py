@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import ablation_evidence as measure
 import numpy as np
@@ -35,11 +36,12 @@ import rasterio
 import xarray as xr
 from ablation_evidence import Found, Place
 
+from insar_anomaly import trials
 from insar_anomaly.config import PRESETS, Preprocess
 from insar_anomaly.detectors.padim import Padim
 from insar_anomaly.pretrain.trial import CLIMATES, divided, scene, stack
 from insar_anomaly.schema import parse_pair
-from insar_anomaly.simulate import LOOK, coherences, modelled, phase_noise
+from insar_anomaly.simulate import LOOK, coherences, draw_source, modelled, phase_noise
 from insar_anomaly.sources.licsar import as_bytes
 from insar_anomaly.units import RAD_PER_M
 
@@ -76,7 +78,7 @@ ROWS: list[Row] = [
 FUSION_ROWS: list[Row] = [
     ("intervals of 1 and 1 acquisitions", OURS, {"reach": (1, 1)}),
     ("intervals of 2 and 2", OURS, {"reach": (2, 2)}),
-    ("intervals of 3 and 3 (our defaults)", OURS, {"reach": (3, 3)}),
+    ("intervals of 3 and 3, the default", OURS, {"reach": (3, 3)}),
     ("intervals of 5 and 5", OURS, {"reach": (5, 5)}),
     ("acquisitions count alike", OURS, {"alike": True}),
 ]
@@ -109,13 +111,22 @@ def main() -> int:
     parser.add_argument("--evidence", choices=("pair", "interval"), default="pair", help="what is scored")
     parser.add_argument("--peak", type=float, default=2.0, metavar="CM", help="of the sources in intervals")
     parser.add_argument("--volcanoes", type=int, default=11, metavar="SEED", help="seed of the first of each simulated two")
+    parser.add_argument(
+        "--depth", type=float, nargs=2, default=(1.0, 4.0), metavar="KM", help="of the sources, least and most"
+    )
     parser.add_argument("--errors", action="store_true", help="add differences from the first row and standard errors")
     given = parser.parse_args()
     print(f"PaDiM on {given.weights} weights")
+    with patch.object(trials, "draw_source", partial(draw_source, depth_km=tuple(given.depth))):
+        _tables(given)
+    return 0
+
+
+def _tables(given: argparse.Namespace) -> None:
     if given.evidence == "interval":
         wanted = _chosen([*ROWS, *FUSION_ROWS], given.only)
         _table(wanted, dict(for_intervals(given.shared, given.peak, given.volcanoes)), given)
-        return 0
+        return
     for rows, places in (
         (ROWS, partial(_plain, first=given.volcanoes)),
         (COHERENCE_ROWS, with_coherence),
@@ -123,7 +134,6 @@ def main() -> int:
     ):
         if wanted := _chosen(rows, given.only):
             _table(wanted, dict(places(given.shared)), given)
-    return 0
 
 
 def _chosen(rows: list[Row], words: list[str]) -> list[Row]:
