@@ -1,10 +1,14 @@
-"""What each choice of preprocessing and of PaDiM's form is worth: AUROC of injected 2 and 4 cm sources, single pairs.
+"""What each choice of preprocessing and of PaDiM's form is worth: AUROC of injected sources, single pairs or intervals.
 
-    python benchmarks/preprocess_ablation.py [--shared ../shared] [--only WORD] [--weights random]
+    python benchmarks/preprocess_ablation.py [--shared ../shared] [--only WORD ..] [--weights random] [--evidence pair]
 
 On simulated stacks of three kinds (humid hills, dry desert, high cone; 2 cm, two volcanoes each) and, where the evaluation
 data lie beside the repository, on Erta Ale 079D: train on pairs inside 2019-2020, every second pair inside 2021-2022, the
 same pairs with one source each as positives (three draws). One choice is changed at a time.
+
+`--evidence interval` measures the same rows, and some of fusion's own, on intervals fused from all pairs, where flags rest:
+each place at 2 cm (or `--peak`) as an interval is seen last, with three acquisitions after it, and as the newest, with one.
+`--errors` adds each row's difference from the first one and its standard error (see `ablation_evidence.error`).
 
 Two further tables have stacks of their own, which hold what the choice needs. Rows "coherence: ...": the simulated stacks
 with the phase noise of a simulated coherence, filtered (180 looks: about as rough as the real pairs are where they are as
@@ -18,28 +22,27 @@ where layers come late; a good model's of every pair.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import ablation_evidence as measure
 import numpy as np
 import rasterio
 import xarray as xr
+from ablation_evidence import Found, Place
 
-from insar_anomaly import preprocess
+from insar_anomaly import trials
 from insar_anomaly.config import PRESETS, Preprocess
 from insar_anomaly.detectors.padim import Padim
-from insar_anomaly.evaluate import auroc
 from insar_anomaly.pretrain.trial import CLIMATES, divided, scene, stack
 from insar_anomaly.schema import parse_pair
-from insar_anomaly.simulate import LOOK, coherences, modelled, phase_noise
+from insar_anomaly.simulate import LOOK, coherences, draw_source, modelled, phase_noise
 from insar_anomaly.sources.licsar import as_bytes
-from insar_anomaly.trials import inject
 from insar_anomaly.units import RAD_PER_M
 
 OURS = Preprocess().model_dump()
@@ -47,7 +50,9 @@ POSTER = Preprocess(**PRESETS["poster"]["preprocess"]).model_dump()
 WINDOWS = {"layout": "windows", "stride": 4, "aggregate": "authors", "ridge": 0.01, "relative_ridge": 0.0, "least_seen": 0.0}
 Case = tuple[tuple[xr.Dataset, xr.Dataset], float, int]
 """Training and quiet test pairs, peak in cm, seed of the sources."""
-ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+Row = tuple[str, dict[str, Any], dict[str, Any]]
+"""Name, settings of preprocessing, settings of PaDiM (and of fusion)."""
+ROWS: list[Row] = [
     ("our defaults", OURS, {}),
     ("nothing removed", OURS | {"remove": ()}, {}),
     ("plane removed only", OURS | {"remove": ("plane",)}, {}),
@@ -56,6 +61,7 @@ ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("quadratic and height piecewise too", OURS | {"remove": ("plane", "quadratic", "height", "piecewise-height")}, {}),
     ("holes widened by 2 pixels", OURS | {"fill_grow": 2}, {}),
     ("range tanh(x / 16)", OURS | {"range_rad": 16.0}, {}),
+    ("range tanh(x / 32)", OURS | {"range_rad": 32.0}, {}),
     ("range clip at 30 rad", OURS | {"range_form": "clip", "range_rad": 30.0}, {}),
     ("patches of 4 pixels", OURS, {"stride": 4}),
     ("patches of 16 pixels", OURS, {"stride": 16}),
@@ -69,9 +75,17 @@ ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("authors' windows, tiles, aggregate", POSTER, WINDOWS),
     ("authors' with NLML form A, clamped", POSTER, WINDOWS | {"form": "per-layer", "distance": "nlml", "clamp": True}),
 ]
+FUSION_ROWS: list[Row] = [
+    ("intervals of 1 and 1 acquisitions", OURS, {"reach": (1, 1)}),
+    ("intervals of 2 and 2", OURS, {"reach": (2, 2)}),
+    ("intervals of 3 and 3, the default", OURS, {"reach": (3, 3)}),
+    ("intervals of 5 and 5", OURS, {"reach": (5, 5)}),
+    ("acquisitions count alike", OURS, {"alike": True}),
+]
+"""What fusion chooses: acquisitions before and after, and whether a noisy one counts less."""
 _MANY = 10
 """Cases of a place from which on a standard error is printed."""
-COHERENCE_ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+COHERENCE_ROWS: list[Row] = [
     ("coherence: not used", OURS, {}),
     ("coherence: under 0.15 masked", OURS | {"min_coherence": 0.15}, {}),
     ("coherence: under 0.3 masked", OURS | {"min_coherence": 0.3}, {}),
@@ -80,7 +94,7 @@ COHERENCE_ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("coherence: smoothed by it, 2 pixels", OURS | {"smooth_px": 2.0}, {}),
     ("coherence: smoothed by it, 1 pixel, and counted", OURS | {"smooth_px": 1.0, "weight": "coherence"}, {}),
 ]
-GACOS_ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+GACOS_ROWS: list[Row] = [
     ("GACOS: not used", OURS, {}),
     ("GACOS: subtracted", OURS | {"gacos": "use"}, {}),
     ("GACOS: not used, nothing removed", OURS | {"remove": ()}, {}),
@@ -92,42 +106,93 @@ def main() -> int:
     """Print the table row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, help="folder of the evaluation data")
-    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="rows whose name holds one of these")
     parser.add_argument("--weights", default="random", help="backbone of PaDiM")
+    parser.add_argument("--evidence", choices=("pair", "interval"), default="pair", help="what is scored")
+    parser.add_argument("--peak", type=float, default=2.0, metavar="CM", help="of the sources in intervals")
+    parser.add_argument("--volcanoes", type=int, default=11, metavar="SEED", help="seed of the first of each simulated two")
+    parser.add_argument(
+        "--depth", type=float, nargs=2, default=(1.0, 4.0), metavar="KM", help="of the sources, least and most"
+    )
+    parser.add_argument("--errors", action="store_true", help="add differences from the first row and standard errors")
     given = parser.parse_args()
     print(f"PaDiM on {given.weights} weights")
-    for rows, places in ((ROWS, _plain), (COHERENCE_ROWS, with_coherence), (GACOS_ROWS, with_delays)):
-        if wanted := [row for row in rows if given.only in row[0]]:
-            _table(wanted, dict(places(given.shared)), given.weights)
+    with patch.object(trials, "draw_source", partial(draw_source, depth_km=tuple(given.depth))):
+        _tables(given)
     return 0
 
 
-def _table(rows: list[tuple[str, dict[str, Any], dict[str, Any]]], places: dict[str, list[Case]], weights: str) -> None:
-    print(f"\n| change | {' | '.join(places)} | seconds |")
-    print("|---|" + "---|" * (len(places) + 1), flush=True)
-    first: list[np.ndarray[Any, Any]] = []
+def _tables(given: argparse.Namespace) -> None:
+    if given.evidence == "interval":
+        wanted = _chosen([*ROWS, *FUSION_ROWS], given.only)
+        _table(wanted, dict(for_intervals(given.shared, given.peak, given.volcanoes)), given)
+        return
+    for rows, places in (
+        (ROWS, partial(_plain, first=given.volcanoes)),
+        (COHERENCE_ROWS, with_coherence),
+        (GACOS_ROWS, with_delays),
+    ):
+        if wanted := _chosen(rows, given.only):
+            _table(wanted, dict(places(given.shared)), given)
+
+
+def _chosen(rows: list[Row], words: list[str]) -> list[Row]:
+    return [row for row in rows if any(word in row[0] for word in words)]
+
+
+def _table(rows: list[Row], places: dict[str, list[Case]], given: argparse.Namespace) -> None:
+    ages = ("", " newest") if given.evidence == "interval" else ("",)
+    print(f"\n| change | {' | '.join(place + age for place in places for age in ages)} | seconds |")
+    print("|---|" + "---|" * (len(places) * len(ages) + 1), flush=True)
+    first: list[list[Found]] = []
     for name, steps, options in rows:
         started = time.perf_counter()
-        detector = Padim(weights=weights, **options)
-        found = [np.array([_auroc(*case, detector, steps) for case in cases]) for cases in places.values()]
+        found: list[list[Found]] = []
+        for cases in places.values():
+            measured = [_measured(case, steps, options, given) for case in cases]
+            found += [list(column) for column in zip(*measured, strict=True)]
+        figures = " | ".join(_cell(n, found, first, errors=given.errors) for n in range(len(found)))
         first = first or found
-        figures = " | ".join(_cell(one, other) for one, other in zip(found, first, strict=True))
         print(f"| {name} | {figures} | {time.perf_counter() - started:.0f} |", flush=True)
-        _fitted.cache_clear()
+        measure.forget()
 
 
-def _cell(aurocs: np.ndarray[Any, Any], first: np.ndarray[Any, Any]) -> str:
-    if len(aurocs) < _MANY:
+def _measured(case: Case, steps: dict[str, Any], options: dict[str, Any], given: argparse.Namespace) -> list[Found]:
+    """What a case gives for each of its columns."""
+    (train, quiet), peak, seed = case
+    fused_by = {k: v for k, v in options.items() if k in ("reach", "alike")}
+    detector = Padim(weights=given.weights, **{k: v for k, v in options.items() if k not in fused_by})
+    place = Place(train, quiet)
+    if given.evidence == "interval":
+        return list(measure.intervals(place, detector, steps, peak=peak, seed=seed, fused_by=fused_by))
+    return list(measure.pairs(place, detector, steps, peak=peak, seed=seed))
+
+
+def _cell(column: int, found: list[list[Found]], first: list[list[Found]], *, errors: bool) -> str:
+    aurocs = np.array([one.auroc for one in found[column]])
+    change = aurocs - np.array([one.auroc for one in (first or found)[column]])
+    if len(aurocs) >= _MANY:
+        return f"{aurocs.mean():.3f} ({change.mean():+.3f} ± {change.std(ddof=1) / len(change) ** 0.5:.3f})"
+    if not errors:
         return f"{aurocs.mean():.3f}"
-    change = aurocs - first
-    return f"{aurocs.mean():.3f} ({change.mean():+.3f} ± {change.std(ddof=1) / len(change) ** 0.5:.3f})"
+    if not first:
+        return f"{aurocs.mean():.3f} ± {measure.error(found[column]):.3f}"
+    return f"{aurocs.mean():.3f} ({change.mean():+.3f} ± {measure.error(found[column], first[column]):.3f})"
 
 
-def _plain(shared: Path | None) -> Iterator[tuple[str, list[Case]]]:
+def _plain(shared: Path | None, first: int) -> Iterator[tuple[str, list[Case]]]:
     if shared:
         real = stacks(shared / "data/erta_ale_079D/erta_ale_079D_07694_131313_licsalert.nc")
         yield from ((f"Erta Ale {peak:g} cm", [(real, peak, seed) for seed in range(3)]) for peak in (2.0, 4.0))
-    yield from simulated()
+    yield from simulated(2.0, first)
+
+
+def for_intervals(shared: Path | None, peak: float, first: int) -> Iterator[tuple[str, list[Case]]]:
+    """The same stacks at one peak; the real one with all of its test pairs, as a network has them."""
+    if shared:
+        real = stacks(shared / "data/erta_ale_079D/erta_ale_079D_07694_131313_licsalert.nc", every=1)
+        yield f"Erta Ale {peak:g} cm", [(real, peak, seed) for seed in range(3)]
+    yield from simulated(peak, first)
 
 
 def with_coherence(shared: Path | None) -> Iterator[tuple[str, list[Case]]]:
@@ -215,48 +280,21 @@ def _tif(file: Path) -> np.ndarray[Any, Any]:
         return np.asarray(tif.read(1))
 
 
-def simulated() -> Iterator[tuple[str, list[Case]]]:
-    """Stacks of each kind of climate, 2 cm."""
+def simulated(peak: float, first: int) -> Iterator[tuple[str, list[Case]]]:
+    """Two stacks of each kind of climate, of this and of the next seed."""
     for name, climate in CLIMATES.items():
-        made = [stack(climate, seed=seed, acquisitions=30, side=128) for seed in (11, 12)]
-        yield f"{name} 2 cm", [(pairs, 2.0, seed) for seed, pairs in enumerate(made)]
+        made = [stack(climate, seed=seed, acquisitions=30, side=128) for seed in (first, first + 1)]
+        yield f"{name} {peak:g} cm", [(pairs, peak, seed) for seed, pairs in enumerate(made)]
 
 
-def _auroc(pairs: tuple[xr.Dataset, xr.Dataset], peak: float, seed: int, detector: Padim, steps: dict[str, Any]) -> float:
-    train, quiet = pairs
-    scorer, low = _fitted(_Place(train, quiet), detector, json.dumps(steps))
-    moved = preprocess.tiles(inject(quiet, peak_cm=peak, seed=seed), **steps)
-    return auroc(low, scorer.score(moved)["score"].values)
-
-
-@dataclass(frozen=True, eq=False)
-class _Place:
-    train: xr.Dataset
-    quiet: xr.Dataset
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Place) and self.train is other.train
-
-    def __hash__(self) -> int:
-        return id(self.train)
-
-
-@lru_cache(maxsize=8)
-def _fitted(place: _Place, detector: Padim, steps: str) -> tuple[Any, Any]:
-    """The scorer fitted on a place's training pairs, and the scores of its quiet ones."""
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(steps).items()}
-    scorer = detector.fit(preprocess.tiles(place.train, **settings))
-    return scorer, scorer.score(preprocess.tiles(place.quiet, **settings))["score"].values
-
-
-def stacks(file: Path) -> tuple[xr.Dataset, xr.Dataset]:
-    """Training and quiet test pairs as `store.open` would give them."""
+def stacks(file: Path, every: int = 2) -> tuple[xr.Dataset, xr.Dataset]:
+    """Training pairs and each `every`-th quiet test pair as `store.open` would give them."""
     with xr.open_dataset(file, engine="h5netcdf") as dataset:
         dataset = dataset.sortby("lat", ascending=False).load()
     days = dataset["time"].dt.strftime("%Y%m%d").values
     network = [(i, i + span) for i in range(len(days)) for span in (1, 2, 3) if i + span < len(days)]
     train = [(i, j) for i, j in network if days[i] >= "20190101" and days[j] <= "20201231"]
-    test = [(i, j) for i, j in network if days[i] >= "20210101" and days[j] <= "20221231"][::2]
+    test = [(i, j) for i, j in network if days[i] >= "20210101" and days[j] <= "20221231"][::every]
     return _stack(dataset, train), _stack(dataset, test)
 
 
