@@ -153,7 +153,9 @@ def _evidence(how: str) -> tuple[Fused, Any]:
     settings = _settings(steps)
     before, after = fused_by.get("reach", REACH)
     step = preprocess.range_step(settings["range_form"], settings["range_rad"])
-    evidence = Fused("interval", partial(preprocess.tiles, **settings), step, Reach(before, after, Fusion().beside))
+    evidence = Fused(
+        "interval", partial(preprocess.tiles, **settings), step, Reach(before, after, Fusion().beside, settings["range_rad"])
+    )
     alike = patch.object(fusion, "noise", lambda solved, ground: np.ones(len(solved)))  # noqa: ARG005
     return evidence, alike if fused_by.get("alike") else nullcontext()
 

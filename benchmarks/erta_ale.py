@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from insar_anomaly.evaluate import auroc_interval, proportion, rate_per_year
+from insar_anomaly.evaluate import Interval, auroc_interval, proportion, rate_per_year
 
 FRAME = "079D_07694_131313"
 CATALOGUE = f"""[[volcano]]
@@ -121,8 +121,12 @@ def figures(clean: Path, injected: Path) -> dict[str, Any]:
     days = [date.fromisoformat(f"{d[:4]}-{d[4:6]}-{d[6:]}") for pair in quiet for d in pair.split("_")]
     rate = rate_per_year(len(late), (max(days) - min(days)).days / 365.25)
     over = proportion(sum(v > threshold(clean) for v in quiet.values()), len(quiet))
+    told = [json.loads(file.read_text()) for file in sorted((clean.parent / "notices").glob("*_raised_*.json"))]
+    detected = told[0]["payload"]["calibration"]["detection"] if told else {}
     return {
-        "threshold": threshold(clean),
+        "threshold of single pairs": threshold(clean),
+        "threshold of intervals": told[0]["payload"]["threshold"] if told else None,
+        "intervals detected": {name: str(Interval(*found)) for name, found in detected.items()},
         "flags 2016-11 to 2017-03": [f"{f['since']} to {f['until']}, peak {f['peak_pair']}" for f in event],
         "flags 2021-2022": [f"{f['since']} to {f['until']}, peak {f['peak_pair']}" for f in late],
         "false alarms a year 2021-2022": str(rate),

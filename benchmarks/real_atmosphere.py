@@ -45,8 +45,8 @@ from insar_anomaly.sources import open_source
 from insar_anomaly.trials import Evidence, Level, Seen, pair_dates
 
 SETTINGS = Preprocess().model_dump()
-RANGE_STEP = preprocess.range_step(SETTINGS["range_form"], SETTINGS["range_rad"])
-REACH = Reach(Fusion().before, Fusion().after, Fusion().beside)
+REACH = Reach(Fusion().before, Fusion().after, Fusion().beside, Fusion().range_rad)
+RANGE_STEP = preprocess.range_step(SETTINGS["range_form"], REACH.range_rad)
 WHOLE = Box(west=-180, south=-90, east=180, north=90)
 
 

@@ -153,8 +153,11 @@ def _youden(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> tup
         return None, "policy youden needs positives: labels or injected sources"
     fpr, tpr, threshold = roc(negative, positive)
     best = int(np.argmax(tpr - fpr))
-    # roc's thresholds flag at `>=`; flags are raised at `>`, so step just below
-    return float(np.nextafter(threshold[best], -np.inf)), "largest true minus false positive rate"
+    # any threshold down to the next score gives the same rates: the middle favours neither side
+    known = np.concatenate([negative, positive])
+    below = known[known < threshold[best]].max(initial=-np.inf)
+    middle = (threshold[best] + below) / 2 if np.isfinite(below) else np.nextafter(threshold[best], -np.inf)
+    return float(middle), "largest true minus false positive rate"
 
 
 def _described(result: Trial, target: Target, threshold: float | None, why: str) -> Calibration:

@@ -28,11 +28,15 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Reach:
-    """How far fused evidence reaches: acquisitions averaged `before` and `after` an interval, `beside` an acquisition."""
+    """How fused evidence is made: acquisitions averaged `before` and `after` an interval, `beside` an acquisition.
+
+    `range_rad` is the phase that its range step maps to 1 (clip) or to tanh(1).
+    """
 
     before: int
     after: int
     beside: int
+    range_rad: float
 
 
 @dataclass(frozen=True)

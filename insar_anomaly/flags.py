@@ -32,6 +32,11 @@ class Evidence:
     seen: date | None = None
 
     @property
+    def key(self) -> str:
+        """What stands for it in an episode: an interval may have the name of a pair."""
+        return self.pair if self.seen is None else f"{self.pair} looked at"
+
+    @property
     def arrival(self) -> tuple[date, bool, date, date]:
         """Its place in time: when it could be made, then its dates; of one day's looks those over the threshold first.
 
@@ -137,7 +142,7 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
         peak_pair=evidence.pair,
         peak_score=evidence.score,
         threshold=evidence.threshold,
-        standing=frozenset({evidence.pair}),
+        standing=frozenset({evidence.key}),
         cleared=None if current is None else evidence.secondary,
     )
     notices = (*notices, Notice("raised", fresh, evidence.pair))
@@ -159,9 +164,9 @@ def _fallen(
     state: State, current: Episode | None, evidence: Evidence, notices: tuple[Notice, ...]
 ) -> tuple[State, tuple[Notice, ...]]:
     """A look below the threshold: its interval stands for the open episode no longer."""
-    if current is None or evidence.seen is None or evidence.pair not in current.standing:
+    if current is None or evidence.seen is None or evidence.key not in current.standing:
         return state, notices
-    left = replace(current, standing=current.standing - {evidence.pair})
+    left = replace(current, standing=current.standing - {evidence.key})
     if left.standing:
         return _replace(state, left), notices
     left = replace(left, cleared=evidence.seen, withdrawn=True)
@@ -186,7 +191,7 @@ def _absorbed(episode: Episode, evidence: Evidence) -> Episode:
     return replace(
         episode,
         pairs_over=episode.pairs_over + (not evidence.counted),
-        standing=episode.standing | {evidence.pair},
+        standing=episode.standing | {evidence.key},
         peak_pair=evidence.pair if higher else episode.peak_pair,
         peak_score=evidence.score if higher else episode.peak_score,
     )

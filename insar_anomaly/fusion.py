@@ -29,7 +29,7 @@ RangeStep = Callable[[Floats], NDArray[np.float32]]
 _MORE = 2
 """Acquisitions before those that are averaged, which help to tell how noisy each is."""
 _MEASURED = 0.5
-"""Part of the pairs used that must have measured a pixel for it to count as measured."""
+"""Part of the pairs used, and of those that carry what happened, that must have measured a pixel for it to count."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,9 @@ def fused(
         planes, measured = pairs.take(window.pairs)
         for place, plane in (moved(window) if moved else {}).items():
             planes[window.pairs.index(place)] = plane
-        ground = measured.mean(0) >= _MEASURED
+        # a step is in the pairs that bracket it: ground that only others measured would show none, whatever happened
+        telling = network.carried(window) != 0
+        ground = np.minimum(measured.mean(0), measured[telling].mean(0)) >= _MEASURED
         solved = phases(planes, network.ends[list(window.pairs)], window.group)
         shown.append(_shown(solved, window, ground).astype(np.float32))
         valid.append(ground)

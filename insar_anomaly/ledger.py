@@ -256,13 +256,13 @@ class Ledger:
         `step` gets the stack's episodes by number, the scores with verdict 0 not yet considered, in the order in which they
         could be made, and the names among them that an earlier look, or an earlier threshold of this model, found over it.
         It returns the episodes as they are now and the notices to send; a notice whose key is in the outbox already is
-        dropped. A look that was judged by another model before is not judged again: a new model must not raise the flags of
-        the past anew. An error in `step` passes through and leaves the ledger as it was.
+        dropped. A look that was judged by another model before, on the same pairs, is not judged again: a new model must not
+        raise the flags of the past anew. An error in `step` passes through and leaves the ledger as it was.
         """
         s, e, o = t.score.c, t.episode.c, t.score.alias().c
         fresh = (s.stack == stack) & (s.model == model) & ~s.considered
         usable = fresh & (s.verdict == 0) & s.score.is_not(None) & s.threshold.is_not(None)
-        same = (o.stack == stack) & (o.pair == s.pair) & (o.after == s.after)
+        same = (o.stack == stack) & (o.pair == s.pair) & (o.after == s.after) & (o.inputs == s.inputs)
         judged = same & (o.model != model) & o.considered & (o.verdict == 0)
         new = usable & ~exists().where(judged & o.threshold.is_not(None))
         with self._transaction(writes=True) as tx:

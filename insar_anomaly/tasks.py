@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -146,19 +146,24 @@ def fit_stack(task: FitTask) -> FitResult:
             "quiet pairs" if task.evidence == "pair" else f"looks at {task.evidence}s, from {len(task.pairs)} quiet pairs,"
         )
         raise NotFitted(f"{task.stack}: {found} {what} to fit on, at least {_FEWEST} are needed; widen --from/--to")
-    detector = build_detector(task.detector, task.storage)
+    detector, target = build_detector(task.detector, task.storage), task.target
+    if target.policy == "quantile" and task.evidence != "pair":
+        # fused evidence is measured by scores out of sample, far above its training scores: the quantile of the former then
+        target = replace(target, policy="fpr", fpr=1 - target.quantile)
     try:
-        result = _trial(task, quiet, proof, detector)
+        result, held = _trial(task, quiet, proof, detector)
         tiles = proof.tiles(quiet)
         scorer = detector.fit(tiles)
-        in_sample = _scores(scorer, tiles, result.level) if task.target.policy == "quantile" else None
+        in_sample = _scores(scorer, tiles, result.level) if target.policy == "quantile" else None
     except ValueError as problem:
         raise NotFitted(f"{task.stack}: {problem}") from problem
     if task.deforming and task.evidence == "pair":
         moving = task.store.open(task.stack, snapshot=task.snapshot, pairs=task.deforming)
         labelled = _scores(scorer, proof.tiles(moving), None)
         result = Trial(result.dates, result.negative, {"labels": labelled[~np.isnan(labelled)]}, result.years)
-    chosen = calibrate.choose(result, task.target, in_sample=in_sample)
+    chosen = calibrate.choose(result, target, in_sample=in_sample)
+    if held < target.min_pairs:
+        chosen = replace(chosen, why=f"{held} quiet scores out of sample, at least {target.min_pairs} are needed")
     model = scorer.to_dataset()
     if result.level is not None:
         model.attrs["level"] = json.dumps(asdict(result.level))
@@ -218,7 +223,7 @@ def evidence_of(kind: Kind, reach: Reach, volcano: Volcano, stack: xr.Dataset, s
     """A kind of evidence with a stack's way to tiles."""
     # windows walk from pair to pair and keep what they need: nothing is left to be lazy about
     to_tiles = tiles_of(volcano, stack, settings, chunk=BATCH if kind == "pair" else None)
-    return evidence.build(kind, to_tiles, preprocess.range_step(settings["range_form"], settings["range_rad"]), reach)
+    return evidence.build(kind, to_tiles, preprocess.range_step(settings["range_form"], reach.range_rad), reach)
 
 
 def tiles_of(volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any], *, chunk: int | None = BATCH) -> ToTiles:
@@ -271,16 +276,17 @@ def _scorer(store: Store, stack: str, model: str) -> tuple[Scorer, Level | None]
     return detectors.load(stored), None if level is None else Level(**json.loads(level))
 
 
-def _trial(task: FitTask, quiet: xr.Dataset, proof: Evidence, detector: Detector) -> Trial:
+def _trial(task: FitTask, quiet: xr.Dataset, proof: Evidence, detector: Detector) -> tuple[Trial, int]:
+    """The trial, and how much it could score; where that is too little, nothing is."""
     dates = pair_dates(quiet)
     block = blocks(dates, task.folds)
     held = sum(proof.count(dates[block == b]) for b in range(task.folds))
     if held < task.target.min_pairs:
         # no threshold can come of it: fit only, and let `choose` say so
         level = None if task.evidence == "pair" else Level.of(np.empty(0), np.empty(0))
-        return Trial(dates[:0], np.empty(0), {}, 0.0, level=level)
+        return Trial(dates[:0], np.empty(0), {}, 0.0, level=level), held
     peaks = () if task.deforming and task.evidence == "pair" else task.peaks_cm
-    return trial(quiet, proof, detector, folds=task.folds, peaks_cm=peaks, seed=task.seed)
+    return trial(quiet, proof, detector, folds=task.folds, peaks_cm=peaks, seed=task.seed), held
 
 
 def _scores(scorer: Scorer, tiles: xr.Dataset, level: Level | None) -> NDArray[np.float64]:

@@ -60,19 +60,23 @@ class Level:
 
     @classmethod
     def of(cls, scores: NDArray[np.float64], variance: NDArray[np.float64]) -> Level:
-        """From quiet scores (look,), by least squares for the location and then for the mean distance from it."""
+        """From quiet scores (look,): a line of medians for the location, then one for the distance from it.
+
+        Medians, because one jump of unwrapping in the quiet time must not lift what is quiet.
+        """
         if not len(scores):
             return cls(0.0, 0.0, 1.0, 0.0, 1.0, 1.0)
         ends = np.array([variance.min(), variance.max()])
         location, slope = _line(variance, scores)
         distance = np.abs(scores - location - slope * variance)
         spread, growth = _line(variance, distance)
-        if (spread + growth * ends).min() <= 0.25 * distance.mean():  # too few looks to tell: one spread for all
-            spread, growth = max(float(distance.mean()), 1e-6 * float(np.abs(scores).max()), 1e-9), 0.0
+        usual = float(np.median(distance))
+        if (spread + growth * ends).min() <= max(0.25 * usual, 1e-6):  # too few looks to tell: one spread for all
+            spread, growth = max(usual, 1e-6 * float(np.abs(scores).max()), 1e-6), 0.0
         return cls(location, slope, spread, growth, float(ends[0]), float(ends[1]))
 
     def standard(self, scores: Any, variance: Any) -> Any:
-        """Scores (or maps of them) in these terms: zero is usual, one is as far from it as quiet looks are on average."""
+        """Scores (or maps of them) in these terms: zero is usual, half of quiet looks are within one of it."""
         at = np.clip(variance, self.least, self.most)
         return (scores - self.location - self.slope * at) / (self.spread + self.growth * at)
 
@@ -286,11 +290,13 @@ def _by_name(every: Mapping[float, _Scored]) -> dict[str, _Scored]:
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Intercept and slope of the least-squares line; a flat one where all x are alike."""
+    """Intercept and slope of the line of medians (Theil and Sen); a flat one where all x are alike."""
     if np.ptp(x) < 1e-6:
-        return float(y.mean()), 0.0
-    slope, intercept = np.polyfit(x, y, 1)
-    return float(intercept), float(slope)
+        return float(np.median(y)), 0.0
+    one, other = np.triu_indices(len(x), 1)
+    apart = np.abs(x[one] - x[other]) > 1e-6
+    slope = float(np.median((y[one] - y[other])[apart] / (x[one] - x[other])[apart]))
+    return float(np.median(y - slope * x)), slope
 
 
 def _peak_name(peak_cm: float) -> str:

@@ -216,6 +216,21 @@ def test_the_order_of_pairs_and_whether_they_are_lazy_do_not_matter():
     np.testing.assert_array_equal(gaps, first["after"].values - 1)
 
 
+def test_ground_that_no_bracketing_pair_measured_is_not_valid_whatever_the_others_did():
+    """Ash or lava that takes the coherence of every pair over an eruption must not pass for quiet ground."""
+    pairs = network(10)
+    at = 5
+    over = np.array([i <= at < j for i, j in pairs])
+    seen = np.ones((len(pairs), *SHAPE), bool)
+    seen[over, 0, 0] = False
+    assert over.mean() < 0.5
+    found = intervals(pairs, tiles(screens(10), pairs, seen), best=False)
+    mine = found["reference"].values == np.datetime64(days(10)[at], "ns")
+    assert mine.sum() == 3
+    assert not found["valid"].values[mine, 0, 0].any()
+    assert found["valid"].values[mine, 1:, 1:].all()
+
+
 def test_ground_that_most_pairs_did_not_measure_is_not_valid():
     pairs = network(8)
     seen = np.ones((len(pairs), *SHAPE), bool)

@@ -148,7 +148,7 @@ def test_an_episode_stands_as_long_as_one_of_its_intervals_does():
     state, notices = run(State(), before, clear_after_days=CLEAR)
     assert kinds(notices) == [("raised", 1)]
     assert state.open is not None
-    assert state.open.standing == {look(6, 1).pair}
+    assert state.open.standing == {look(6, 1).key}
     state, notices = step(state, last, clear_after_days=CLEAR)
     assert kinds(notices) == [("cleared", 1)]
     assert state.episodes[0].withdrawn
@@ -186,7 +186,7 @@ def test_night_by_night_and_all_at_once_end_alike(evidence):
 @given(looks)
 def test_an_open_episode_is_one_for_which_something_stands(evidence):
     state, _ = run(State(), evidence, clear_after_days=CLEAR)
-    newest = {one.pair: one for one in sorted(evidence, key=lambda e: e.arrival)}
+    newest = {one.key: one for one in sorted(evidence, key=lambda e: e.arrival)}
     for episode in state.episodes:
         if episode.cleared is None:
             assert episode.standing

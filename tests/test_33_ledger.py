@@ -402,6 +402,19 @@ def test_an_interval_named_like_a_judged_pair_is_judged_all_the_same(filled):
     assert [row.pair for row in seen] == [PAIRS[0]]
 
 
+def test_what_another_model_judged_on_fewer_pairs_is_judged_again(filled):
+    """A refit must not close the door on pairs that come late."""
+    filled.publish(STACK, INTERVALS)
+    filled.record_scores(STACK, [look_row(PAIRS[0], 1, 1.0), look_row(PAIRS[1], 1, 1.0)])
+    filled.advance(STACK, "mi", keep)
+    filled.publish(STACK, replace(INTERVALS, model="mj"))
+    late = [replace(look_row(PAIRS[0], 1, 30.0, inputs=8), model="mj"), replace(look_row(PAIRS[1], 1, 30.0), model="mj")]
+    filled.record_scores(STACK, late)
+    seen = []
+    filled.advance(STACK, "mj", lambda e, scores, _: (seen.extend(r.pair for r in scores), keep(e, scores, _))[1])
+    assert seen == [PAIRS[0]]  # the other one is what the first model saw
+
+
 def test_a_ledger_of_pairs_alone_is_brought_up_to_date_without_a_loss(filled, url):
     """Down to the schema before looks, and up again: what pairs, flags and notices say stays."""
     filled.advance(STACK, "m1", lambda *_: ([EPISODE], [NOTICE]))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 
 import installation
@@ -401,6 +403,29 @@ def test_a_lost_model_fails_every_night_until_the_fit_makes_it_again(fitted):
     assert any("fitted again" in words for words in run.warnings)
     run, _digest = fitted.nightly()
     assert run.failures == []
+
+
+def test_an_interval_that_no_pairs_near_it_join_is_said_with_the_pairs_that_span_it(fitted, tmp_path):
+    """Only a pair of eight acquisitions is over the unrest: no look sees it, and that must not be silent."""
+    fitted.only(990002)
+    gone = [p for p in fitted.pairs() if p[:8] <= f"{DATES[17]:%Y%m%d}" and p[9:] >= f"{DATES[18]:%Y%m%d}"]
+    long = names(13, 21)
+    for pair in gone:
+        folder = fitted.phase(pair).parent
+        if pair == gone[0]:
+            for file in folder.iterdir():
+                file.rename(file.with_name(file.name.replace(pair, long)))
+            folder.rename(folder.with_name(long))
+        else:
+            folder.rename(tmp_path / pair)
+    shutil.rmtree(fitted.folder / "store" / "stacks" / "990002")
+    with closing(sqlite3.connect(fitted.folder / "ledger.sqlite")) as ledger:
+        ledger.execute("delete from interferogram where stack = ?", (RISING,))
+        ledger.commit()
+    _, digest = fitted.nightly()
+    [words] = [w for w in digest["warnings"] if "nothing is known" in w]
+    assert f"interval {names(17, 18)}" in words
+    assert f"span it: {long}" in words
 
 
 def test_a_fit_over_a_flag_says_so(fitted):

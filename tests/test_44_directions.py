@@ -69,13 +69,17 @@ def test_a_couple_has_a_threshold_and_scores_of_its_own(both, capsys):
     assert (again["scored_directions"], again["new_notices"]) == (0, 0)
 
 
-def test_what_a_frame_has_told_the_couple_does_not_tell_again(both):
-    _, digest = both.nightly(DATES[-1] + timedelta(days=20))
+def test_a_couple_says_which_of_its_frames_have_flagged_too(both):
+    """It always tells: a frame's own flag may be withdrawn tomorrow, and the couple's would then never have been told."""
+    both.nightly(DATES[-1] + timedelta(days=20))
     stacks = {row[0] for row in flagged(both)}
     assert COUPLE in stacks
-    told = {json.loads(p.read_text())["stack"] for p in both.notices}
-    assert told == stacks - {COUPLE} if len(stacks) > 1 else {COUPLE}
-    assert COUPLE in {flag["stack"] for flag in digest["open_flags"]}  # the digest still shows it
+    told = {content["stack"]: content for p in both.notices if (content := json.loads(p.read_text()))["kind"] == "raised"}
+    assert told.keys() == stacks
+    for one in told[COUPLE]["payload"]["members"]:
+        assert one["flagged"] == (one["stack"] in stacks)
+        assert f"{one['stack']}: interval" in told[COUPLE]["body"]
+    assert ("flagged by itself too" in told[COUPLE]["body"]) == (len(stacks) > 1)
 
 
 def test_a_couple_alone_tells_with_both_views_in_the_picture(both):

@@ -24,6 +24,10 @@ def score_couples(s: Screening, run: Run, period: Period) -> None:
         try:
             model = _model(s, run, couple)
             if model is None:
+                if any(row["cleared"] is None for row in s.ledger.episodes(couple)):
+                    run.warn(
+                        f"{couple}: its flag stays open: one of its frames has no threshold for intervals any more; fit it"
+                    )
                 continue
             known = s.ledger.scored(couple, model.model)
             new = [one for one in joint_looks(s, couple, period) if known.get((one.name, one.after)) != one.inputs]

@@ -75,7 +75,7 @@ def _task(s: Screening, stack: str, kind: Kind, period: Period) -> FitTask:
     accepted = {pair for pair, (_, verdict) in s.ledger.seen(stack).items() if verdict == Verdict.OK}
     inside = sorted(pair for pair in accepted if period.holds(pair))
     deforming = _deforming(s, stack) & accepted
-    aim = config.calibrate
+    aim, fused = config.calibrate, config.fusion
     return FitTask(
         store=s.store,
         stack=stack,
@@ -84,7 +84,7 @@ def _task(s: Screening, stack: str, kind: Kind, period: Period) -> FitTask:
         pairs=tuple(pair for pair in inside if pair not in deforming),
         deforming=tuple(sorted(deforming)),
         evidence=kind,
-        reach=Reach(config.fusion.before, config.fusion.after, config.fusion.beside),
+        reach=Reach(fused.before, fused.after, fused.beside, fused.range_rad),
         preprocess=config.preprocess.model_dump(mode="json"),
         detector={"kind": config.detector.kind, **config.detector.options},
         storage=storage_options(config.storage),

@@ -44,12 +44,12 @@ def _advance(s: Screening, run: Run, stack: str, volcano: Volcano) -> None:
 
 
 def _advance_couple(s: Screening, run: Run, couple: str, volcano: Volcano) -> None:
-    """As a stack, after its members: where one of them has flagged the same time, the notice is left to that one."""
+    """As a stack, after its members; its notices say which of them have flagged the same time."""
     model = s.ledger.current(couple, "directions")
     if model is None:
         return
     members = {(one.name, one.after): one for one in joint_looks(s, couple, Period(last=run.as_of))}
-    told = [row for stack in members_of(couple) for row in s.ledger.episodes(stack) if not row["withdrawn"]]
+    told = {stack: [row for row in s.ledger.episodes(stack) if not row["withdrawn"]] for stack in members_of(couple)}
     step = _Step(s, run, couple, volcano, model, members=members, told=told)
     run.counts["new_notices"] += s.ledger.advance(couple, model.model, step)
 
@@ -67,8 +67,8 @@ class _Step:
     """Date -> what the acquisition shows alone, as `Ledger.looks` says."""
     members: Mapping[tuple[str, int], Joint] = dataclasses.field(default_factory=dict)
     """A couple's joint looks."""
-    told: Sequence[Mapping[str, Any]] = ()
-    """Episodes of which a couple's members have told: its own that share their time give no notice."""
+    told: Mapping[str, Sequence[Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
+    """Episodes of a couple's members that were not withdrawn, by stack."""
 
     def __call__(
         self, before: list[EpisodeRow], scores: list[ScoreRow], counted: set[str]
@@ -83,19 +83,18 @@ class _Step:
         days = self.screening.config.flags.clear_after_days
         state, notices = flags.run(state, evidence, clear_after_days=days)
         rows = [_row(e, made_by.get(e.number, self.model.model)) for e in state.episodes]
-        by_pair = {row.pair: row for row in sorted(scores, key=_excess)}  # the look that is furthest over
+        # a raised flag is told by the look that is furthest over, a cleared one by the last look
+        by_kind = {"raised": {r.pair: r for r in sorted(scores, key=_excess)}, "cleared": {r.pair: r for r in scores}}
         # a notice tells of its episode as it stands after all of tonight's pairs
         now = {e.number: e for e in state.episodes}
         told = [dataclasses.replace(notice, episode=now[notice.episode.number]) for notice in notices]
         fleeting = {n.episode.number for n in told if n.kind == "raised" and n.episode.withdrawn}
         told = [notice for notice in told if notice.episode.number not in fleeting]  # raised and withdrawn in one night
-        return rows, [new for notice in told for new in self._outbox(notice, by_pair)]
+        return rows, [new for notice in told for new in self._outbox(notice, by_kind[notice.kind])]
 
     def _outbox(self, notice: flags.Notice, scores: Mapping[str, ScoreRow]) -> list[NewNotice]:
         """The notice, once per channel; a cleared one only where the raised one was sent."""
         raised, limit = notice.kind == "raised", self.screening.config.flags.notice_max_age_days
-        if any(row["since"] < notice.episode.until and notice.episode.since < row["until"] for row in self.told):
-            return []
         if raised and (self.run.as_of - notice.episode.until).days > limit:
             self.run.counts["old_flags"] += 1
             return []
@@ -124,7 +123,7 @@ class _Step:
             "pair": notice.pair,
             "after": row.after,
             "alone": self._alone(notice.pair) if self.model.evidence == "interval" else {},
-            "members": self._members(notice.pair, row.after),
+            "members": self._members(notice, row.after),
             "score": row.score,
             "threshold": row.threshold,
             "percentile": row.percentile,
@@ -137,23 +136,24 @@ class _Step:
             "pair_age_days": (self.run.as_of - secondary).days,
         }
 
-    def _members(self, name: str, after: int) -> list[dict[str, Any]]:
-        """What a couple's two stacks say of a joint look; nothing for a stack."""
-        joint = self.members.get((name, after))
+    def _members(self, notice: flags.Notice, after: int) -> list[dict[str, Any]]:
+        """What a couple's two stacks say of a joint look, and whether each has flagged its time; nothing for a stack."""
+        joint, span = self.members.get((notice.pair, after)), notice.episode
         out = []
         for stack, seen in zip(members_of(self.stack), joint.members, strict=True) if joint else ():
             model = self.screening.ledger.current(stack, "interval")
             said = {"stack": stack, "evidence": "interval", "pair": seen.name, "after": seen.after, "score": seen.score}
-            out.append(said | {"model": model.model if model else "", "threshold": model.threshold if model else None})
+            flagged = any(row["since"] < span.until and span.since < row["until"] for row in self.told.get(stack, ()))
+            said |= {"model": model.model if model else "", "threshold": model.threshold if model else None}
+            out.append(said | {"flagged": flagged})
         return out
 
-    def _alone(self, interval: str) -> dict[str, dict[str, float] | None]:
+    def _alone(self, interval: str) -> dict[str, dict[str, float | None] | None]:
         """What the interval's two acquisitions show alone: score and threshold by date, None where that is not known yet."""
-        out: dict[str, dict[str, float] | None] = {}
+        out: dict[str, dict[str, float | None] | None] = {}
         for day in interval.split("_"):
             row = self.alone.get(day, {})
-            known = row.get("score") is not None and row.get("threshold") is not None
-            out[day] = {"score": row["score"], "threshold": row["threshold"]} if known else None
+            out[day] = {"score": row["score"], "threshold": row["threshold"]} if row.get("score") is not None else None
         return out
 
 

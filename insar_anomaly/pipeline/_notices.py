@@ -85,6 +85,7 @@ def _body(words: str, payload: Mapping[str, Any]) -> str:
         rate, low, high = calibration["false_alarms"]
         lines.append(f"on quiet ground this stack raises {rate:.2g} flags a year (95 %: {low:.2g} to {high:.2g})")
     for peak, (value, low, high) in calibration["detection"].items():
+        peak = peak.replace("at once", "with the first acquisition after it only")
         lines.append(f"injected {peak}: {value:.0%} of {many} detected (95 %: {low:.0%} to {high:.0%})")
     if calibration["detectability"]:
         lines.append(detectability.words(calibration["detectability"]))
@@ -98,7 +99,7 @@ def _looked(payload: Mapping[str, Any]) -> list[str]:
     if payload.get("members"):
         return [
             f"{one['stack']}: interval {one['pair']}, seen with {one['after']} after it: score {one['score']:.4g}, its own "
-            f"threshold {one['threshold']:.4g}"
+            f"threshold {one['threshold']:.4g}" + (", flagged by itself too" if one.get("flagged") else "")
             for one in payload["members"]
         ]
     return [f"seen with {after} acquisition{'s' if after > 1 else ''} after it, fused from all pairs around it"] * (
@@ -116,6 +117,9 @@ def _unusual_days(payload: Mapping[str, Any]) -> list[str]:
     for day, known in (payload.get("alone") or {}).items():
         if known is None:
             lines.append(f"acquisition {day} alone: too few neighbours so far to tell")
+            continue
+        if known["threshold"] is None:
+            lines.append(f"acquisition {day} alone: score {known['score']:.4g}; no threshold for acquisitions here")
             continue
         verdict = "not unusual"
         if known["score"] > known["threshold"]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from insar_anomaly.evidence import Kind, Look, Reach, looks
 from insar_anomaly.ledger import ModelRow, ScoreRow
 from insar_anomaly.pipeline._directions import score_couples
 from insar_anomaly.pipeline._screening import Period, Run, Screening
+from insar_anomaly.schema import parse_pair
 from insar_anomaly.tasks import ScoreTask, score_looks
 
 
@@ -51,6 +54,9 @@ def score(s: Screening, run: Run, *, period: Period | None = None) -> None:
             _commit(s, run, task, result, models[task.stack, task.model])
         done += len(task.looks)
         s.watch("score", done, total)
+    for (stack, _), model in models.items():
+        if model.evidence == "interval":
+            _note_unseen(s, run, stack, model, wanted)
     score_couples(s, run, wanted)
 
 
@@ -63,6 +69,33 @@ def note_blind(s: Screening, run: Run, stack: str) -> None:
         run.blind[stack] = f"not calibrated: {model.why}"
     elif why:
         run.warn(f"{stack}: flags rest on single pairs, {why}")
+
+
+def _note_unseen(s: Screening, run: Run, stack: str, model: ModelRow, period: Period) -> None:
+    """Say which intervals of late nobody can look at, because no pairs near them join their acquisitions.
+
+    Only pairs that span far more than the interval may show what happened in it: these are named where they are over.
+    """
+    pairs = accepted_until(s, stack, period)
+    seen = {look.name for look in looks("interval", pairs, reach_of(json.loads(model.settings)))}
+    days = sorted({day for pair in pairs for day in pair.split("_")})
+    oldest = run.as_of - timedelta(days=s.config.flags.notice_max_age_days)
+    for first, last in pairwise(days):
+        name = f"{first}_{last}"
+        dates = parse_pair(name)
+        if name in seen or dates is None or dates[1] < oldest or not period.holds(name):
+            continue
+        over = [row["pair"] for row in s.ledger.looks(stack, "pair") if _over(row) and _spans(row["pair"], name)]
+        words = f"pairs over their threshold that span it: {', '.join(over)}" if over else "none stands out"
+        run.warn(f"{stack}: nothing is known of interval {name}: no pairs near it join its acquisitions; {words}")
+
+
+def _over(row: Mapping[str, Any]) -> bool:
+    return row["score"] is not None and row["threshold"] is not None and bool(row["score"] > row["threshold"])
+
+
+def _spans(pair: str, name: str) -> bool:
+    return pair[:8] <= name[:8] and name[9:] <= pair[9:]
 
 
 def score_rows(result: xr.Dataset, looked: Sequence[Look], model: ModelRow, snapshot: str) -> list[ScoreRow]:
@@ -153,7 +186,7 @@ def kind_of(model: ModelRow) -> Kind:
 
 def reach_of(settings: dict[str, Any]) -> Reach:
     """How far the fused evidence reaches that a model with these settings judges."""
-    return Reach(**settings.get("reach", {"before": 1, "after": 1, "beside": 1}))
+    return Reach(**settings["reach"]) if "reach" in settings else Reach(1, 1, 1, 1.0)  # pairs have no use for it
 
 
 def _todo(s: Screening, stack: str, model: ModelRow, period: Period) -> tuple[list[Look], list[str]]:
