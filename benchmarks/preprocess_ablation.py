@@ -153,8 +153,6 @@ def _table(rows: list[Row], places: dict[str, list[Case]], given: argparse.Names
             found += [list(column) for column in zip(*measured, strict=True)]
         figures = " | ".join(_cell(n, found, first, errors=given.errors) for n in range(len(found)))
         first = first or found
-        if given.evidence == "interval" and name == ROWS[0][0]:  # fused evidence has a range of its own, in a row below
-            name = f"{name}, but the range of single pairs"
         print(f"| {name} | {figures} | {time.perf_counter() - started:.0f} |", flush=True)
         measure.forget()
 

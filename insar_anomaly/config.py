@@ -145,10 +145,10 @@ class Fusion(Section):
     after: int = Field(3, ge=1, le=12, description="acquisitions after it; it is looked at again as each of them comes")
     beside: int = Field(2, ge=1, le=12, description="acquisitions on either side that one acquisition is compared with")
     range_rad: float = Field(
-        16.0,
+        8.0,
         gt=0,
         le=100,
-        description="phase, rad, that fills the range of fused evidence, as [preprocess] range_rad of pairs",
+        description="phase, rad, that fills the range of fused evidence; a wider one sees more and cries wolf in storms",
     )
 
 
