@@ -270,6 +270,8 @@ def _scores(args: argparse.Namespace) -> int:
 
 
 def _flags(args: argparse.Namespace) -> int:
+    from insar_anomaly.schema import counted
+
     with _ledger_of(args) as ledger:
         rows = [r for r in ledger.episodes(open_only=args.open) if not args.volcano or int(r["gvp"]) in args.volcano]
         current = {stack: _raised_by(ledger, stack, r["model"]) for r in rows if (stack := f"{r['gvp']}/{r['frame']}")}
@@ -281,9 +283,10 @@ def _flags(args: argparse.Namespace) -> int:
         model = current[f"{row['gvp']}/{row['frame']}"]
         if model and model.threshold is not None and model.threshold != row["threshold"]:
             state += f"; the threshold is {model.threshold:.4g} now, pairs were counted by the one in force when they came"
+        over = counted(row["pairs_over"], model.evidence if model else "pair")
         print(
             f"{row['gvp']}/{row['frame']} flag {row['number']}: {row['since']} to {row['until']}, "
-            f"{row['pairs_over']} {_many(model)} over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
+            f"{over} over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
             f"in {row['peak_pair']}, {state}"
         )
     if not rows:
@@ -295,12 +298,6 @@ def _raised_by(ledger: Ledger, stack: str, identity: str) -> ModelRow | None:
     """The present model of the evidence that a flag was raised by."""
     evidence = next((row.evidence for row in ledger.models(stack) if row.model == identity), "pair")
     return ledger.current(stack, evidence)
-
-
-def _many(model: ModelRow | None) -> str:
-    from insar_anomaly.schema import ONE_AND_MANY
-
-    return ONE_AND_MANY[model.evidence if model else "pair"][1]
 
 
 def _notices(args: argparse.Namespace) -> int:

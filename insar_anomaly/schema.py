@@ -68,9 +68,14 @@ ONE_AND_MANY = {
     "pair": ("pair", "pairs"),
     "interval": ("interval", "intervals"),
     "acquisition": ("acquisition", "acquisitions"),
-    "directions": ("both directions,", "intervals from both directions"),
+    "directions": ("interval from both directions", "intervals from both directions"),
 }
 """What people read for each kind of evidence: one of it, many of it."""
+
+
+def counted(number: int, evidence: str) -> str:
+    """``1 interval``, ``2 intervals``."""
+    return f"{number} {ONE_AND_MANY[evidence][number != 1]}"
 
 
 @dataclass(frozen=True)

@@ -178,8 +178,8 @@ def test_an_acquisition_that_nothing_joins_is_not_counted_as_seen():
     count = 8
     pairs = [(i, j) for i, j in network(count) if 5 not in (i, j)] + [(5, 7)]
     looks = [(w.ends, len(w.after)) for w in joined(pairs, count).intervals(3, 3) if w.ends[0] == 3]
-    # 5 is joined over 7 only: the look at (3, 4) with 5 and 6 after it sees one of them, that with 7 all
-    assert looks == [((3, 4), 1), ((3, 4), 2), ((3, 4), 4)] or looks == [((3, 4), 1), ((3, 4), 2)]
+    # 5 is joined over 7 only, which is out of reach: of 5 and 6 the second look sees 6
+    assert looks == [((3, 4), 1), ((3, 4), 2)]
 
 
 @settings(max_examples=25, deadline=None)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insar_anomaly import evidence, fusion, preprocess, simulate
-from insar_anomaly.evidence import Fused, Look, Pairs, Reach, build, looks
+from insar_anomaly.evidence import Fused, Pairs, Reach, build, looks
 from insar_anomaly.trials import Level, drawn, inject, pair_dates, trial
 
 REACH = Reach(3, 3, 2, 8.0)
@@ -196,7 +196,3 @@ def test_a_step_is_found_in_intervals_where_single_pairs_are_lost_in_the_weather
     assert set(result.positive) == {"3 cm", "3 cm at once"}
     assert result.seen is not None
     assert (result.seen >= result.dates[:, 1]).all()
-
-
-def test_a_look_is_a_value():
-    assert Look("a", 1, 2, DAY0) == Look("a", 1, 2, DAY0)

@@ -15,10 +15,10 @@ from insar_anomaly.errors import InsarAnomalyError, StoreFailed
 from insar_anomaly.evidence import Look
 from insar_anomaly.ledger import NoticeRow
 from insar_anomaly.notify import Message, NotDelivered
-from insar_anomaly.pipeline._score import accepted_until, score_task
+from insar_anomaly.pipeline._score import accepted_until, score_task, spans
 from insar_anomaly.pipeline._screening import Period, Run, Screening
 from insar_anomaly.report.figures import PairFigure, pair_png
-from insar_anomaly.schema import ONE_AND_MANY, Grid
+from insar_anomaly.schema import ONE_AND_MANY, Grid, counted
 from insar_anomaly.tasks import ScoreTask, look_tiles
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,8 @@ def _message(s: Screening, run: Run, row: NoticeRow, payload: dict[str, Any]) ->
 
 def _body(words: str, payload: Mapping[str, Any]) -> str:
     episode, calibration = payload["episode"], payload["calibration"]
-    one, many = ONE_AND_MANY[payload.get("evidence", "pair")]  # notices of earlier versions wait without it
+    evidence = payload.get("evidence", "pair")  # notices of earlier versions wait without it
+    one, many = ONE_AND_MANY[evidence]
     lines = [
         f"{words}: {payload['volcano']} ({payload['gvp']}), stack {payload['stack']}",
         f"{one} {payload['pair']} (ended {payload['pair_age_days']} days before this night, {payload['as_of']})",
@@ -78,8 +79,8 @@ def _body(words: str, payload: Mapping[str, Any]) -> str:
         lines.append(f"higher than {payload['percentile']:.1f} % of this stack's quiet {many}")
     lines += _unusual_days(payload)
     lines.append(
-        f"episode {episode['number']}: {episode['since']} to {episode['until']}, {episode['pairs_over']} {many} over "
-        f"the threshold, peak {episode['peak_score']:.5g} in {episode['peak_pair']}"
+        f"episode {episode['number']}: {episode['since']} to {episode['until']}, "
+        f"{counted(episode['pairs_over'], evidence)} over the threshold, peak {episode['peak_score']:.5g} in {episode['peak_pair']}"
     )
     if calibration["false_alarms"]:
         rate, low, high = calibration["false_alarms"]
@@ -163,7 +164,7 @@ def _panels(s: Screening, payload: Mapping[str, Any], note: str) -> PairFigure:
         fused = look_tiles(task).isel(pair=0)
         measured = fused["valid"].values
         phase = np.where(measured, fused["phase"].values, np.nan)
-        around = dataset.sel(pair=[p for p in task.pairs if _near(p, name)])
+        around = dataset.sel(pair=[p for p in task.pairs if spans(p, name)])
         coherence = around["coherence"].mean("pair").values / 255
     mine = _score_map(s, stack, payload)
     seen = f", seen with {after} after it" if after else ""
@@ -189,11 +190,6 @@ def _shown(s: Screening, stack: str, payload: Mapping[str, Any]) -> ScoreTask:
     look = Look(payload["pair"], payload.get("after", 0), inputs=0, seen=as_of)  # these two are not looked at here
     pairs = accepted_until(s, stack, Period(last=as_of))
     return score_task(s, stack, model, pairs=pairs, looks=[look], snapshot=s.store.snapshot(stack))
-
-
-def _near(pair: str, name: str) -> bool:
-    """True where the pair brackets the interval."""
-    return pair[:8] <= name[:8] and name[9:] <= pair[9:]
 
 
 def _score_map(s: Screening, stack: str, payload: Mapping[str, Any]) -> Any:

@@ -85,7 +85,7 @@ def _note_unseen(s: Screening, run: Run, stack: str, model: ModelRow, period: Pe
         dates = parse_pair(name)
         if name in seen or dates is None or dates[1] < oldest or not period.holds(name):
             continue
-        over = [row["pair"] for row in s.ledger.looks(stack, "pair") if _over(row) and _spans(row["pair"], name)]
+        over = [row["pair"] for row in s.ledger.looks(stack, "pair") if _over(row) and spans(row["pair"], name)]
         words = f"pairs over their threshold that span it: {', '.join(over)}" if over else "none stands out"
         run.warn(f"{stack}: nothing is known of interval {name}: no pairs near it join its acquisitions; {words}")
 
@@ -94,7 +94,8 @@ def _over(row: Mapping[str, Any]) -> bool:
     return row["score"] is not None and row["threshold"] is not None and bool(row["score"] > row["threshold"])
 
 
-def _spans(pair: str, name: str) -> bool:
+def spans(pair: str, name: str) -> bool:
+    """True where the pair brackets the interval of this name."""
     return pair[:8] <= name[:8] and name[9:] <= pair[9:]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from insar_anomaly.schema import ONE_AND_MANY
+from insar_anomaly.schema import counted
 
 
 def lines(digest: Mapping[str, Any]) -> list[str]:
@@ -31,7 +31,7 @@ def _flag(flag: Mapping[str, Any]) -> str:
     return (
         f"{flag['name']} {flag['stack']}: since {flag['since']}, last over the threshold {flag['until']}, peak "
         f"{flag['peak_score']:.4g} in {flag['peak_pair']} (threshold {flag['threshold']:.4g}), "
-        f"{flag['pairs_over']} {ONE_AND_MANY[flag['evidence'] or 'pair'][1]} over{_since_then(flag)}"
+        f"{counted(flag['pairs_over'], flag['evidence'] or 'pair')} over{_since_then(flag)}"
     )
 
 
