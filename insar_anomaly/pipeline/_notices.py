@@ -80,7 +80,8 @@ def _body(words: str, payload: Mapping[str, Any]) -> str:
     lines += _unusual_days(payload)
     lines.append(
         f"episode {episode['number']}: {episode['since']} to {episode['until']}, "
-        f"{counted(episode['pairs_over'], evidence)} over the threshold, peak {episode['peak_score']:.5g} in {episode['peak_pair']}"
+        f"{counted(episode['pairs_over'], evidence)} over the threshold, "
+        f"peak {episode['peak_score']:.5g} in {episode['peak_pair']}"
     )
     if calibration["false_alarms"]:
         rate, low, high = calibration["false_alarms"]
