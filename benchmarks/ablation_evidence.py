@@ -14,13 +14,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from insar_anomaly import fusion, preprocess
-from insar_anomaly.config import Fusion
+from insar_anomaly.calibration.metrics import auroc
+from insar_anomaly.config.sections import Fusion
 from insar_anomaly.detectors.base import Scorer
 from insar_anomaly.detectors.padim import Padim
-from insar_anomaly.evaluate import auroc
-from insar_anomaly.evidence import Fused, Reach
-from insar_anomaly.trials import inject
+from insar_anomaly.evidence import fusion
+from insar_anomaly.evidence.fused import Fused
+from insar_anomaly.evidence.inject import inject
+from insar_anomaly.evidence.protocol import Reach
+from insar_anomaly.tiles import preprocess
 
 REACH = (Fusion().before, Fusion().after)
 BLOCK = 6
@@ -122,7 +124,7 @@ def _fitted_to_intervals(place: Place, detector: Padim, how: str) -> Scorer:
 @lru_cache(maxsize=24)
 def _scored(place: Place, detector: Padim, how: str, peak: float, seed: int) -> dict[tuple[str, int], float]:
     """Score of every look that has one, by name and acquisitions after it."""
-    looks = _looks(place, how, peak, seed)
+    looks = _assessments(place, how, peak, seed)
     score = _fitted_to_intervals(place, detector, how).score(looks)["score"].values
     names = zip(map(str, looks["pair"].values), map(int, looks["after"].values), strict=True)
     return {name: float(one) for name, one in zip(names, score, strict=True) if not np.isnan(one)}
@@ -137,7 +139,7 @@ def _to_fit(place: Place, how: str) -> xr.Dataset:
 
 
 @lru_cache(maxsize=24)
-def _looks(place: Place, how: str, peak: float, seed: int) -> xr.Dataset:
+def _assessments(place: Place, how: str, peak: float, seed: int) -> xr.Dataset:
     """Tiles of the first and the last look at the intervals of a place's test pairs."""
     evidence, weighed = _evidence(how)
     ages = (1, evidence.reach.after)

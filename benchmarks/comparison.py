@@ -46,7 +46,7 @@ def _compare(config: Path, out: Path, words: list[str]) -> None:
 
 def _call(*words: str) -> None:
     print("insar-anomaly", *words, flush=True)
-    subprocess.run([sys.executable, "-m", "insar_anomaly.cli", *words], check=True)
+    subprocess.run([sys.executable, "-m", "insar_anomaly", *words], check=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from insar_anomaly.evaluate import Interval, auroc_interval, proportion, rate_per_year
+from insar_anomaly.calibration.metrics import Interval, auroc_interval, proportion, rate_per_year
 
 FRAME = "079D_07694_131313"
 CATALOGUE = f"""[[volcano]]
@@ -96,7 +96,7 @@ def installation(folder: Path, shared: Path, parts: list[list[str]], kind: str, 
 
 def run(config: Path, *words: str) -> str:
     """One command of the command line; what it prints."""
-    command = [sys.executable, "-m", "insar_anomaly.cli", "-c", str(config), *words]
+    command = [sys.executable, "-m", "insar_anomaly", "-c", str(config), *words]
     print("insar-anomaly", *command[3:], file=sys.stderr)
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -155,7 +155,7 @@ def threshold(config: Path) -> float:
 
 def run_quiet(config: Path) -> str:
     """The scores as CSV."""
-    command = [sys.executable, "-m", "insar_anomaly.cli", "-c", str(config), "-q", "scores"]
+    command = [sys.executable, "-m", "insar_anomaly", "-c", str(config), "-q", "scores"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

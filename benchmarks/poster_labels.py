@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from insar_anomaly import labels as judged
+from insar_anomaly.calibration import labels as judged
+from insar_anomaly.calibration.metrics import Interval, auroc, auroc_interval, proportion
 from insar_anomaly.errors import UsageError
-from insar_anomaly.evaluate import Interval, auroc, auroc_interval, proportion
 
 SCORES = "supervised_maxprob_poster_volcanoes.csv"
 AUTHORS = "weighted_padim_positive_labels.json"

@@ -36,13 +36,14 @@ import rasterio
 import xarray as xr
 from ablation_evidence import Found, Place
 
-from insar_anomaly import trials
-from insar_anomaly.config import PRESETS, Preprocess
+from insar_anomaly.calibration import trial as trials
+from insar_anomaly.config.presets import PRESETS
+from insar_anomaly.config.sections import Preprocess
 from insar_anomaly.detectors.padim import Padim
-from insar_anomaly.pretrain.trial import CLIMATES, divided, scene, stack
-from insar_anomaly.schema import parse_pair
+from insar_anomaly.names import Pair
 from insar_anomaly.simulate import LOOK, coherences, draw_source, modelled, phase_noise
-from insar_anomaly.sources.licsar import as_bytes
+from insar_anomaly.sources.grid import as_bytes
+from insar_anomaly.tools.pretrain.trial import CLIMATES, divided, scene, stack
 from insar_anomaly.units import RAD_PER_M
 
 OURS = Preprocess().model_dump()
@@ -220,7 +221,7 @@ def with_delays(shared: Path | None) -> Iterator[tuple[str, list[Case]]]:  # noq
 
 
 def _noisy(pairs: tuple[xr.Dataset, xr.Dataset], seed: int, looks: float) -> tuple[xr.Dataset, xr.Dataset]:
-    dates = [[parse_pair(str(name)) or () for name in one["pair"].values] for one in pairs]
+    dates = [[(p.first, p.last) for p in map(Pair.of, map(str, one["pair"].values))] for one in pairs]
     days = sorted({day for one in dates for both in one for day in both})
     ends = [(days.index(a), days.index(b)) for one in dates for a, b in one]
     rng = np.random.default_rng([seed, 5])
@@ -252,7 +253,7 @@ def mexico_city(folder: Path, fold: int) -> tuple[xr.Dataset, xr.Dataset]:
     names = [file.name[6:23].replace("-", "_") for file in files]
     phase = np.stack([_tif(file) for file in files])
     coherence = np.stack([_tif(file.with_name(file.name.replace("_eqa_unw", "_flat_eqa_cc"))) for file in files])
-    dates = [parse_pair(name) or () for name in names]
+    dates = [(p.first, p.last) for p in map(Pair.of, names)]
     rows, cols = phase.shape[1:]
     dims, flat = ("pair", "y", "x"), ("y", "x")
     whole = xr.Dataset(

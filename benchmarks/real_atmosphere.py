@@ -30,19 +30,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from insar_anomaly import preprocess
-from insar_anomaly.catalogue import Box, Volcano
-from insar_anomaly.config import Fusion, Preprocess
+from insar_anomaly.calibration.metrics import auroc_interval
+from insar_anomaly.catalogue.volcano import Box, Volcano
+from insar_anomaly.config.sections import Fusion, Preprocess
 from insar_anomaly.detectors.base import BATCH, Detector, Scorer
 from insar_anomaly.detectors.matched_filter import MatchedFilter
 from insar_anomaly.detectors.padim import Padim
-from insar_anomaly.directions import joined
 from insar_anomaly.errors import PairRejected
-from insar_anomaly.evaluate import auroc_interval
-from insar_anomaly.evidence import Kind, Reach, build
-from insar_anomaly.schema import Grid, parse_pair
+from insar_anomaly.evidence import build
+from insar_anomaly.evidence.directions import joined
+from insar_anomaly.evidence.level import Level
+from insar_anomaly.evidence.protocol import Assessed, Evidence, Reach, pair_dates
+from insar_anomaly.names import EvidenceKind, Pair, by_date
 from insar_anomaly.sources import open_source
-from insar_anomaly.trials import Evidence, Level, Seen, pair_dates
+from insar_anomaly.stack.schema import Grid
+from insar_anomaly.tiles import preprocess
 
 SETTINGS = Preprocess().model_dump()
 REACH = Reach(Fusion().before, Fusion().after, Fusion().beside, Fusion().range_rad)
@@ -54,7 +56,7 @@ WHOLE = Box(west=-180, south=-90, east=180, north=90)
 class Case:
     """A kind of evidence, the pairs that it is made of, and which of its looks are compared (name -> acquisitions after)."""
 
-    kind: Kind
+    kind: EvidenceKind
     train: xr.Dataset
     test: xr.Dataset
     ages: dict[str, int]
@@ -141,7 +143,7 @@ def together(
     views: list[tuple[xr.Dataset, xr.Dataset]], detector: Detector, peaks: list[float], seed: int
 ) -> dict[str, dict[float, Any]]:
     """AUROC of intervals of the first view alone and of both together, each at its last look."""
-    kinds: list[dict[str, list[Seen]]] = []
+    kinds: list[dict[str, list[Assessed]]] = []
     for number, (train, test) in enumerate(views):
         proof = build("interval", at_once, RANGE_STEP, REACH)
         scorer = detector.fit(proof.tiles(train)[list(detector.inputs)])
@@ -170,14 +172,14 @@ def together(
     return out
 
 
-def looked(scorer: Scorer, batches: Iterator[xr.Dataset]) -> list[tuple[Seen, float]]:
+def looked(scorer: Scorer, batches: Iterator[xr.Dataset]) -> list[tuple[Assessed, float]]:
     """Every look that has a score, and its variance."""
     out = []
     for batch in batches:
         score = scorer.score(batch[list(scorer.inputs)])["score"].values
         days = [batch[n].values.astype("datetime64[D]").tolist() for n in ("reference", "secondary", "seen")]
         rows = zip(*days, batch["after"].values.tolist(), score.tolist(), batch["variance"].values.tolist(), strict=True)
-        out += [(Seen(first, end, after, seen, s), v) for first, end, seen, after, s, v in rows if not np.isnan(s)]
+        out += [(Assessed(first, end, after, seen, s), v) for first, end, seen, after, s, v in rows if not np.isnan(s)]
     return out
 
 
@@ -221,15 +223,15 @@ def opened(given: argparse.Namespace, archive: Path, frame: str | None) -> Calla
     box = Volcano(gvp=100000, name="here", lat=given.lat, lon=given.lon, frames=(frame,)).box if given.lat else WHOLE
     static = source.static(frame, box, height="height" in SETTINGS["remove"])
     grid = Grid.of(static)
-    listed = [one for one in source.pairs(frame)[0] if parse_pair(one.pair) and one.phase_uri and one.coherence_uri]
+    listed = [one for one in source.pairs(frame)[0] if Pair.parse(one.pair) and one.phase_uri and one.coherence_uri]
 
     def read(first: date, last: date) -> xr.Dataset:
         kept = []
-        for one in sorted(listed, key=lambda one: (one.pair[9:], one.pair)):
-            dates = parse_pair(one.pair)
-            if dates and first <= dates[0] and dates[1] <= last:
+        for one in sorted(listed, key=lambda one: by_date(one.pair)):
+            dates = Pair.of(one.pair)
+            if first <= dates.first and dates.last <= last:
                 try:
-                    kept.append((one.pair, dates, *source.read(one, {"": grid})[""]))
+                    kept.append((one.pair, (dates.first, dates.last), *source.read(one, {"": grid})[""]))
                 except PairRejected as problem:
                     print(f"{one.pair} left out: {problem}", file=sys.stderr)
         if len(kept) < 8:

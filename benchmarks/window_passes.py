@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from insar_anomaly.detectors._windows import Windows
-from insar_anomaly.features import Channels, Embedder, random_weights
+from insar_anomaly.detectors.backbone import Channels, Embedder, random_weights
 from insar_anomaly.simulate import turbulence
 
 

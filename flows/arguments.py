@@ -7,7 +7,7 @@ import sys
 from datetime import date
 
 from insar_anomaly.errors import UsageError
-from insar_anomaly.settings import load_checked
+from insar_anomaly.pipeline.check import load_checked
 
 
 def parsed(name: str, words: str | None) -> argparse.Namespace:

@@ -15,8 +15,8 @@ from prefect.states import Completed, Failed
 from flows import stages
 from flows.arguments import checked
 from flows.recorded import counted, recorded
-from insar_anomaly import benchmark as comparison
-from insar_anomaly.benchmark.command import arguments
+from insar_anomaly.tools import benchmark as comparison
+from insar_anomaly.tools.benchmark.command import arguments
 
 
 @flow(name="benchmark", validate_parameters=False, persist_result=False)

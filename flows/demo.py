@@ -24,9 +24,9 @@ def main() -> int:
     from flows.fit import fit
     from flows.nightly import nightly
     from flows.recorded import recorded
-    from insar_anomaly import demo
-    from insar_anomaly.config import load
-    from insar_anomaly.ledger import Ledger
+    from insar_anomaly.config.load import load
+    from insar_anomaly.ledger.ledger import Ledger
+    from insar_anomaly.tools import demo
 
     started = time.monotonic()
 

@@ -13,7 +13,7 @@ from prefect.states import Completed, Failed
 from flows import stages
 from flows.arguments import parsed
 from flows.recorded import counted, recorded
-from insar_anomaly.pipeline import Period
+from insar_anomaly.names import Period
 from insar_anomaly.report.digest import lines
 
 

@@ -1,8 +1,8 @@
 """A process that has imported everything and forks a child per job, so that a trial costs its work and no imports.
 
 Reads one JSON job per line: {"commands": [[...], ...], "kill_after": seconds or null, "log": file, "die_at": null or
-["ledger.Ledger.publish", 1]}. The child runs the commands of `insar-anomaly` in turn; it and its process group get SIGKILL
-after `kill_after` seconds, or just before call number n of the named method. Answers {"seconds": ..., "codes": ...}.
+["ledger.ledger.Ledger.publish", 1]}. The child runs the commands of `insar-anomaly` in turn; it and its process group get
+SIGKILL after `kill_after` seconds, or just before call number n of the named method. Answers {"seconds": ..., "codes": ...}.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ import torch
 import xarray.groupers
 
 import insar_anomaly.detectors.matched_filter
-import insar_anomaly.migrations.versions.v0001_first
+import insar_anomaly.ledger.migrations.versions.v0001_first
 import insar_anomaly.report.digest
 import insar_anomaly.report.figures
 import insar_anomaly.sources.licsar
-from insar_anomaly import cli, features, pipeline
+from insar_anomaly import cli, pipeline
+from insar_anomaly.detectors import backbone as features
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def _work(job: dict[str, Any], write: int) -> None:
 
 
 def _die_at(name: str, number: int) -> None:
-    module, owner, method = name.split(".")
+    module, owner, method = name.rsplit(".", 2)
     cls = getattr(importlib.import_module(f"insar_anomaly.{module}"), owner)
     original, calls = getattr(cls, method), [0]
 

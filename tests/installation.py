@@ -19,9 +19,11 @@ import numpy as np
 import rasterio
 
 from insar_anomaly import config, pipeline
-from insar_anomaly.pipeline import Period, Run, Screening
+from insar_anomaly.names import Period
+from insar_anomaly.pipeline import Installation as Opened
+from insar_anomaly.pipeline import Run
 from insar_anomaly.simulate import PointSource, Unrest, scene
-from insar_anomaly.sources.licsar import write_archive
+from insar_anomaly.tools.layouts import write_archive
 
 WIDE, SHORT = "001A_00001_010101", "002D_00002_020202"
 QUIET, RISING, BLIND = f"990001/{WIDE}", f"990002/{WIDE}", f"990003/{SHORT}"
@@ -111,9 +113,9 @@ class Installation:
         return sorted(names, key=lambda name: (name[9:], name[:8]))
 
     @contextmanager
-    def opened(self, kind: str = "test", as_of: date = AS_OF) -> Iterator[tuple[Screening, Run]]:
+    def opened(self, kind: str = "test", as_of: date = AS_OF) -> Iterator[tuple[Opened, Run]]:
         """The installation opened in this process, and a run in it."""
-        with pipeline.screening(config.load(self.config)) as s, s.run(kind, as_of) as run:
+        with pipeline.open_installation(config.load(self.config)) as s, s.run(kind, as_of) as run:
             yield s, run
 
     def ingest(self, as_of: date = AS_OF) -> Run:
@@ -163,7 +165,7 @@ def ledger_content(installation: Installation) -> dict[str, list[tuple[Any, ...]
 
 def store_content(installation: Installation) -> dict[str, Any]:
     """Content hashes of every stack, of its models and of its scores, all sorted by pair."""
-    from insar_anomaly.store import content_hash
+    from insar_anomaly.stack.store import content_hash
 
     out: dict[str, Any] = {}
     with installation.opened() as (s, _):
@@ -234,4 +236,4 @@ def command(*words: str | Path) -> Sequence[str]:
     """The command line of `insar-anomaly`."""
     import sys
 
-    return [sys.executable, "-m", "insar_anomaly.cli", *map(str, words)]
+    return [sys.executable, "-m", "insar_anomaly", *map(str, words)]

@@ -38,7 +38,7 @@ def test_nothing_heavy_is_imported_with_the_package():
     assert loaded == {"insar_anomaly"}
 
 
-LARGER = {"insar_anomaly/weights/insar-resnet18.safetensors": 8 * 2**20}
+LARGER = {"insar_anomaly/detectors/weights/insar-resnet18.safetensors": 8 * 2**20}
 """The weights that come with the package."""
 
 

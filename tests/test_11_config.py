@@ -12,9 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from insar_anomaly import detectors
-from insar_anomaly.config import Config, Source, commented_defaults, load, secret
+from insar_anomaly.config.defaults import commented_defaults
+from insar_anomaly.config.load import load, secret
+from insar_anomaly.config.sections import Config, Source
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.settings import detector_lines, load_checked
+from insar_anomaly.pipeline.check import detector_lines, load_checked
 
 SMALL = '[[source]]\nurl = "archive"\n'
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from insar_anomaly.catalogue import Box, Volcano, load
+from insar_anomaly.catalogue.read import load
+from insar_anomaly.catalogue.volcano import Box, Volcano
 from insar_anomaly.errors import CatalogueError
 
 TAAL = {"gvp": 273070, "name": "Taal", "lat": 14.0106, "lon": 120.9975, "frames": ("032D_07536_111313", "142A_07606_131313")}

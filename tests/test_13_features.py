@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insar_anomaly.features import (
+from insar_anomaly.detectors.backbone import (
     CHANNELS,
     Channels,
     Embedder,
@@ -64,7 +64,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory, closed_port_of_session: in
     code = """
 import logging, sys
 logging.basicConfig(format="%(levelname)s %(message)s")
-from insar_anomaly.features import digest, named_weights, random_weights, torchvision_models
+from insar_anomaly.detectors.backbone import digest, named_weights, random_weights, torchvision_models
 assert "torchvision" not in sys.modules
 print(torchvision_models().__name__, hasattr(torchvision_models(), "resnet18"))
 import torchvision

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insar_anomaly.distribution import DISTANCES, Gaussian, Moments, Samples
+from insar_anomaly.detectors.gaussians import DISTANCES, Gaussian, Moments, Samples
 
 torch.set_num_threads(1)
 RELAXED = settings(deadline=None, max_examples=60)

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from insar_anomaly import preprocess, simulate
-from insar_anomaly.preprocess import clean, laplace_fill, tiles
-from insar_anomaly.trends import PARTS, trend
+from insar_anomaly import simulate
+from insar_anomaly.tiles import laplace
+from insar_anomaly.tiles.laplace import laplace_fill
+from insar_anomaly.tiles.preprocess import clean, tiles
+from insar_anomaly.tiles.trends import PARTS, trend
 
 RELAXED = settings(deadline=None, max_examples=80)
 SETTINGS: dict[str, Any] = {
@@ -457,9 +459,9 @@ def test_a_thread_evicts_no_other_threads_factors():
         laplace_fill(np.zeros(masked.shape), masked, grow=0)
 
     fill(0)
-    before = preprocess._FACTORED.equations.cache_info()
+    before = laplace._FACTORED.equations.cache_info()
     with ThreadPoolExecutor(1) as other:
         list(other.map(fill, range(20)))
-        there = other.submit(lambda: preprocess._FACTORED.equations.cache_info()).result()
-    assert preprocess._FACTORED.equations.cache_info() == before
+        there = other.submit(lambda: laplace._FACTORED.equations.cache_info()).result()
+    assert laplace._FACTORED.equations.cache_info() == before
     assert there.misses > there.currsize == there.maxsize

@@ -11,8 +11,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insar_anomaly import fusion
-from insar_anomaly.preprocess import range_step
+from insar_anomaly.evidence import fusion
+from insar_anomaly.tiles.preprocess import range_step
 
 SHAPE, DIMS = (6, 5), ("pair", "y", "x")
 RANGE_STEP = range_step("tanh", 8.0)

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from quiet_tiles import quiet, unrest
 
 from insar_anomaly import simulate
-from insar_anomaly.config import Preprocess
+from insar_anomaly.config.sections import Preprocess
+from insar_anomaly.detectors.gaussians import Moments, Samples
 from insar_anomaly.detectors.padim import Padim
-from insar_anomaly.distribution import Moments, Samples
-from insar_anomaly.preprocess import corrected, smoothed, tiles
-from insar_anomaly.pretrain.trial import CLIMATES, divided, scene
+from insar_anomaly.tiles.preprocess import corrected, smoothed, tiles
+from insar_anomaly.tools.pretrain.trial import CLIMATES, divided, scene
 
 torch.set_num_threads(1)
 RELAXED = settings(deadline=None, max_examples=60)

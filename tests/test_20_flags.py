@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insar_anomaly.flags import Evidence, Notice, State, run, step
+from insar_anomaly.flags.machine import Evidence, Notice, State, run, step
 
 DAY0 = date(2020, 1, 1)
 CLEAR = 60

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 
-from insar_anomaly.evaluate import (
+from insar_anomaly.calibration.metrics import (
     Interval,
     _weighted_aurocs,
     auroc,

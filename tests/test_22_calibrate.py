@@ -16,12 +16,16 @@ import xarray as xr
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from insar_anomaly import flags, preprocess, simulate
-from insar_anomaly.calibrate import Calibration, Target, choose, count_flags
+from insar_anomaly import simulate
+from insar_anomaly.calibration.metrics import auroc, proportion, rate_per_year
+from insar_anomaly.calibration.threshold import Calibration, Target, choose, count_flags
+from insar_anomaly.calibration.trial import Trial, blocks, trial
 from insar_anomaly.detectors.base import Progress, scores, silent
-from insar_anomaly.evaluate import auroc, proportion, rate_per_year
-from insar_anomaly.evidence import Pairs
-from insar_anomaly.trials import Trial, blocks, inject, pair_dates, trial
+from insar_anomaly.evidence.inject import inject
+from insar_anomaly.evidence.pair import Pairs
+from insar_anomaly.evidence.protocol import pair_dates
+from insar_anomaly.flags import machine as flags
+from insar_anomaly.tiles import preprocess
 from insar_anomaly.units import RAD_PER_M
 
 RELAXED = settings(deadline=None, max_examples=60)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from insar_anomaly.detectability import Peak, detectability, words
+from insar_anomaly.calibration.detectability import Peak, detectability, words
 
 PEAKS = np.repeat([1.0, 2.0, 4.0, 8.0], 400)
 

@@ -9,18 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insar_anomaly.directions import couples, joined, trial
-from insar_anomaly.evaluate import auroc
-from insar_anomaly.trials import Seen
+from insar_anomaly.calibration.directions import trial
+from insar_anomaly.calibration.metrics import auroc
+from insar_anomaly.evidence.directions import joined
+from insar_anomaly.evidence.protocol import Assessed
+from insar_anomaly.names import Couple
 
 DAY0 = date(2020, 1, 1)
 
 
-def looks(start: int, intervals: int, score=lambda k, after: 0.0, *, most: int = 3) -> list[Seen]:
-    """Looks at intervals of twelve days from `start` days after DAY0 on, as far as the last acquisition lets them come."""
+def looks(start: int, intervals: int, score=lambda k, after: 0.0, *, most: int = 3) -> list[Assessed]:
+    """Assessments at intervals of twelve days from `start` days after DAY0 on, as far as the last acquisition lets them
+    come.
+    """
     days = [DAY0 + timedelta(days=start + 12 * k) for k in range(intervals + 1)]
     return [
-        Seen(days[k], days[k + 1], after, days[k + after], score(k, after))
+        Assessed(days[k], days[k + 1], after, days[k + after], score(k, after))
         for k in range(intervals)
         for after in range(1, most + 1)
         if k + after < len(days)
@@ -29,8 +33,9 @@ def looks(start: int, intervals: int, score=lambda k, after: 0.0, *, most: int =
 
 def test_couples_are_one_ascending_and_one_descending_frame():
     frames = ["079D_07694_131313", "014A_07688_131313", "116A_00001_010101", "somewhere"]
-    assert couples(frames) == [("014A_07688_131313", "079D_07694_131313"), ("116A_00001_010101", "079D_07694_131313")]
-    assert couples(frames[:1]) == []
+    found = [(couple.ascending, couple.descending) for couple in Couple.among(221080, frames)]
+    assert found == [("014A_07688_131313", "079D_07694_131313"), ("116A_00001_010101", "079D_07694_131313")]
+    assert Couple.among(221080, frames[:1]) == []
 
 
 def test_every_moment_belongs_to_one_couple_of_intervals():

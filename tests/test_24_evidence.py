@@ -1,4 +1,6 @@
-"""Looks follow from dates; what is injected into the phase is what a look shows; scores of all looks share one measure."""
+"""Assessments follow from dates; what is injected into the phase is what a look shows; scores of all looks share one
+measure.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,15 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insar_anomaly import evidence, fusion, preprocess, simulate
-from insar_anomaly.evidence import Fused, Pairs, Reach, build, looks
-from insar_anomaly.trials import Level, drawn, inject, pair_dates, trial
+from insar_anomaly import evidence, simulate
+from insar_anomaly.calibration.trial import trial
+from insar_anomaly.evidence import assessments, build, fusion
+from insar_anomaly.evidence.fused import Fused
+from insar_anomaly.evidence.inject import drawn, inject
+from insar_anomaly.evidence.level import Level
+from insar_anomaly.evidence.pair import Pairs
+from insar_anomaly.evidence.protocol import Reach, pair_dates
+from insar_anomaly.tiles import preprocess
 
 REACH = Reach(3, 3, 2, 8.0)
 DAY0, SHAPE = date(2021, 1, 1), (40, 44)
@@ -58,13 +66,13 @@ def day(number: int) -> date:
 
 def test_the_looks_at_an_interval_come_with_the_acquisitions_after_it():
     names = list(stack(6)["pair"].values)
-    made = [(look.name[:8], look.after, look.seen) for look in looks("interval", names, REACH)]
+    made = [(look.name[:8], look.after, look.seen) for look in assessments("interval", names, REACH)]
     wanted = [(f"{day(k):%Y%m%d}", after, day(k + after)) for k in range(5) for after in (1, 2, 3) if k + after < 6]
     assert made == wanted
-    alone = [(look.name, look.after, look.seen) for look in looks("acquisition", names, REACH)]
+    alone = [(look.name, look.after, look.seen) for look in assessments("acquisition", names, REACH)]
     assert alone == [(f"{day(k):%Y%m%d}_{day(k):%Y%m%d}", 2, day(k + 2)) for k in (2, 3)]
-    assert [look.seen for look in looks("pair", names, REACH)] == sorted(date.fromisoformat(n[9:]) for n in names)
-    assert looks("interval", [], REACH) == []
+    assert [look.seen for look in assessments("pair", names, REACH)] == sorted(date.fromisoformat(n[9:]) for n in names)
+    assert assessments("interval", [], REACH) == []
 
 
 @settings(max_examples=20, deadline=None)
@@ -72,14 +80,14 @@ def test_the_looks_at_an_interval_come_with_the_acquisitions_after_it():
 def test_looks_do_not_depend_on_the_order_of_pairs(order):
     names = list(stack(6, spans=(1, 2, 3))["pair"].values)
     assert len(names) == len(order)
-    assert looks("interval", [names[i] for i in order], REACH) == looks("interval", names, REACH)
+    assert assessments("interval", [names[i] for i in order], REACH) == assessments("interval", names, REACH)
 
 
 def test_a_pair_that_comes_late_changes_the_looks_that_it_shows_and_no_other():
     names = list(stack(10)["pair"].values)
     late = f"{day(4):%Y%m%d}_{day(6):%Y%m%d}"
-    before = {(k.name, k.after): k for k in looks("interval", [n for n in names if n != late], REACH)}
-    after = {(k.name, k.after): k for k in looks("interval", names, REACH)}
+    before = {(k.name, k.after): k for k in assessments("interval", [n for n in names if n != late], REACH)}
+    after = {(k.name, k.after): k for k in assessments("interval", names, REACH)}
     assert before.keys() == after.keys()
     changed = {key for key in after if after[key] != before[key]}
     # an interval's look reaches five acquisitions back (two of them only to tell how noisy each is)
@@ -97,7 +105,7 @@ def test_wanted_looks_are_those_of_the_whole(kind):
     proof = build(kind, TO_TILES, RANGE_STEP, REACH)
     assert isinstance(proof, Fused)
     whole = proof.tiles(one)
-    assert whole.sizes["pair"] == proof.count(pair_dates(one)) == len(looks(kind, list(one["pair"].values), REACH))
+    assert whole.sizes["pair"] == proof.count(pair_dates(one)) == len(assessments(kind, list(one["pair"].values), REACH))
     keys = [(str(n), int(a)) for n, a in zip(whole["pair"].values, whole["after"].values, strict=True)]
     some = proof.tiles(one, keys[1::2])
     np.testing.assert_array_equal(some["phase"], whole["phase"][1::2])

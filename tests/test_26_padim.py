@@ -12,9 +12,9 @@ import xarray as xr
 from quiet_tiles import masked, quiet, unrest
 
 from insar_anomaly import detectors
+from insar_anomaly.detectors.backbone import Channels, Embedder, random_weights
+from insar_anomaly.detectors.gaussians import LowRankGaussian, PatchGaussian
 from insar_anomaly.detectors.padim import LAYER_WEIGHTS, Padim, PadimScorer
-from insar_anomaly.distribution import LowRankGaussian, PatchGaussian
-from insar_anomaly.features import Channels, Embedder, random_weights
 
 torch.set_num_threads(1)
 

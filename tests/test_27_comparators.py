@@ -541,7 +541,7 @@ def test_cnn_learns_from_labelled_patches_and_records_which(tiles):
 
 
 def test_alexnet_at_full_width_is_torchvisions():
-    from insar_anomaly.features import torchvision_models
+    from insar_anomaly.detectors.backbone import torchvision_models
 
     with torch.device("meta"):
         theirs = torchvision_models().alexnet(weights=None, num_classes=2).state_dict()

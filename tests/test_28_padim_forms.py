@@ -10,11 +10,11 @@ import torch
 import xarray as xr
 from quiet_tiles import masked, quiet, unrest
 
-from insar_anomaly.config import PRESETS
+from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.detectors._padim_layouts import LAYER_STRIDES, smoothed
+from insar_anomaly.detectors.backbone import Channels, Embedder, random_weights
+from insar_anomaly.detectors.gaussians import LowRankGaussian, Moments, PatchGaussian, Samples
 from insar_anomaly.detectors.padim import LAYER_WEIGHTS, Padim, PadimScorer
-from insar_anomaly.distribution import LowRankGaussian, Moments, PatchGaussian, Samples
-from insar_anomaly.features import Channels, Embedder, random_weights
 
 SHAPE = (80, 96)
 ALIGNED = Padim(weights="random", dims=12, seed=3)

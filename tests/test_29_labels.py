@@ -16,8 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insar_anomaly.errors import UsageError
-from insar_anomaly.labels import (
+from insar_anomaly.calibration.labels import (
     Label,
     case_studies,
     mark,
@@ -28,6 +27,7 @@ from insar_anomaly.labels import (
     read_positive_lists,
     split_by_date,
 )
+from insar_anomaly.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).resolve().parents[1]
@@ -235,7 +235,7 @@ def test_no_listed_positive_lies_in_the_training_span_but_lamongans() -> None:
 
 
 def test_the_registry_says_where_its_facts_come_from() -> None:
-    text = resources.files("insar_anomaly").joinpath("case_studies.toml").read_text(encoding="utf-8")
+    text = resources.files("insar_anomaly.calibration").joinpath("case_studies.toml").read_text(encoding="utf-8")
     assert all(word in text for word in ("2405.18487", "weighted_padim", "Apache-2.0", "Smithsonian", "LiCSAR"))
     names = [group["list"] for entry in tomllib.loads(text).values() for group in entry["positives"]]
     assert len(set(names)) == len(names) == 7

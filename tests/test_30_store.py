@@ -12,8 +12,8 @@ import pytest
 import xarray as xr
 
 from insar_anomaly.errors import NotFitted, StoreFailed
-from insar_anomaly.schema import STACK, Grid, check
-from insar_anomaly.store import Store, content_hash
+from insar_anomaly.stack.schema import STACK, Grid, check
+from insar_anomaly.stack.store import Store, content_hash
 
 NAME, OTHER = "221080/079D_07694_131313", "211060/124D_04854_171313"
 GRID = Grid(40.0000001, 13.6, 0.001, 0.001, (12, 17))

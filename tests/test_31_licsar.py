@@ -12,14 +12,16 @@ import rasterio
 import xarray as xr
 from installation import DATES, NORTH, QUIET, RISING, STEP, UNREST, WEST, WIDE, read_tif, write_tif
 
-from insar_anomaly.catalogue import Box, Volcano
-from insar_anomaly.config import Storage
+from insar_anomaly.catalogue.volcano import Box, Volcano
+from insar_anomaly.config.sections import Storage
 from insar_anomaly.errors import NotInFrame, PairRejected, SourceUnavailable, Verdict
-from insar_anomaly.ingest import fresh as unseen
 from insar_anomaly.pipeline import storage_options
-from insar_anomaly.schema import Grid, Listed
 from insar_anomaly.sources import open_source
-from insar_anomaly.sources.licsar import LicsarSource, as_bytes, baselines, cut
+from insar_anomaly.sources.base import Listed
+from insar_anomaly.sources.grid import as_bytes, cut
+from insar_anomaly.sources.licsar import LicsarSource, baselines
+from insar_anomaly.sources.listing import fresh as unseen
+from insar_anomaly.stack.schema import Grid
 from insar_anomaly.units import RAD_PER_M
 
 BOX = Volcano(gvp=990002, name="Rising Cone", lat=0, lon=WEST + 0.094, frames=(WIDE,), box_km=6).box
@@ -151,7 +153,7 @@ def test_the_public_spelling_with_geoc_reads_the_same(archive):
 def test_baselines_are_differences_of_the_two_dates_and_nan_where_unknown(archive):
     first, second = (f"{DATES[i]:%Y%m%d}" for i in (17, 18))
     lines = f"20210105 {first} 20.5 0\n20210105 {second} -30.0 12\nnonsense\n20210105 2021 7\n20210105 20210209 x 1\n"
-    assert baselines(lines) == {first: 20.5, second: -30.0}
+    assert baselines(lines) == {DATES[17]: 20.5, DATES[18]: -30.0}
     (archive.archive / WIDE / "metadata" / "baselines").write_text(lines)
     assert window(local(archive))["wide"][2] == -50.5
     others = [p.baseline for p in local(archive).pairs(WIDE)[0] if p.pair != PAIR]

@@ -13,17 +13,18 @@ import rasterio
 import xarray as xr
 from installation import DATES, NORTH, QUIET, STEP, WEST, WIDE, read_tif, write_tif
 
-from insar_anomaly import ingest as pure
 from insar_anomaly import simulate
-from insar_anomaly.catalogue import Volcano
-from insar_anomaly.config import Preprocess, Storage
+from insar_anomaly.catalogue.volcano import Volcano
+from insar_anomaly.config.sections import Preprocess, Storage
 from insar_anomaly.errors import StoreFailed, Verdict
 from insar_anomaly.pipeline import storage_options
-from insar_anomaly.preprocess import tiles
-from insar_anomaly.schema import STACK, Grid, check
-from insar_anomaly.sources.licsar import LicsarSource, write_archive
-from insar_anomaly.store import Store
-from insar_anomaly.tasks import ReadTask, read_pairs
+from insar_anomaly.pipeline.worker import ReadTask, read_pairs
+from insar_anomaly.sources.licsar import LicsarSource
+from insar_anomaly.stack import prechecks
+from insar_anomaly.stack.schema import STACK, Grid, check
+from insar_anomaly.stack.store import Store
+from insar_anomaly.tiles.preprocess import tiles
+from insar_anomaly.tools.layouts import write_archive
 
 SHAPE = (64, 124)
 FEW = DATES[:5]
@@ -226,7 +227,7 @@ def batch(*days: int, delays: bool | tuple[int, ...] = ()) -> xr.Dataset:
     }
     with_delay = days if delays is True else delays or ()
     layers = {f"202001{day:02d}_202002{day:02d}": np.full(GRID.shape, day, np.float32) for day in with_delay}
-    return pure.batch(windows, layers)
+    return prechecks.batch(windows, layers)
 
 
 @pytest.fixture

@@ -24,11 +24,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from postgres import PASSWORD, binaries, postgres_server
 
-import insar_anomaly.ledger
+import insar_anomaly
 from insar_anomaly.errors import Busy, ConfigError, StoreFailed, Verdict
-from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, NewNotice, PairRow, ScoreRow
-from insar_anomaly.migrations.database import _alembic
-from insar_anomaly.migrations.tables import VERSION_TABLE, metadata
+from insar_anomaly.ledger.database import _alembic
+from insar_anomaly.ledger.ledger import Ledger
+from insar_anomaly.ledger.records import EpisodeRow, ModelRow, NewNotice, PairRow, ScoreRow
+from insar_anomaly.ledger.tables import VERSION_TABLE, metadata
 
 STACK, OTHER = "221080/079D_07694_131313", "211060/124D_04854_171313"
 PAIRS = ["20200101_20200113", "20200113_20200125", "20200101_20200125"]
@@ -128,7 +129,7 @@ def _engine(url: str) -> sa.Engine:
 def start(script: str) -> subprocess.Popen[str]:
     """A second Python that finds the same package."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    environment = {**os.environ, "PYTHONPATH": str(Path(insar_anomaly.ledger.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(insar_anomaly.__file__).parents[1])}
     return subprocess.Popen([sys.executable, "-W", "error", "-c", script], text=True, env=environment, **pipes)
 
 
@@ -380,8 +381,8 @@ def test_every_look_at_an_interval_is_kept_and_only_other_inputs_are_considered_
     filled.advance(STACK, "mi", watching)
     # the name was over at its first look: the pair that came late does not count it twice
     assert seen == [([(1, 5.0), (2, 1.0)], set()), ([(2, 3.0)], {PAIRS[0]})]
-    assert [(row["after"], row["flagged"]) for row in filled.looks(STACK, "interval")] == [(1, True), (2, True)]
-    assert filled.looks(STACK, "acquisition") == []
+    assert [(row["after"], row["flagged"]) for row in filled.assessments(STACK, "interval")] == [(1, True), (2, True)]
+    assert filled.assessments(STACK, "acquisition") == []
 
 
 def test_scores_are_considered_in_the_order_in_which_they_could_be_made(filled):

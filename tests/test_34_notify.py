@@ -19,7 +19,10 @@ from aiosmtpd.controller import Controller
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.notify import DISCLAIMER, Channel, Email, Files, Message, NotDelivered, Webhook
+from insar_anomaly.notify.email import Email
+from insar_anomaly.notify.files import Files
+from insar_anomaly.notify.message import DISCLAIMER, Channel, Message, NotDelivered
+from insar_anomaly.notify.webhook import Webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PNG = b"\x89PNG\r\n\x1a\n not much of a picture"

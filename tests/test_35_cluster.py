@@ -10,11 +10,11 @@ import time
 import pytest
 from installation import AS_OF, RISING
 
-from insar_anomaly import tasks
-from insar_anomaly.cluster import Workers, workers
 from insar_anomaly.errors import PairRejected, UsageError, Verdict
-from insar_anomaly.evidence import Look
-from insar_anomaly.pipeline._score import score_task
+from insar_anomaly.evidence.protocol import Assessment
+from insar_anomaly.pipeline import worker as tasks
+from insar_anomaly.pipeline.assess import score_task
+from insar_anomaly.pipeline.cluster import Workers, workers
 
 pytestmark = [
     # distributed leaves a socket unclosed while it looks for a free port, and says so where 8787 is taken
@@ -48,7 +48,7 @@ def process(_):
 
 def scored(task):
     """Score, and say how often this process has loaded a model so far."""
-    tasks.score_looks(task)
+    tasks.score_assessments(task)
     info = tasks._scorer.cache_info()
     return os.getpid(), info.misses
 
@@ -132,7 +132,7 @@ def test_a_worker_loads_a_model_once_however_many_batches_it_scores(two, with_mo
         names = s.store.pairs(RISING)
         snapshot = s.store.snapshot(RISING)
         made = [
-            score_task(s, RISING, model, pairs=names, looks=[Look(pair, 0, 0, AS_OF)], snapshot=snapshot)
+            score_task(s, RISING, model, pairs=names, assessments=[Assessment(pair, 0, 0, AS_OF)], snapshot=snapshot)
             for pair in names[-12:]
         ]
     found = list(two.fan_out(scored, made))

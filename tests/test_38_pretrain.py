@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from insar_anomaly import cli, preprocess
-from insar_anomaly.detectors.padim import Padim
-from insar_anomaly.features import (
+from insar_anomaly import cli
+from insar_anomaly.detectors.backbone import (
     INSAR,
     Trunk,
     digest,
@@ -21,12 +20,14 @@ from insar_anomaly.features import (
     random_weights,
     unpack_weights,
 )
-from insar_anomaly.pretrain import recipe as training
-from insar_anomaly.pretrain.learner import PretextLearner, Recipe, tensors, validate
-from insar_anomaly.pretrain.motions import DRAWS, KINDS, motion
-from insar_anomaly.pretrain.network import TERMS, Pretext, losses
-from insar_anomaly.pretrain.stream import UNASKED, Stream, _group
-from insar_anomaly.pretrain.trial import CLEANING, CLIMATES, stack, trial
+from insar_anomaly.detectors.padim import Padim
+from insar_anomaly.tiles import preprocess
+from insar_anomaly.tools.pretrain import recipe as training
+from insar_anomaly.tools.pretrain.learner import PretextLearner, Recipe, tensors, validate
+from insar_anomaly.tools.pretrain.motions import DRAWS, KINDS, motion
+from insar_anomaly.tools.pretrain.network import TERMS, Pretext, losses
+from insar_anomaly.tools.pretrain.stream import UNASKED, Stream, _group
+from insar_anomaly.tools.pretrain.trial import CLEANING, CLIMATES, stack, trial
 from insar_anomaly.units import RAD_PER_M
 
 CPU = torch.device("cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sqlite3
@@ -27,12 +28,13 @@ from installation import (
     store_content,
 )
 
-from insar_anomaly import evidence, pipeline, tasks
+from insar_anomaly import pipeline
 from insar_anomaly.errors import Verdict
-from insar_anomaly.pipeline import Period
-from insar_anomaly.pipeline._score import score_task
+from insar_anomaly.evidence.protocol import Assessment
+from insar_anomaly.names import OF_A_STACK, Pair, Period
+from insar_anomaly.pipeline import worker as tasks
+from insar_anomaly.pipeline.assess import score_task
 from insar_anomaly.report.digest import lines
-from insar_anomaly.schema import parse_pair
 from insar_anomaly.sources.licsar import LicsarSource
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -57,9 +59,9 @@ def test_the_night_raises_one_flag_per_unrest_with_notice_and_figure(fitted):
     assert "Rising Cone" in told["subject"]
     assert "not an alert level" in told["body"]
     assert told["payload"]["score"] > told["payload"]["threshold"]
-    first, last = parse_pair(told["payload"]["pair"])
-    assert first < UNREST.start
-    assert UNREST.end < last
+    flagged_pair = Pair.of(told["payload"]["pair"])
+    assert flagged_pair.first < UNREST.start
+    assert UNREST.end < flagged_pair.last
     assert (notice.parent / told["figure"]).read_bytes().startswith(PNG)
     assert digest["open_flags"][0]["stack"] == RISING
     assert (digest["new_notices"], digest["delivered"], digest["status"]) == (1, 1, "ok")
@@ -208,7 +210,7 @@ def test_two_volcanoes_of_one_frame_share_the_opening_of_every_file(fresh, monke
 
 def test_as_of_hides_what_came_later(fresh):
     fresh.ingest(as_of=DATES[5])
-    assert set(fresh.verdicts(QUIET)) == {p for p in fresh.pairs() if parse_pair(p)[1] <= DATES[5]}
+    assert set(fresh.verdicts(QUIET)) == {p for p in fresh.pairs() if Pair.of(p).last <= DATES[5]}
     fresh.ingest()
     assert set(fresh.verdicts(QUIET)) == set(fresh.pairs())
 
@@ -217,7 +219,7 @@ def test_from_and_to_take_pairs_that_lie_inside_with_both_dates(fresh):
     period = Period(DATES[3], DATES[9])
     with fresh.opened() as (s, run):
         pipeline.ingest(s, run, period=period)
-    inside = {p for p in fresh.pairs() if parse_pair(p)[0] >= DATES[3] and parse_pair(p)[1] <= DATES[9]}
+    inside = {p for p in fresh.pairs() if Pair.of(p).first >= DATES[3] and Pair.of(p).last <= DATES[9]}
     assert set(fresh.verdicts(QUIET)) == inside
     assert len(inside) == 6 + 5 + 4
 
@@ -275,15 +277,17 @@ def test_a_score_can_be_recomputed_from_its_snapshot_and_model_after_more_pairs_
     fitted.only(990002)
     fitted.nightly(DATES[19])
     fitted.nightly()
-    for kind in evidence.KINDS:
+    for kind in OF_A_STACK:
         with fitted.opened() as (s, _):
             model = s.ledger.current(RISING, kind)
             # what was scored in that night, from the snapshot of that night
-            rows = [row for row in s.ledger.looks(RISING, kind) if row["score"] is not None and row["seen"] <= DATES[19]]
-            pairs = [pair for pair in s.ledger.seen(RISING) if parse_pair(pair)[1] <= DATES[19]]
-            wanted = [evidence.Look(row["pair"], row["after"], 1, row["seen"]) for row in rows]
-            task = score_task(s, RISING, model, pairs=pairs, looks=wanted, snapshot=rows[0]["snapshot"])
-            again = tasks.score_looks(task)
+            rows = [
+                row for row in s.ledger.assessments(RISING, kind) if row["score"] is not None and row["seen"] <= DATES[19]
+            ]
+            pairs = [pair for pair in s.ledger.seen(RISING) if Pair.of(pair).last <= DATES[19]]
+            wanted = [Assessment(row["pair"], row["after"], 1, row["seen"]) for row in rows]
+            task = score_task(s, RISING, model, pairs=pairs, assessments=wanted, snapshot=rows[0]["snapshot"])
+            again = tasks.score_assessments(task)
         after = again["after"].values if "after" in again else [0] * len(rows)
         found = dict(zip(zip(again["pair"].values, after, strict=True), again["score"].values, strict=True))
         assert found == {(row["pair"], row["after"]): row["score"] for row in rows}
@@ -323,7 +327,7 @@ def test_a_stack_that_gets_its_threshold_late_is_flagged_then(fitted):
     assert (digest["blind"], digest["scored_pairs"]) == ([], 0)
     assert [row[:2] for row in flagged(fitted)] == [(RISING, 1)]
     with fitted.opened() as (s, _):
-        found = {k: {r["verdict"] for r in s.ledger.looks(RISING, k) if r["score"] is not None} for k in evidence.KINDS}
+        found = {k: {r["verdict"] for r in s.ledger.assessments(RISING, k) if r["score"] is not None} for k in OF_A_STACK}
     # acquisitions are too few in this short record
     assert found == {"pair": {Verdict.OK}, "interval": {Verdict.OK}, "acquisition": {Verdict.NOT_CALIBRATED}}
 
@@ -355,7 +359,7 @@ def test_a_figure_that_cannot_be_drawn_does_not_hold_the_notice_back(fitted, mon
     def fails(figure):
         raise ZeroDivisionError("no picture")
 
-    monkeypatch.setattr("insar_anomaly.pipeline._notices.pair_png", fails)
+    monkeypatch.setattr(importlib.import_module("insar_anomaly.pipeline.deliver"), "pair_png", fails)
     fitted.only(990002)
     _, digest = fitted.nightly()
     assert json.loads(fitted.notices[0].read_text())["figure"] is None

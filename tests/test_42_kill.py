@@ -110,12 +110,12 @@ def test_killed_at_a_random_moment_the_same_commands_again_end_the_same(number, 
 @pytest.mark.parametrize(
     "method",
     [
-        ["store.Store.append", 1],  # the stack was created, nothing is in it
-        ["ledger.Ledger.record_pairs", 2],  # stored, and the ledger does not know
-        ["ledger.Ledger.publish", 1],  # the model is stored, and not published
-        ["ledger.Ledger.record_scores", 2],
-        ["ledger.Ledger.advance", 1],
-        ["ledger.Ledger.delivered", 1],  # the notice has arrived, and the ledger does not know
+        ["stack.store.Store.append", 1],  # the stack was created, nothing is in it
+        ["ledger.ledger.Ledger.record_pairs", 2],  # stored, and the ledger does not know
+        ["ledger.ledger.Ledger.publish", 1],  # the model is stored, and not published
+        ["ledger.ledger.Ledger.record_scores", 2],
+        ["ledger.ledger.Ledger.advance", 1],
+        ["ledger.ledger.Ledger.delivered", 1],  # the notice has arrived, and the ledger does not know
     ],
     ids=lambda m: f"{m[0].split('.')[-1]}-{m[1]}",
 )

@@ -14,9 +14,10 @@ from installation import AS_OF, FIT, RISING
 from postgres import PASSWORD, binaries, postgres_server
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from insar_anomaly import cli, doctor
-from insar_anomaly.ledger import Ledger
-from insar_anomaly.settings import load_checked
+from insar_anomaly import cli
+from insar_anomaly.ledger.ledger import Ledger
+from insar_anomaly.pipeline.check import load_checked
+from insar_anomaly.tools import doctor
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

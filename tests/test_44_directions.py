@@ -13,7 +13,7 @@ from installation import CONFIG, DATES, ENTRY, FIT, KM, NORTH, STEP, WEST, Insta
 from insar_anomaly import cli
 from insar_anomaly.errors import Verdict
 from insar_anomaly.simulate import PointSource, Unrest, scene
-from insar_anomaly.sources.licsar import write_archive
+from insar_anomaly.tools.layouts import write_archive
 
 UP, DOWN = "001A_00001_010101", "002D_00002_010101"
 COUPLE = f"990001/{UP}+{DOWN}"
@@ -54,7 +54,7 @@ def test_a_couple_has_a_threshold_and_scores_of_its_own(both, capsys):
         calibration = json.loads(model.calibration)
         assert {"8 cm", "8 cm at once"} == set(calibration["detection"])
         assert calibration["detectability"]["half"]["cm"] > 0
-        rows = s.ledger.looks(COUPLE, "directions")
+        rows = s.ledger.assessments(COUPLE, "directions")
     assert {row["verdict"] for row in rows} == {Verdict.OK}
     best = max(rows, key=lambda row: row["score"])
     assert best["score"] > model.threshold

@@ -16,8 +16,9 @@ import time
 import pytest
 from installation import AS_OF, BLIND, CONFIG, DATES, FIT, QUIET, RISING, SHORT, WIDE, command, flagged, ledger_content
 
-from insar_anomaly import __version__, cli, tasks
+from insar_anomaly import __version__, cli
 from insar_anomaly.errors import Verdict
+from insar_anomaly.pipeline import worker as tasks
 
 COLUMNS = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
 

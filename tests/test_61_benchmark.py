@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from installation import DATES, QUIET, RISING, WIDE, command
 
-from insar_anomaly import benchmark
-from insar_anomaly.benchmark._plan import Labels
 from insar_anomaly.errors import UsageError
 from insar_anomaly.simulate import PointSource, Unrest, scene
-from insar_anomaly.sources.licsar import write_archive
+from insar_anomaly.tools import benchmark
+from insar_anomaly.tools.benchmark.cases import Labels
+from insar_anomaly.tools.layouts import write_archive
 
 SYSTEMS = ("ours", "matched-filter", "wnlml-b", "ganomaly", "diffusion", "cnn")
 SPLIT = ("--train-until", str(DATES[11]), "--test-from", str(DATES[12]))
@@ -146,7 +146,7 @@ def test_one_command_measures_the_case_studies_whose_frames_are_there_beside_the
 
 
 def test_every_system_and_budget_builds_a_detector():
-    from insar_anomaly.tasks import build_detector
+    from insar_anomaly.pipeline.worker import build_detector
 
     for name, system in benchmark.SYSTEMS.items():
         for budget in benchmark.BUDGETS:

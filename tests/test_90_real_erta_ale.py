@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from insar_anomaly import cli
-from insar_anomaly.ledger import Ledger
-from insar_anomaly.schema import Grid
-from insar_anomaly.store import Store
+from insar_anomaly.ledger.ledger import Ledger
+from insar_anomaly.stack.schema import Grid
+from insar_anomaly.stack.store import Store
 from insar_anomaly.units import RAD_PER_M
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

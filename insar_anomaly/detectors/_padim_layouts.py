@@ -16,7 +16,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from insar_anomaly.detectors._windows import AT_ONCE, SKIP_FROM, Windows, cells
-from insar_anomaly.features import Embedder
+from insar_anomaly.detectors.backbone import Embedder
 
 Measure = Callable[[int, Tensor], Tensor]
 """Distances (unit, patch) of one part's embeddings (unit, patch, feature), NaN where the patch has no Gaussian."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insar_anomaly.simulate import Floats, draw_source, relief, stratified, turbulence
-from insar_anomaly.trends import trend
+from insar_anomaly.tiles.trends import trend
 
 TURN = 2 * np.pi
 

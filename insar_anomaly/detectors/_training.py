@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from insar_anomaly.detectors._checkpoint import Checkpoint, fingerprint
+from insar_anomaly.detectors.backbone import Weights, device, digest
 from insar_anomaly.detectors.base import Progress, batches, pack_network, settings_of, silent, unpack_network
 from insar_anomaly.errors import NotFitted
-from insar_anomaly.features import Weights, device, digest
 
 
 class Draws:

@@ -23,8 +23,8 @@ from insar_anomaly.detectors._checkpoint import fingerprint
 from insar_anomaly.detectors._patches import Atmosphere, Labelled, Patches, SimulatedAtmosphere, grey
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
 from insar_anomaly.detectors._windows import Windows, cells
+from insar_anomaly.detectors.backbone import Weights, device, digest
 from insar_anomaly.detectors.base import Progress, batches, join, scores, silent
-from insar_anomaly.features import Weights, device, digest
 
 FULL_WIDTH = 64
 """Features of AlexNet's first layer."""
@@ -177,7 +177,7 @@ class CnnScorer:
 
 def alexnet(width: int, dropout: float) -> nn.Module:
     """torchvision's AlexNet for two classes, freshly drawn; `width` features in its first layer, others to match."""
-    from insar_anomaly.features import torchvision_models
+    from insar_anomaly.detectors.backbone import torchvision_models
 
     network: Any = torchvision_models().alexnet(weights=None, num_classes=2, dropout=dropout)
     for part in (network.features, network.classifier):

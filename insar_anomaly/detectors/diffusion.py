@@ -19,8 +19,8 @@ from torch.nn import functional
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
 from insar_anomaly.detectors._unet import UNet
 from insar_anomaly.detectors._windows import Windows, cells, valid_mean
+from insar_anomaly.detectors.backbone import device
 from insar_anomaly.detectors.base import Progress, batches, join, scores, silent
-from insar_anomaly.features import device
 
 
 class Noise(Protocol):

@@ -17,6 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from insar_anomaly.detectors._padim_layouts import Aligned, InWindows, Layout, Reduction
+from insar_anomaly.detectors.backbone import Channels, Embedder, Weights, check_backbone, device, digest, named_weights
 from insar_anomaly.detectors.base import (
     Progress,
     batches,
@@ -27,8 +28,7 @@ from insar_anomaly.detectors.base import (
     silent,
     unpack_network,
 )
-from insar_anomaly.distribution import Distance, Gaussian, LowRankGaussian, Moments, PatchGaussian, Samples
-from insar_anomaly.features import Channels, Embedder, Weights, check_backbone, device, digest, named_weights
+from insar_anomaly.detectors.gaussians import Distance, Gaussian, LowRankGaussian, Moments, PatchGaussian, Samples
 
 LAYER_WEIGHTS = {
     ("joint", "resnet18"): (0.0, 1.0, 5.0),

@@ -1,21 +1,29 @@
 """URIs in, URIs out: the one place that opens, calls a pure stage and commits.
 
-``with screening(config) as s, s.run("nightly", as_of) as run: ingest(s, run); score(s, run); flag(s, run); deliver(s, run)``
+``with open_installation(config) as s, s.run("nightly") as run: ingest(s, run); score(s, run); flag(s, run); deliver(s,
+run)``
 """
 
-from insar_anomaly.pipeline._fit import fit
-from insar_anomaly.pipeline._flags import flag
-from insar_anomaly.pipeline._ingest import ingest
-from insar_anomaly.pipeline._night import nightly, summary
-from insar_anomaly.pipeline._notices import deliver
-from insar_anomaly.pipeline._score import score, score_rows
-from insar_anomaly.pipeline._screening import Failure, Period, Run, Screening, Watch, batches, screening, storage_options
+from insar_anomaly.pipeline.assess import score, score_rows
+from insar_anomaly.pipeline.deliver import deliver
+from insar_anomaly.pipeline.fit import fit
+from insar_anomaly.pipeline.flag import flag
+from insar_anomaly.pipeline.ingest import ingest
+from insar_anomaly.pipeline.installation import (
+    Failure,
+    Installation,
+    Run,
+    Watch,
+    batches,
+    open_installation,
+    storage_options,
+)
+from insar_anomaly.pipeline.night import nightly, summary
 
 __all__ = [
     "Failure",
-    "Period",
+    "Installation",
     "Run",
-    "Screening",
     "Watch",
     "batches",
     "deliver",
@@ -23,9 +31,9 @@ __all__ = [
     "flag",
     "ingest",
     "nightly",
+    "open_installation",
     "score",
     "score_rows",
-    "screening",
     "storage_options",
     "summary",
 ]

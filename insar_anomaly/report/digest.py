@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from insar_anomaly.schema import counted
+from insar_anomaly.names import EvidenceKind
 
 
 def lines(digest: Mapping[str, Any]) -> list[str]:
@@ -20,8 +20,8 @@ def lines(digest: Mapping[str, Any]) -> list[str]:
         out.append(f"  {digest['old_flags']} flags of the past, too old for a notice, were raised: `insar-anomaly flags`")
     out.append(
         f"  {digest['new_pairs']} new pairs, {digest['rejected_pairs']} rejected; scored: {digest['scored_pairs']} pairs, "
-        f"{digest['scored_intervals']} looks at intervals, {digest['scored_acquisitions']} acquisitions, "
-        f"{digest['scored_directions']} looks from both directions; "
+        f"{digest['scored_intervals']} assessments of intervals, {digest['scored_acquisitions']} acquisitions, "
+        f"{digest['scored_directions']} assessments from both directions; "
         f"{digest['new_notices']} new notices, {digest['delivered']} delivered"
     )
     return out
@@ -31,7 +31,7 @@ def _flag(flag: Mapping[str, Any]) -> str:
     return (
         f"{flag['name']} {flag['stack']}: since {flag['since']}, last over the threshold {flag['until']}, peak "
         f"{flag['peak_score']:.4g} in {flag['peak_pair']} (threshold {flag['threshold']:.4g}), "
-        f"{counted(flag['pairs_over'], flag['evidence'] or 'pair')} over{_since_then(flag)}"
+        f"{EvidenceKind(flag['evidence'] or 'pair').counted(flag['pairs_over'])} over{_since_then(flag)}"
     )
 
 

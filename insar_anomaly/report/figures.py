@@ -14,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from numpy.typing import NDArray
 
-from insar_anomaly.schema import ONE_AND_MANY, Grid
+from insar_anomaly.names import EvidenceKind
+from insar_anomaly.stack.schema import Grid
 from insar_anomaly.units import KM_PER_DEGREE, RAD_PER_M
 
 
@@ -81,8 +82,8 @@ def calibration_png(stack: str, evidence: str, calibration: Mapping[str, Any]) -
     left, right, last = figure.subplots(1, 3)
     _detectability_panel(figure, last, calibration.get("detectability") or {})
     curves = calibration["roc"]
-    many = ONE_AND_MANY[evidence][1]
-    one, quiet = ("pair", "quiet pairs") if evidence == "pair" else ("look", f"looks at quiet {many}")
+    many = EvidenceKind(evidence).many
+    one, quiet = ("pair", "quiet pairs") if evidence == "pair" else ("assessment", f"assessments of quiet {many}")
     for colour, (name, (fpr, tpr)) in zip(
         cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False
     ):

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from datetime import date
 from typing import Any
 
 import fsspec
@@ -30,20 +29,23 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as Pixels
 
-from insar_anomaly.catalogue import Box
+from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict
-from insar_anomaly.schema import LINE_OF_SIGHT, Grid, Listed
-from insar_anomaly.simulate import Scene
-from insar_anomaly.sources import Delays, remote
+from insar_anomaly.names import Pair, day_of
+from insar_anomaly.sources import remote
+from insar_anomaly.sources.base import Delays, Listed
+from insar_anomaly.sources.grid import as_bytes, cut, grid_of, read_window, window
+from insar_anomaly.stack.schema import LINE_OF_SIGHT, Grid
 from insar_anomaly.units import WAVELENGTH_M
 
 _FOLDERS = ("interferograms", "GEOC")
-_PHASE, _COHERENCE, _DELAY = ".geo.unw.tif", ".geo.cc.tif", ".sltd.geo.tif"
+PHASE, COHERENCE, DELAY = ".geo.unw.tif", ".geo.cc.tif", ".sltd.geo.tif"
 _DELAY_FOLDERS = ("epochs", "GACOS")
+
+
 # east, north, up from ground to satellite where the frame ships no look vector: right-looking Sentinel-1 at mid swath
-_NOMINAL_LOOK = {"A": (-0.62, -0.11, 0.78), "D": (0.62, -0.11, 0.78)}
+NOMINAL_LOOK = {"A": (-0.62, -0.11, 0.78), "D": (0.62, -0.11, 0.78)}
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ class LicsarSource:
         for folder in found:
             for name, files in found[folder].items():
                 one = self._listed(name, files, perpendicular)
-                if name[:8] in modelled and name[9:] in modelled:
-                    one = replace(one, delay_uris=(modelled[name[:8]], modelled[name[9:]]))
+                if (pair := Pair.parse(name)) and pair.first in modelled and pair.last in modelled:
+                    one = replace(one, delay_uris=(modelled[pair.first], modelled[pair.last]))
                 if name in listed:
                     twice.append(Listed(f"{name} ({folder})", one.phase_uri, one.coherence_uri, one.fingerprint))
                 else:
@@ -131,7 +133,7 @@ class LicsarSource:
             arrays = {name: self._layer(uri, grid) for name, uri in layers.items()}
         except PairRejected as problem:
             raise MissingLayer(f"{problem.detail}; replace the file") from None
-        nominal = _NOMINAL_LOOK.get(frame[3:4], _NOMINAL_LOOK["A"])
+        nominal = NOMINAL_LOOK.get(frame[3:4], NOMINAL_LOOK["A"])
         look = {k.lower(): arrays.get(k, np.full(grid.shape, v, np.float32)) for k, v in zip("ENU", nominal, strict=True)}
         land = arrays.get("landmask")
         elevation = arrays.get("hgt", np.full(grid.shape, np.nan, np.float32))
@@ -242,7 +244,7 @@ class LicsarSource:
                 pairs.setdefault(parts[0], {})[parts[1]] = details
         return pairs
 
-    def _baselines(self, frame: str) -> dict[str, float]:
+    def _baselines(self, frame: str) -> dict[date, float]:
         with self._reached():
             for folder in ("metadata", "GEOC"):
                 path = f"{self._root}/{frame}/{folder}/baselines"
@@ -250,28 +252,29 @@ class LicsarSource:
                     return baselines(self._fs.cat_file(path).decode("utf-8", "replace"))
         return {}
 
-    def _delay_uris(self, frame: str) -> dict[str, str]:
-        """The file of the modelled delay of each acquisition (``YYYYMMDD``) that has one."""
-        found: dict[str, str] = {}
+    def _delay_uris(self, frame: str) -> dict[date, str]:
+        """The file of the modelled delay of each acquisition that has one."""
+        found: dict[date, str] = {}
         with self._reached():
             for folder in (f"{self._root}/{frame}/{name}" for name in _DELAY_FOLDERS):
                 if not self._local:
                     self._fs.invalidate_cache(folder)
                 for path in self._fs.find(folder) if self._fs.isdir(folder) else ():
-                    day, end = path.rsplit("/", 1)[-1][:8], path.rsplit("/", 1)[-1][8:]
-                    if end == _DELAY and day.isdigit():
+                    name = path.rsplit("/", 1)[-1]
+                    if name.endswith(DELAY) and (day := day_of(name.removesuffix(DELAY))):
                         found.setdefault(day, str(self._fs.unstrip_protocol(path)))
         return found
 
-    def _listed(self, name: str, files: Mapping[str, Any], perpendicular: Mapping[str, float]) -> Listed:
-        wanted = {end: files.get(name + end) for end in (_PHASE, _COHERENCE)}
+    def _listed(self, name: str, files: Mapping[str, Any], perpendicular: Mapping[date, float]) -> Listed:
+        wanted = {end: files.get(name + end) for end in (PHASE, COHERENCE)}
         marks = [
             f"{end} {d['size']} {d.get('ETag') or d.get('mtime') or d.get('LastModified')}" for end, d in wanted.items() if d
         ]
         uris = {end: str(self._fs.unstrip_protocol(d["name"])) if d else None for end, d in wanted.items()}
         mark = hashlib.sha256("|".join(marks).encode()).hexdigest()[:16]
-        first, last = (perpendicular.get(day, np.nan) for day in (name[:8], name[9:]))
-        return Listed(name, uris[_PHASE], uris[_COHERENCE], mark, last - first)
+        pair = Pair.parse(name)
+        first, last = (perpendicular.get(day, np.nan) for day in (pair.first, pair.last)) if pair else (np.nan, np.nan)
+        return Listed(name, uris[PHASE], uris[COHERENCE], mark, last - first)
 
     def _static_uris(self, frame: str) -> dict[str, str]:
         base = f"{self._root}/{frame}"
@@ -298,7 +301,7 @@ class LicsarSource:
     def _windows(self, uri: str, grids: Mapping[str, Grid]) -> dict[str, NDArray[Any]]:
         with self._opened(uri) as tif:
             here = grid_of(tif, uri)
-            return {stack: _read(tif, window(here, grid, uri)) for stack, grid in grids.items()}
+            return {stack: read_window(tif, window(here, grid, uri)) for stack, grid in grids.items()}
 
     def _epochs(self, uri: str, grids: Mapping[str, Grid]) -> dict[str, NDArray[np.float32]]:
         """An acquisition's delay (y, x) rad on the stacks' grids, whatever its own: it is smooth. NaN = no data."""
@@ -335,144 +338,15 @@ class LicsarSource:
             raise PairRejected(Verdict.UNREADABLE, f"{uri}: {reason}; upload it again") from problem
 
 
-def grid_of(tif: rasterio.DatasetReader, uri: str) -> Grid:
-    """The grid of an open GeoTIFF.
-
-    Raises
-    ------
-    PairRejected
-        WRONG_CRS or ROTATED.
-    """
-    if tif.crs is None or not tif.crs.is_geographic:
-        raise PairRejected(Verdict.WRONG_CRS, f"{uri}: coordinate system {tif.crs}; reproject it to EPSG:4326")
-    t = tif.transform
-    if t.b or t.d or t.a <= 0 or t.e >= 0:
-        raise PairRejected(Verdict.ROTATED, f"{uri}: transform {tuple(t)[:6]}; resample it to a north-up grid")
-    return Grid(west=t.c, north=t.f, dx=t.a, dy=-t.e, shape=(tif.height, tif.width))
-
-
-def cut(frame: Grid, box: Box, *, what: str) -> Grid:
-    """The part of a frame's grid that lies in a box, on the frame's own pixels.
-
-    Raises
-    ------
-    NotInFrame
-        where they do not overlap.
-    """
-    first_col = max(0, round((box.west - frame.west) / frame.dx))
-    last_col = min(frame.shape[1], round((box.east - frame.west) / frame.dx))
-    first_row = max(0, round((frame.north - box.north) / frame.dy))
-    last_row = min(frame.shape[0], round((frame.north - box.south) / frame.dy))
-    if last_col - first_col < 16 or last_row - first_row < 16:
-        east, south = frame.west + frame.dx * frame.shape[1], frame.north - frame.dy * frame.shape[0]
-        raise NotInFrame(
-            f"{what} covers {frame.west:.3f} to {east:.3f} E, {south:.3f} to {frame.north:.3f} N, which leaves less than 16 "
-            f"pixels of the volcano's box {box.west:.3f} to {box.east:.3f} E, {box.south:.3f} to {box.north:.3f} N; "
-            "correct lat, lon or frames in the catalogue"
-        )
-    west, north = frame.west + first_col * frame.dx, frame.north - first_row * frame.dy
-    return Grid(west, north, frame.dx, frame.dy, (last_row - first_row, last_col - first_col))
-
-
-def window(here: Grid, wanted: Grid, uri: str) -> Pixels:
-    """Where `wanted` lies in the file's grid `here`, in whole pixels.
-
-    Raises
-    ------
-    PairRejected
-        WRONG_GRID, where the pixels differ or the file does not hold all of it.
-    """
-    col, row = (wanted.west - here.west) / here.dx, (here.north - wanted.north) / here.dy
-    height, width = wanted.shape
-    same = abs(here.dx / wanted.dx - 1) < 1e-6 and abs(here.dy / wanted.dy - 1) < 1e-6
-    whole = abs(col - round(col)) < 0.02 and abs(row - round(row)) < 0.02
-    inside = (
-        round(row) >= 0 and round(col) >= 0 and round(row) + height <= here.shape[0] and round(col) + width <= here.shape[1]
-    )
-    if not (same and whole and inside):
-        raise PairRejected(
-            Verdict.WRONG_GRID,
-            f"{uri}: {here.shape[0]} x {here.shape[1]} pixels of {here.dy:.6g} x {here.dx:.6g} degrees from "
-            f"{here.north:.5f} N, {here.west:.5f} E do not hold the stack's grid; replace it by a product of the same frame",
-        )
-    return Pixels(round(col), round(row), width, height)
-
-
-def as_bytes(coherence: NDArray[Any]) -> NDArray[np.uint8]:
-    """Coherence as uint8 in 1/255, from LiCSAR's bytes or from floats in [0, 1]; NaN becomes 0."""
-    if coherence.dtype == np.uint8:
-        return coherence
-    scaled = np.nan_to_num(np.asarray(coherence, np.float64)) * 255
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
-def write_archive(
-    root: str | Path, frame: str, scene: Scene, *, west: float, north: float, step: float = 0.001
-) -> list[str]:
-    """Write a simulated scene as a LiCSAR-layout archive, with GACOS layers where the scene has modelled delays.
-
-    Returns the pairs. Files that exist are left alone.
-
-    `west` and `north` are the outer edges and `step` the pixel size, degrees.
-    """
-    base = Path(root) / frame
-    grid = Grid(west, north, step, step, (scene.height_m.shape[0], scene.height_m.shape[1]))
-    _write_tif(base / "metadata" / f"{frame}.geo.hgt.tif", scene.height_m.astype(np.float32), grid)
-    for i, name in enumerate("ENU"):
-        layer = np.full(grid.shape, _NOMINAL_LOOK["A"][i], np.float32)
-        _write_tif(base / "metadata" / f"{frame}.geo.{name}.tif", layer, grid)
-    names = []
-    for reference, secondary in scene.pairs():
-        pair = f"{scene.dates[reference]:%Y%m%d}_{scene.dates[secondary]:%Y%m%d}"
-        phase = scene.phase(reference, secondary)
-        folder = base / "interferograms" / pair
-        _write_tif(folder / f"{pair}{_PHASE}", np.nan_to_num(phase), grid)
-        coherent = np.where(np.isfinite(phase), 180, 20).astype(np.uint8)
-        _write_tif(folder / f"{pair}{_COHERENCE}", coherent, grid)
-        names.append(pair)
-    for day, delay in () if scene.delays is None else zip(scene.dates, scene.delays, strict=True):
-        _write_tif(base / "epochs" / f"{day:%Y%m%d}" / f"{day:%Y%m%d}{_DELAY}", delay.astype(np.float32), grid)
-    return names
-
-
-def _write_tif(path: Path, array: NDArray[Any], grid: Grid) -> None:
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    profile = {
-        "driver": "GTiff",
-        "height": grid.shape[0],
-        "width": grid.shape[1],
-        "count": 1,
-        "dtype": array.dtype,
-        "crs": "EPSG:4326",
-        "transform": rasterio.Affine(grid.dx, 0, grid.west, 0, -grid.dy, grid.north),
-        "nodata": 0,
-        "compress": "deflate",
-        "predictor": 3 if array.dtype == np.float32 else 2,
-    }
-    with rasterio.open(part, "w", **profile) as tif:
-        tif.write(array, 1)
-    part.replace(path)
-
-
-def _read(tif: rasterio.DatasetReader, pixels: Pixels) -> NDArray[Any]:
-    array: NDArray[Any] = tif.read(1, window=pixels)
-    if tif.nodata is not None and np.issubdtype(array.dtype, np.floating):
-        array = np.where(array == tif.nodata, np.nan, array)
-    return array
-
-
-def baselines(text: str) -> dict[str, float]:
-    """Perpendicular baseline in m of each acquisition (``YYYYMMDD``), from LiCSAR's ``baselines``: reference date, date,
+def baselines(text: str) -> dict[date, float]:
+    """Perpendicular baseline in m of each acquisition, from LiCSAR's ``baselines``: reference date, date,
     baseline, days per line. Lines of another form are skipped: the file is a comment on the pairs, not part of them."""
     out = {}
     for line in text.splitlines():
         parts = line.split()
-        if len(parts) >= 3 and parts[1].isdigit() and len(parts[1]) == 8:
+        if len(parts) >= 3 and (day := day_of(parts[1])):
             try:
-                out[parts[1]] = float(parts[2])
+                out[day] = float(parts[2])
             except ValueError:
                 continue
     return out

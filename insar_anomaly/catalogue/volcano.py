@@ -1,0 +1,88 @@
+"""One volcano: its place, frames, box, exclusion polygons and contacts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from insar_anomaly.catalogue.contacts import checked
+from insar_anomaly.names import Stack
+from insar_anomaly.units import KM_PER_DEGREE
+
+DEFAULT_BOX_KM = 50.0
+
+
+class Box(BaseModel):
+    """A rectangle in degrees: west, south, east, north."""
+
+    model_config = ConfigDict(frozen=True)
+    west: float
+    south: float
+    east: float
+    north: float
+
+
+class Volcano(BaseModel):
+    """One volcano of the catalogue."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gvp: int = Field(ge=100000, le=999999, description="Smithsonian GVP volcano number")
+    name: str = Field(min_length=1)
+    lat: float = Field(ge=-90, le=90)
+    lon: float = Field(ge=-180, le=180)
+    frames: tuple[str, ...] = Field(min_length=1, description="satellite frames that see it")
+    box_km: float = Field(DEFAULT_BOX_KM, gt=1, le=500, description="side of the box around it")
+    exclude: tuple[tuple[tuple[float, float], ...], ...] = Field((), description="polygons of (lon, lat) never looked at")
+    contacts: tuple[str, ...] = Field((), description="e-mail addresses that get this volcano's notices")
+
+    @field_validator("frames")
+    @classmethod
+    def _no_frame_twice(cls, frames: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(frames)) < len(frames):
+            raise ValueError("a frame is listed twice")
+        for frame in frames:
+            if not frame or "/" in frame or frame != frame.strip():
+                raise ValueError(f"{frame!r} is not the name of a frame")
+        return frames
+
+    @field_validator("contacts")
+    @classmethod
+    def _addresses(cls, contacts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked(contact) for contact in contacts)
+
+    @property
+    def box(self) -> Box:
+        """The square of `box_km` around the volcano, in degrees."""
+        half = self.box_km / 2 / KM_PER_DEGREE
+        wide = half / max(0.05, math.cos(math.radians(self.lat)))
+        return Box(west=self.lon - wide, south=self.lat - half, east=self.lon + wide, north=self.lat + half)
+
+    @property
+    def stacks(self) -> tuple[str, ...]:
+        """Names of its stacks, ``gvp/frame``."""
+        return tuple(str(Stack(self.gvp, frame)) for frame in self.frames)
+
+    def excluded(self, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """Ground (y, x) inside one of the exclusion polygons, for pixel centres `lat` (y,) and `lon` (x,) in degrees."""
+        out = np.zeros((len(lat), len(lon)), bool)
+        for polygon in self.exclude:
+            out |= _inside(polygon, lat[:, None], lon[None, :])
+        return out
+
+
+def _inside(
+    polygon: tuple[tuple[float, float], ...], lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]
+) -> NDArray[np.bool_]:
+    """Even-odd rule: a point is inside where a ray to the east crosses the outline an odd number of times."""
+    inside = np.zeros(np.broadcast_shapes(lat.shape, lon.shape), bool)
+    for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+        if y1 == y2:
+            continue
+        crosses = (y1 > lat) != (y2 > lat)
+        inside ^= crosses & (lon < (x2 - x1) * (lat - y1) / (y2 - y1) + x1)
+    return inside

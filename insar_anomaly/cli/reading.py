@@ -1,0 +1,97 @@
+"""Commands that only read the ledger: scores, flags, notices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from insar_anomaly.cli.opened import ledger_of
+from insar_anomaly.errors import UsageError
+from insar_anomaly.names import EvidenceKind, stack_name, volcano_of
+
+if TYPE_CHECKING:
+    from insar_anomaly.ledger import Ledger, ModelRow
+
+
+def scores_command(args: argparse.Namespace) -> int:
+    import csv
+
+    columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
+    with ledger_of(args) as ledger:
+        if args.evidence == "pair":
+            every = ledger.scores()
+        else:
+            columns[2:3] = ["pair", "after", "seen"]
+            every = [row for stack in ledger.modelled(args.evidence) for row in ledger.assessments(stack, args.evidence)]
+        rows = [{name: r[name] for name in columns} for r in every if not args.volcano or int(r["gvp"]) in args.volcano]
+    if args.json:
+        print(json.dumps(rows, default=str))
+        if args.csv == "-":
+            return 0
+    try:
+        out = sys.stdout if args.csv == "-" else Path(args.csv).open("w", newline="", encoding="utf-8")  # noqa: SIM115
+    except OSError as problem:
+        raise UsageError(f"--csv {args.csv}: {problem.strerror}; name a file that can be written") from None
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    if out is not sys.stdout:
+        out.close()
+        if not args.quiet and not args.json:
+            print(f"{args.csv}: {len(rows)} {'pairs' if args.evidence == 'pair' else 'assessments'}", file=sys.stderr)
+    return 0
+
+
+def flags_command(args: argparse.Namespace) -> int:
+
+    with ledger_of(args) as ledger:
+        rows = [r for r in ledger.episodes(open_only=args.open) if not args.volcano or int(r["gvp"]) in args.volcano]
+        current = {stack: _raised_by(ledger, stack, r["model"]) for r in rows if (stack := stack_name(r["gvp"], r["frame"]))}
+    if args.json:
+        print(json.dumps(rows, default=str))
+        return 0
+    for row in rows:
+        state = f"{'withdrawn' if row['withdrawn'] else 'cleared'} {row['cleared']}" if row["cleared"] else "open"
+        model = current[stack_name(row["gvp"], row["frame"])]
+        if model and model.threshold is not None and model.threshold != row["threshold"]:
+            state += f"; the threshold is {model.threshold:.4g} now, pairs were counted by the one in force when they came"
+        over = EvidenceKind(model.evidence if model else "pair").counted(row["pairs_over"])
+        print(
+            f"{row['gvp']}/{row['frame']} flag {row['number']}: {row['since']} to {row['until']}, "
+            f"{over} over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
+            f"in {row['peak_pair']}, {state}"
+        )
+    if not rows:
+        print("no flags")
+    return 0
+
+
+def _raised_by(ledger: Ledger, stack: str, identity: str) -> ModelRow | None:
+    """The present model of the evidence that a flag was raised by."""
+    evidence = next((row.evidence for row in ledger.models(stack) if row.model == identity), "pair")
+    return ledger.current(stack, evidence)
+
+
+def notices_command(args: argparse.Namespace) -> int:
+    if bool(args.drop) != bool(args.why):
+        raise UsageError("--drop KEY and --why TEXT belong together: who reads the outbox later wants the reason")
+    with ledger_of(args) as ledger:
+        if args.drop:
+            with ledger.lock():
+                ledger.drop(args.drop, args.why)
+        rows = [r for r in ledger.notices() if not args.volcano or volcano_of(r["stack"]) in args.volcano]
+    rows = [row for row in rows if args.all or (row["delivered_at"] is None and row["dropped"] is None)]
+    if args.json:
+        print(json.dumps(rows, default=str))
+        return 0
+    for row in rows:
+        state = f"arrived {row['delivered_at']:%Y-%m-%d %H:%M} UTC" if row["delivered_at"] else "waits"
+        state = f"dropped: {row['dropped']}" if row["dropped"] else state
+        tried = f", {row['attempts']} attempts, the last: {row['last_error']}" if row["last_error"] else ""
+        print(f"{row['key']}: {state}{tried}")
+    if not rows:
+        print("no notices" if args.all else "no notice waits")
+    return 0

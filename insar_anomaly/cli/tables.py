@@ -1,0 +1,38 @@
+"""What a command prints at its end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from insar_anomaly.pipeline import Run
+
+
+def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: Sequence[str]) -> int:
+    if args.json:
+        print(json.dumps(result, default=str))
+    elif not args.quiet:
+        print("\n".join(words))
+    if args.quiet or not args.json:
+        for failure in run.failures:
+            print(f"insar-anomaly: {failure.stack}: {failure.stage}: {failure.error}", file=sys.stderr)
+    return 1 if run.failures else 0
+
+
+def counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
+    result = {
+        "kind": kind,
+        **run.counts,
+        "failures": [vars(f) for f in run.failures],
+        "blind": run.blind,
+        "warnings": run.warnings,
+    }
+    counted = [f"{n} {name.replace('_', ' ')}" for name, n in run.counts.items() if n]
+    words = [f"{kind}: " + (", ".join(counted) or "nothing to do")]
+    words += [f"  {stack}: {why}" for stack, why in run.blind.items()]
+    words += [f"  {warning}" for warning in run.warnings]
+    return result, words

@@ -1,0 +1,26 @@
+"""Settings: one TOML file plus environment variables.
+
+`sections` defines every setting once, `presets` names sets of them, `load` reads a file and explains its mistakes,
+`defaults` prints the file with every default as a comment.
+"""
+
+from insar_anomaly.config.defaults import as_toml, commented_defaults
+from insar_anomaly.config.load import detector_table, load, secret, where
+from insar_anomaly.config.presets import PRESETS
+from insar_anomaly.config.sections import Config, Detector, Fusion, Preprocess, Source, Storage
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "Detector",
+    "Fusion",
+    "Preprocess",
+    "Source",
+    "Storage",
+    "as_toml",
+    "commented_defaults",
+    "detector_table",
+    "load",
+    "secret",
+    "where",
+]

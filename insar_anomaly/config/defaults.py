@@ -1,0 +1,60 @@
+"""The configuration file with every default as a comment."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+
+from insar_anomaly.config.sections import Config, EmailChannel, FilesChannel, Section, Source, WebhookChannel
+
+
+def commented_defaults(extra: dict[str, list[str]] | None = None) -> str:
+    """The file with every default as a comment, ready to be edited.
+
+    `extra` maps a section's name to further lines for it (a detector's own settings).
+    """
+    lines = ["# insar-anomaly configuration. A commented line shows the default; secrets stay in the environment.", ""]
+    lines += _described(Config, skip=("source", "channel"))
+    lines += ["", "# A place where interferograms are found; repeat the table for more.", "[[source]]"]
+    lines += _described(Source)
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            lines += ["", f"# {_caption(field.annotation)}", f"[{name}]", *_described(field.annotation)]
+            lines += (extra or {}).get(name, [])
+    for channel in (FilesChannel, WebhookChannel, EmailChannel):
+        lines += ["", f"# {_caption(channel)}", "# [[channel]]"]
+        lines += [line if line.startswith("#") else f"# {line}" for line in _described(channel)]
+    return "\n".join(lines) + "\n"
+
+
+def as_toml(value: Any) -> str:
+    """A default as TOML text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(as_toml(v) for v in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _described(model: type[BaseModel], skip: tuple[str, ...] = ()) -> list[str]:
+    lines = []
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if name in skip or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            continue
+        choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+        hint = f" ({' | '.join(map(str, choices))})" if len(choices) > 1 else ""
+        if field.is_required() and choices:
+            lines.append(f"{name} = {as_toml(choices[0])}")
+        elif field.is_required():
+            lines.append(f'{name} = "..."  # required: {field.description}')
+        elif field.default is None:
+            lines.append(f"# {name} =  # unset; {field.description}{hint}")
+        else:
+            lines.append(f"# {name} = {as_toml(field.default)}  # {field.description}{hint}")
+    return lines
+
+
+def _caption(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,40 @@
+"""What is scored: single pairs, intervals between acquisitions, acquisitions alone. Each kind turns pairs into tiles.
+
+A *assessment* is one thing that gets a score: a pair, once and for all; an interval as seen with so many acquisitions after
+it; an
+acquisition as seen with its neighbours. Assessments follow from the pairs' dates alone, and from no pair that came later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from insar_anomaly.evidence.fused import Fused, hash_of, windows
+from insar_anomaly.evidence.fusion import RangeStep
+from insar_anomaly.evidence.network import Network
+from insar_anomaly.evidence.pair import Pairs
+from insar_anomaly.evidence.protocol import Assessment, Evidence, Reach, ToTiles
+from insar_anomaly.names import EvidenceKind, Pair, in_order
+
+
+def build(kind: EvidenceKind, to_tiles: ToTiles, range_step: RangeStep, reach: Reach) -> Evidence:
+    """The evidence of a kind, from what makes tiles of a stack's pairs."""
+    return Pairs(to_tiles) if kind == EvidenceKind.PAIR else Fused(kind, to_tiles, range_step, reach)
+
+
+def assessments(kind: EvidenceKind, pairs: Sequence[str], reach: Reach) -> list[Assessment]:
+    """Every assessment that these pairs (names) allow, in order of time."""
+    if kind == EvidenceKind.PAIR:
+        return [Assessment(pair, 0, 0, span.last) for pair in in_order(pairs) if (span := Pair.parse(pair))]
+    network = Network.of(np.array([(p.first, p.last) for p in map(Pair.of, pairs)], "datetime64[D]").reshape(-1, 2))
+    return [
+        Assessment(
+            network.name(window),
+            len(window.after),
+            hash_of([pairs[p] for p in window.pairs]),
+            network.days[window.after[-1]].item(),
+        )
+        for window in windows(kind, network, reach)
+    ]

@@ -1,0 +1,207 @@
+"""The flag's life as a pure function: (state, evidence) -> (state, notices).
+
+A *flag* says "this stack does not look like its quiet self": it is a screening flag, never an alert level. One flag covers
+one episode: it is raised by the first evidence over the threshold, stays silent while more of it arrives, and is cleared
+when `clear_after_days` of data time have passed without any. Evidence is a pair, or an assessment at an interval between two
+acquisitions; an interval is assessed again as more acquisitions come, and where none of an episode's intervals is over the
+threshold any more, the episode is *withdrawn*: cleared at once, since nothing speaks for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Literal
+
+from insar_anomaly.names import Pair
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One scored pair or assessment: its dates, its score and the threshold it is judged by.
+
+    `counted` says that the same pair or interval was over before, at an earlier threshold or assessment: it is not counted
+    twice. `seen` is the day from which on an assessment could be made; None for a pair, which is assessed once.
+    """
+
+    reference: date
+    secondary: date
+    score: float
+    threshold: float
+    counted: bool = False
+    seen: date | None = None
+
+    @property
+    def key(self) -> str:
+        """What stands for it in an episode: an interval may have the name of a pair."""
+        return self.pair if self.seen is None else f"{self.pair} looked at"
+
+    @property
+    def arrival(self) -> tuple[date, bool, date, date]:
+        """Its place in time: when it could be made, then its dates; of one day's assessments those over the threshold first.
+
+        Motion between two acquisitions moves on to the next interval as more of them come: who looked at the fallen one
+        first would withdraw a flag and raise it again on the same day.
+        """
+        return self.seen or self.secondary, self.seen is not None and not self.over, self.secondary, self.reference
+
+    @property
+    def over(self) -> bool:
+        """True where the score is over the threshold. A NaN score is never evidence; ask for its verdict instead."""
+        return self.score > self.threshold
+
+    @property
+    def pair(self) -> str:
+        """`YYYYMMDD_YYYYMMDD`, earlier date first."""
+        return Pair(self.reference, self.secondary).name
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A span of data time in which the stack was flagged.
+
+    `number` counts the stack's episodes from 1; `since` is the first reference date and `until` the last secondary date
+    of the pairs over the threshold; `cleared` is the secondary date of the pair that closed it (None while open; its own
+    `until` where it was history when it was raised). `standing` names the evidence that is over at its last assessment;
+    `withdrawn` says that none was left.
+    """
+
+    number: int
+    since: date
+    until: date
+    first_pair: str
+    peak_pair: str
+    peak_score: float
+    threshold: float
+    pairs_over: int = 1
+    cleared: date | None = None
+    standing: frozenset[str] = frozenset()
+    withdrawn: bool = False
+
+    def overlaps(self, evidence: Evidence) -> bool:
+        """True where the pair spans part of this episode's time, so that it saw the same ground motion."""
+        return evidence.reference < self.until and self.since < evidence.secondary
+
+
+@dataclass(frozen=True)
+class State:
+    """All episodes of one stack, oldest first. `State()` is a stack never flagged."""
+
+    episodes: tuple[Episode, ...] = ()
+
+    @property
+    def open(self) -> Episode | None:
+        """The episode that is open now, if any."""
+        return next((e for e in reversed(self.episodes) if e.cleared is None), None)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should hear of: an episode was raised or cleared by `pair`."""
+
+    kind: Literal["raised", "cleared"]
+    episode: Episode
+    pair: str
+
+
+def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[State, tuple[Notice, ...]]:
+    """Take one pair into account.
+
+    Parameters
+    ----------
+    state : the stack's episodes so far
+    evidence : one scored pair or assessment; feed them in order of their `arrival`
+    clear_after_days : days of data time without a pair over the threshold after which an episode is cleared
+
+    A pair that reaches back into an episode already cleared saw that episode's motion: it is absorbed without a notice and
+    without making the episode longer, so that a long pair cannot hide what comes later. A pair that arrives late and lies
+    wholly before the open episode makes that one begin earlier where it would have done so in time; else it is history: an
+    episode of its own, raised and cleared at once. An interval that falls below the threshold at a later assessment no
+    longer stands for the open episode; where nothing else does, that is withdrawn, and what rises over the threshold later
+    in its time raises a flag anew. A NaN score or threshold is no evidence either way.
+    """
+    if math.isnan(evidence.score) or math.isnan(evidence.threshold):
+        return state, ()
+    current = state.open
+    notices: tuple[Notice, ...] = ()
+    if current is not None and evidence.secondary > current.until + timedelta(days=clear_after_days):
+        closed = replace(current, cleared=evidence.secondary)
+        state, current, notices = _replace(state, closed), None, (Notice("cleared", closed, evidence.pair),)
+    if not evidence.over:
+        return _fallen(state, current, evidence, notices)
+    for episode in reversed(state.episodes):
+        if episode.cleared is not None and not episode.withdrawn and episode.overlaps(evidence):
+            return _replace(state, _absorbed(episode, evidence)), notices
+    if current is not None and not _is_history(state, current, evidence, clear_after_days):
+        return _replace(state, _grown(current, evidence)), notices
+    fresh = Episode(
+        number=len(state.episodes) + 1,
+        since=evidence.reference,
+        until=evidence.secondary,
+        first_pair=evidence.pair,
+        peak_pair=evidence.pair,
+        peak_score=evidence.score,
+        threshold=evidence.threshold,
+        standing=frozenset({evidence.key}),
+        cleared=None if current is None else evidence.secondary,
+    )
+    notices = (*notices, Notice("raised", fresh, evidence.pair))
+    if fresh.cleared:
+        notices = (*notices, Notice("cleared", fresh, evidence.pair))
+    return State((*state.episodes, fresh)), notices
+
+
+def run(state: State, evidence: Iterable[Evidence], *, clear_after_days: int) -> tuple[State, tuple[Notice, ...]]:
+    """`step` over many pairs or assessments, sorted here by `arrival`."""
+    notices: list[Notice] = []
+    for one in sorted(evidence, key=lambda e: e.arrival):
+        state, new = step(state, one, clear_after_days=clear_after_days)
+        notices.extend(new)
+    return state, tuple(notices)
+
+
+def _fallen(
+    state: State, current: Episode | None, evidence: Evidence, notices: tuple[Notice, ...]
+) -> tuple[State, tuple[Notice, ...]]:
+    """An assessment below the threshold: its interval stands for the open episode no longer."""
+    if current is None or evidence.seen is None or evidence.key not in current.standing:
+        return state, notices
+    left = replace(current, standing=current.standing - {evidence.key})
+    if left.standing:
+        return _replace(state, left), notices
+    left = replace(left, cleared=evidence.seen, withdrawn=True)
+    return _replace(state, left), (*notices, Notice("cleared", left, evidence.pair))
+
+
+def _is_history(state: State, current: Episode, evidence: Evidence, clear_after_days: int) -> bool:
+    """True where the pair lies before the open episode and too far from it, or behind another one, to belong to it."""
+    if evidence.secondary > current.since:
+        return False
+    if evidence.secondary + timedelta(days=clear_after_days) < current.since:
+        return True
+    return any(e.cleared is not None and evidence.secondary <= e.since < current.since for e in state.episodes)
+
+
+def _replace(state: State, episode: Episode) -> State:
+    return State(tuple(episode if e.number == episode.number else e for e in state.episodes))
+
+
+def _absorbed(episode: Episode, evidence: Evidence) -> Episode:
+    higher = evidence.score > episode.peak_score
+    return replace(
+        episode,
+        pairs_over=episode.pairs_over + (not evidence.counted),
+        standing=episode.standing | {evidence.key},
+        peak_pair=evidence.pair if higher else episode.peak_pair,
+        peak_score=evidence.score if higher else episode.peak_score,
+    )
+
+
+def _grown(episode: Episode, evidence: Evidence) -> Episode:
+    return replace(
+        _absorbed(episode, evidence),
+        since=min(episode.since, evidence.reference),
+        until=max(episode.until, evidence.secondary),
+    )

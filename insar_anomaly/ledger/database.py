@@ -1,0 +1,233 @@
+"""One open database with an up-to-date schema: its transactions, its lock, and errors that never show a password."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from insar_anomaly.errors import Busy, ConfigError, StoreFailed
+from insar_anomaly.ledger.tables import VERSION_TABLE
+
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+_SCHEMA_WAIT_S = 30.0
+_LOCK_KEY = 221080  # any number; PostgreSQL's advisory locks are one per database and number
+_TAKE = text(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")
+_LEAVE = text(f"SELECT pg_advisory_unlock({_LOCK_KEY})")
+_HOLDER = text(
+    "SELECT a.application_name || ', server process ' || a.pid || ', connected since ' || a.backend_start "  # noqa: S608
+    "FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_database d ON d.oid = l.database "
+    "WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objsubid = 1 "
+    f"AND l.objid = {_LOCK_KEY} AND d.datname = current_database()"
+)
+
+
+class Database:
+    """The ledger's database, opened and brought up to date.
+
+    Raises
+    ------
+    ConfigError : the URL is wrong, the database cannot be reached, or it was written by newer code
+    Busy : the schema needs a change and another run holds the lock
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = checked(url)
+        self._file = Path(self._url.database or "") if self._url.drivername == "sqlite" else None
+        self.name = self._url.set(query={}).render_as_string(hide_password=True)
+        self._engine = _engine(self._url)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            try:
+                self._bring_up_to_date()
+            except (StoreFailed, OSError, sqlite3.Error) as err:
+                # `from None`: the driver's own words below may quote the whole URL
+                raise ConfigError(f"cannot open the ledger {self.name}: {err}") from None
+            undo.pop_all()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self, *, writes: bool) -> Iterator[Connection]:
+        """All or nothing. Raises StoreFailed where the database fails; other errors roll back and pass through."""
+        try:
+            with self._engine.execution_options(writes=writes).begin() as tx:
+                yield tx
+        except SQLAlchemyError as err:
+            raise self._failed(err) from err
+
+    def lock(self, wait_s: float = 0.0) -> AbstractContextManager[None]:
+        """The exclusive right to write; raises Busy, naming the holder, where it is not free within `wait_s` seconds."""
+        return self._server_lock(wait_s) if self._file is None else self._file_lock(self._file, wait_s)
+
+    @contextmanager
+    def _file_lock(self, database: Path, wait_s: float) -> Iterator[None]:
+        path = database.with_name(f"{database.name}.lock")
+        with ExitStack() as undo:
+            try:
+                file = undo.enter_context(path.open("a+"))
+                if not _soon(lambda: _flock(file), wait_s):
+                    file.seek(0)
+                    raise self._busy(file.read())
+                # the file stays for ever: who deletes a lock file may delete the one another process has just locked
+                undo.callback(fcntl.flock, file, fcntl.LOCK_UN)
+                file.truncate(0)
+                file.write(f"{_who()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+                file.flush()
+            except OSError as err:
+                raise StoreFailed(f"ledger {self.name}: cannot lock {path}: {err.strerror}; make it writable") from err
+            undo.callback(file.truncate, 0)
+            yield
+
+    @contextmanager
+    def _server_lock(self, wait_s: float) -> Iterator[None]:
+        with ExitStack() as undo:
+            try:
+                opened = undo.enter_context(self._engine.connect())
+                connection = opened.execution_options(isolation_level="AUTOCOMMIT")
+                connection.detach()  # closing it ends the server's session, not just a loan from the pool
+                connection.execute(text("SET tcp_keepalives_idle = 60"))  # a host that lost power must not hold the lock
+                if not _soon(lambda: bool(connection.execute(_TAKE).scalar()), wait_s):
+                    raise self._busy(str(connection.execute(_HOLDER).scalar() or ""))
+            except SQLAlchemyError as err:
+                raise self._failed(err) from err
+            undo.callback(_leave, connection)
+            yield
+
+    def _busy(self, holder: str) -> Busy:
+        holder = holder or "a process that has not written its name yet"
+        return Busy(f"ledger {self.name} is held by {holder}; wait until that run ends, or end it, then run again")
+
+    def _failed(self, err: SQLAlchemyError) -> StoreFailed:
+        words = " ".join(str(err.orig if isinstance(err, DBAPIError) else err).split())
+        if self._url.password:
+            words = words.replace(self._url.password, "***")
+        remedy = "check that it can be reached and written and that its disk has space, then run again"
+        return StoreFailed(f"ledger {self.name}: {words}; nothing was half written: {remedy}")
+
+    def _bring_up_to_date(self) -> None:
+        if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        if self._is_current():
+            return
+        with self.lock(wait_s=_SCHEMA_WAIT_S):
+            if self._file is not None:
+                # stays in the file. Not done on every connection: switching fails at once where another one is reading
+                with closing(sqlite3.connect(self._file, timeout=30.0)) as raw:
+                    raw.execute("PRAGMA journal_mode=WAL")
+            if not self._is_current():  # it is, where another process has done it while this one waited
+                with self.transaction(writes=True) as tx:
+                    command.upgrade(_alembic(connection=tx), "head")
+
+    def _is_current(self) -> bool:
+        with self.transaction(writes=False) as tx:
+            age = schema_age(tx)
+        if age == "newer":
+            raise ConfigError(f"the ledger {self.name} was written by a newer insar_anomaly: upgrade this installation")
+        return age == "current"
+
+
+def schema_age(connection: Connection) -> Literal["older", "current", "newer"]:
+    """The age of the database's schema, seen from this code; an empty database is older."""
+    found = set(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads())
+    scripts = ScriptDirectory.from_config(_alembic())
+    if found == set(scripts.get_heads()):
+        return "current"
+    return "older" if found <= {script.revision for script in scripts.walk_revisions()} else "newer"
+
+
+def _alembic(**attributes: Connection) -> Config:
+    config = Config()  # no ini file: Alembic must not set up logging
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes.update(attributes)
+    return config
+
+
+def checked(url: str) -> URL:
+    """The URL with its driver spelled out and, for SQLite, an absolute path."""
+    remedy = "use sqlite:///ledger.db or postgresql://user:password@host/database, with %40 for an @ in the password"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # the URL is not shown: what cannot be taken apart cannot be shown without its password
+        raise ConfigError(f"the ledger's URL cannot be understood: {remedy}") from None
+    driver = _DRIVERS.get(parsed.drivername)
+    if driver is None:
+        raise ConfigError(f"the ledger cannot live in {parsed.drivername!r}: {remedy}")
+    if driver != "sqlite":
+        return parsed.set(drivername=driver)
+    if parsed.database in (None, "", ":memory:"):
+        raise ConfigError(f"the ledger's SQLite URL names no file: {remedy}")
+    return parsed.set(drivername=driver, database=str(Path(str(parsed.database)).absolute()))
+
+
+def _engine(url: URL) -> Engine:
+    if url.drivername == "sqlite":
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30.0})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    defaults: dict[str, Any] = {"connect_timeout": 10, "application_name": _who()[:63]}
+    chosen = {name: value for name, value in defaults.items() if name not in url.query}
+    return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=chosen)
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # Python's sqlite3 would begin transactions late and by its own rules
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a transaction that reads first and writes later must not find that another one wrote in between
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+
+def _who() -> str:
+    return f"insar_anomaly process {os.getpid()} on {socket.gethostname()}"
+
+
+def _soon(attempt: Callable[[], bool], wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while not attempt():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _flock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _leave(connection: Connection) -> None:
+    # closing would do, but the server takes a moment to notice, and the next run may be there at once
+    with suppress(SQLAlchemyError):  # the server is gone, and the lock with it
+        connection.execute(_LEAVE)

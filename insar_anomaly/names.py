@@ -1,0 +1,266 @@
+"""Names of what runs through the house, as types. Only this room parses, prints and orders them.
+
+::
+
+    Stack         221080/079D_07694_131313                one volcano on one frame
+    Couple        221080/087A_07000_131313+079D_07694_131313   its ascending and its descending frame together
+    Pair          20170112_20170124                       an interferogram: reference date, secondary date
+    Interval      20170112_20170124                       the time between two acquisitions that follow each other
+    Acquisition   20170112_20170112                       one day: its name has the date twice
+
+The printed form of each is its key in the ledger and in the store.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from itertools import product
+from typing import Self
+
+
+class EvidenceKind(StrEnum):
+    """What is assessed. The order is that of work: each kind is fitted and assessed after those before it."""
+
+    PAIR = "pair"
+    INTERVAL = "interval"
+    ACQUISITION = "acquisition"
+    DIRECTIONS = "directions"
+
+    @property
+    def one(self) -> str:
+        """What people read for one of it."""
+        return _ONE_AND_MANY[self][0]
+
+    @property
+    def many(self) -> str:
+        """What people read for many of it."""
+        return _ONE_AND_MANY[self][1]
+
+    def counted(self, number: int) -> str:
+        """``1 interval``, ``2 intervals``."""
+        return f"{number} {self.one if number == 1 else self.many}"
+
+
+_ONE_AND_MANY = {
+    EvidenceKind.PAIR: ("pair", "pairs"),
+    EvidenceKind.INTERVAL: ("interval", "intervals"),
+    EvidenceKind.ACQUISITION: ("acquisition", "acquisitions"),
+    EvidenceKind.DIRECTIONS: ("interval from both directions", "intervals from both directions"),
+}
+
+OF_A_STACK = (EvidenceKind.PAIR, EvidenceKind.INTERVAL, EvidenceKind.ACQUISITION)
+"""Kinds that are assessed for one stack alone; `EvidenceKind.DIRECTIONS` is assessed for a couple."""
+
+
+def day_of(text: str) -> date | None:
+    """The date of ``YYYYMMDD``; None where the text is not that."""
+    if len(text) != 8 or not text.isascii() or not text.isdigit():
+        return None
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        return None
+
+
+def stamp(day: date) -> str:
+    """``YYYYMMDD``."""
+    return f"{day.year:04d}{day.month:02d}{day.day:02d}"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Two days: what pairs, intervals and acquisitions have in common."""
+
+    first: date
+    last: date
+
+    @property
+    def name(self) -> str:
+        """``YYYYMMDD_YYYYMMDD``, the earlier day first."""
+        return f"{stamp(self.first)}_{stamp(self.last)}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def order(self) -> tuple[date, date]:
+        """The place in time: by the later day, then by the earlier one."""
+        return self.last, self.first
+
+    def brackets(self, other: Span) -> bool:
+        """True where the other span lies inside this one, common ends included."""
+        return self.first <= other.first and other.last <= self.last
+
+    @classmethod
+    def parse(cls, name: str) -> Self | None:
+        """The span of this name; None where it is no such name."""
+        first, _, last = name.partition("_")
+        days = day_of(first), day_of(last)
+        if days[0] is None or days[1] is None or not cls._ordered(days[0], days[1]):
+            return None
+        return cls(days[0], days[1])
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """The span of a name that is known to be right. Raises ValueError where it is not."""
+        found = cls.parse(name)
+        if found is None:
+            raise ValueError(
+                f"{name!r} is not the name of {cls.__name__.lower()}: write YYYYMMDD_YYYYMMDD, earlier date first"
+            )
+        return found
+
+    @staticmethod
+    def _ordered(first: date, last: date) -> bool:
+        return first <= last
+
+
+class Pair(Span):
+    """An interferogram: `first` is its reference date, `last` its secondary date."""
+
+    @staticmethod
+    def _ordered(first: date, last: date) -> bool:
+        return first < last
+
+
+class Interval(Pair):
+    """The time between two acquisitions that follow each other."""
+
+
+class Acquisition(Span):
+    """One acquisition: both days are the same."""
+
+    @staticmethod
+    def _ordered(first: date, last: date) -> bool:
+        return first == last
+
+
+def span_of(name: str) -> Span | None:
+    """What a name of something assessed stands for: a pair or an interval, or an acquisition; None where it is neither."""
+    return Pair.parse(name) or Acquisition.parse(name)
+
+
+def by_date(name: str) -> tuple[str, str]:
+    """What to sort names of pairs, intervals and acquisitions by: later day, then earlier day.
+
+    Works on any text, so that a listing with a wrong name in it can be sorted too.
+    """
+    return name[9:], name[:8]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of pairs, intervals or acquisitions in order of time."""
+    return sorted(names, key=by_date)
+
+
+@dataclass(frozen=True)
+class Period:
+    """Pairs that lie inside a span of time, both dates included; None leaves a side open."""
+
+    first: date | None = None
+    last: date | None = None
+
+    def holds(self, name: str) -> bool:
+        """True where both dates of the pair, interval or acquisition of this name are inside."""
+        span = span_of(name)
+        if span is None:
+            return False
+        return (self.first is None or span.first >= self.first) and (self.last is None or span.last <= self.last)
+
+
+@dataclass(frozen=True, order=True)
+class Stack:
+    """One volcano on one satellite frame: its Smithsonian number and the frame's name."""
+
+    gvp: int
+    frame: str
+
+    def __str__(self) -> str:
+        return f"{self.gvp}/{self.frame}"
+
+    @classmethod
+    def of(cls, name: str) -> Stack:
+        """The stack of ``gvp/frame``. Raises ValueError where the name is another."""
+        gvp, _, frame = name.partition("/")
+        if not gvp.isdigit() or not frame or _JOIN in frame:
+            raise ValueError(f"{name!r} is not the name of a stack: write gvp/frame")
+        return cls(int(gvp), frame)
+
+
+@dataclass(frozen=True, order=True)
+class Couple:
+    """An ascending and a descending frame of one volcano."""
+
+    gvp: int
+    ascending: str
+    descending: str
+
+    def __str__(self) -> str:
+        return f"{self.gvp}/{self.ascending}{_JOIN}{self.descending}"
+
+    @property
+    def members(self) -> tuple[Stack, Stack]:
+        """Its two stacks, ascending first."""
+        return Stack(self.gvp, self.ascending), Stack(self.gvp, self.descending)
+
+    @classmethod
+    def of(cls, name: str) -> Couple:
+        """The couple of ``gvp/ASCENDING+DESCENDING``. Raises ValueError where the name is another."""
+        gvp, _, frames = name.partition("/")
+        ascending, join, descending = frames.partition(_JOIN)
+        if not gvp.isdigit() or not (ascending and join and descending):
+            raise ValueError(f"{name!r} is not the name of a couple: write gvp/ASCENDING+DESCENDING")
+        return cls(int(gvp), ascending, descending)
+
+    @classmethod
+    def among(cls, gvp: int, frames: Iterable[str]) -> list[Couple]:
+        """Every couple of a volcano's frames, by their `direction`."""
+        by_way: dict[str, list[str]] = {"A": [], "D": []}
+        for frame in frames:
+            if way := direction(frame):
+                by_way[way].append(frame)
+        return [cls(gvp, up, down) for up, down in product(by_way["A"], by_way["D"])]
+
+
+_JOIN = "+"
+
+
+def direction(frame: str) -> str | None:
+    """``A`` (ascending) or ``D`` (descending) as the frame's name tells; None where it does not."""
+    found = re.match(r"\d+([AD])_", frame)
+    return found[1] if found else None
+
+
+def place(name: str) -> Stack | Couple:
+    """The stack or the couple of this name."""
+    return Couple.of(name) if _JOIN in name else Stack.of(name)
+
+
+def volcano_of(name: str) -> int:
+    """The volcano's number in the name of a stack or couple."""
+    return place(name).gvp
+
+
+def frame_of(name: str) -> str:
+    """The frame's part of the name of a stack or couple."""
+    return name.partition("/")[2]
+
+
+def columns_of(name: str) -> dict[str, str]:
+    """The columns gvp and frame of a table, as text, for the name of a stack or couple."""
+    gvp, _, frame = name.partition("/")
+    return {"gvp": gvp, "frame": frame}
+
+
+def stack_name(gvp: int | str, frame: str) -> str:
+    """The name of a stack or couple, from the columns gvp and frame of a table."""
+    return f"{gvp}/{frame}"
+
+
+def file_stem(name: str) -> str:
+    """The name of a stack or couple as part of a file's name."""
+    return name.replace("/", "_")

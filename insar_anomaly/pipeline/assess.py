@@ -1,0 +1,221 @@
+"""Score what is new in every stack against its current models, in batches fanned out over the workers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from insar_anomaly.errors import InsarAnomalyError, NotFitted, StackFailed, Verdict
+from insar_anomaly.evidence import assessments
+from insar_anomaly.evidence.protocol import Assessment, Reach
+from insar_anomaly.ledger.records import ModelRow, ScoreRow
+from insar_anomaly.names import EvidenceKind, Interval, Pair, Period
+from insar_anomaly.pipeline.couples import score_couples
+from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.worker import ScoreTask, score_assessments
+
+
+def score(s: Installation, run: Run, *, period: Period | None = None) -> None:
+    """Score what is stored and not yet scored: pairs, and assessments of intervals and acquisitions, each by its own model.
+
+    Couples of an ascending and a descending frame are judged from the scores of both. What a model was fitted on is not
+    screened (verdict 60). An assessment is scored again where a pair came late that shows it. A stack whose flags rest on no
+    threshold is blind: it is listed in the digest every night until that changes.
+    """
+    wanted = period or Period(last=run.as_of)
+    tasks: list[ScoreTask] = []
+    models: dict[tuple[str, str], ModelRow] = {}
+    for stack in s.by_stack:
+        try:
+            note_blind(s, run, stack)
+            for kind in s.evidence:
+                model = s.ledger.current(stack, kind)
+                if model is None:
+                    continue
+                if model.model not in s.store.models(stack):
+                    raise NotFitted(f"{stack}: its model {model.model} is not in {s.config.store}; run `insar-anomaly fit`")
+                models[stack, model.model] = model
+                tasks += _tasks(s, stack, model, wanted)
+        except InsarAnomalyError as problem:
+            run.fail(stack, "score", problem)
+    total = sum(len(task.assessments) for task in tasks)
+    done = 0
+    for task, result, error in s.workers.fan_out(score_assessments, tasks, resources=s.workers.gpu_wanted()):
+        if result is None:
+            run.fail(task.stack, "score", error or "no result")
+        else:
+            _commit(s, run, task, result, models[task.stack, task.model])
+        done += len(task.assessments)
+        s.watch("score", done, total)
+    for (stack, _), model in models.items():
+        if model.evidence == "interval":
+            _note_unseen(s, run, stack, model, wanted)
+    score_couples(s, run, wanted)
+
+
+def note_blind(s: Installation, run: Run, stack: str) -> None:
+    """Say where a stack's flags rest on no threshold, or on other evidence than was asked for."""
+    model, why = s.resting(stack)
+    if model is None:
+        run.blind[stack] = "not fitted: run `insar-anomaly fit`"
+    elif model.threshold is None:
+        run.blind[stack] = f"not calibrated: {model.why}"
+    elif why:
+        run.warn(f"{stack}: flags rest on single pairs, {why}")
+
+
+def _note_unseen(s: Installation, run: Run, stack: str, model: ModelRow, period: Period) -> None:
+    """Say which intervals of late nobody can assessment of, because no pairs near them join their acquisitions.
+
+    Only pairs that span far more than the interval may show what happened in it: these are named where they are over.
+    """
+    pairs = accepted_until(s, stack, period)
+    seen = {
+        assessment.name for assessment in assessments(EvidenceKind.INTERVAL, pairs, reach_of(json.loads(model.settings)))
+    }
+    days = sorted({day for span in map(Pair.of, pairs) for day in (span.first, span.last)})
+    oldest = run.as_of - timedelta(days=s.config.flags.notice_max_age_days)
+    for first, last in pairwise(days):
+        name = Interval(first, last).name
+        if name in seen or last < oldest or not period.holds(name):
+            continue
+        over = [row["pair"] for row in s.ledger.assessments(stack, "pair") if _over(row) and spans(row["pair"], name)]
+        words = f"pairs over their threshold that span it: {', '.join(over)}" if over else "none stands out"
+        run.warn(f"{stack}: nothing is known of interval {name}: no pairs near it join its acquisitions; {words}")
+
+
+def _over(row: Mapping[str, Any]) -> bool:
+    return row["score"] is not None and row["threshold"] is not None and bool(row["score"] > row["threshold"])
+
+
+def spans(pair: str, name: str) -> bool:
+    """True where the pair brackets the interval of this name."""
+    return Pair.of(pair).brackets(Interval.of(name))
+
+
+def score_rows(result: xr.Dataset, planned: Sequence[Assessment], model: ModelRow, snapshot: str) -> list[ScoreRow]:
+    """Scores of these assessments as rows of the ledger, with verdict and percentile in the stack's quiet scores."""
+    after = result["after"].values.tolist() if "after" in result else [0] * result.sizes["pair"]
+    found = dict(zip(zip(map(str, result["pair"].values), after, strict=True), result["score"].values, strict=True))
+    rows = []
+    for assessment in planned:
+        value = float(found[assessment.name, assessment.after])
+        row = _row(assessment, model, snapshot, None if math.isnan(value) else value, Verdict.NOT_SCORABLE)
+        rows.append(judged(row, model))
+    return rows
+
+
+def _row(assessment: Assessment, model: ModelRow, snapshot: str, score: float | None, verdict: Verdict) -> ScoreRow:
+    return ScoreRow(
+        pair=assessment.name,
+        model=model.model,
+        score=score,
+        threshold=model.threshold,
+        verdict=int(verdict),
+        percentile=None,
+        snapshot=snapshot,
+        after=assessment.after,
+        inputs=assessment.inputs,
+        seen=assessment.seen,
+    )
+
+
+def judged(row: ScoreRow, model: ModelRow) -> ScoreRow:
+    """The row with the model's present threshold, and the verdict and percentile that follow from it."""
+    if row.score is None:
+        return replace(row, threshold=model.threshold)
+    quiet = np.asarray(json.loads(model.calibration)["negatives"])
+    return replace(
+        row,
+        threshold=model.threshold,
+        verdict=int(Verdict.OK if model.threshold is not None else Verdict.NOT_CALIBRATED),
+        percentile=float(100 * np.searchsorted(quiet, row.score) / len(quiet)) if len(quiet) else None,
+    )
+
+
+def _tasks(s: Installation, stack: str, model: ModelRow, period: Period) -> list[ScoreTask]:
+    todo, pairs = _todo(s, stack, model, period)
+    if not todo:
+        return []
+    snapshot = s.store.snapshot(stack)
+    fitted = s.store.fitted(stack, model.model)
+    if used := [assessment for assessment in todo if assessment.name in fitted]:
+        s.ledger.record_scores(stack, [_row(assessment, model, snapshot, None, Verdict.IN_FIT) for assessment in used])
+    todo = [assessment for assessment in todo if assessment.name not in fitted]
+    size = s.config.cluster.batch
+    return [
+        score_task(s, stack, model, pairs=pairs, assessments=todo[i : i + size], snapshot=snapshot)
+        for i in range(0, len(todo), size)
+    ]
+
+
+def score_task(
+    s: Installation, stack: str, model: ModelRow, *, pairs: list[str], assessments: list[Assessment], snapshot: str
+) -> ScoreTask:
+    """These assessments, to be scored with this model; `pairs` is all that they could be fused from."""
+    settings: dict[str, Any] = json.loads(model.settings)
+    return ScoreTask(
+        store=s.store,
+        stack=stack,
+        volcano=s.by_stack[stack].model_copy(update={"exclude": _polygons(settings["exclude"])}),
+        snapshot=snapshot,
+        model=model.model,
+        evidence=kind_of(model),
+        reach=reach_of(settings),
+        preprocess=json.dumps(settings["preprocess"]),
+        pairs=tuple(pairs if model.evidence != "pair" else (assessment.name for assessment in assessments)),
+        assessments=tuple(assessments),
+    )
+
+
+def accepted_until(s: Installation, stack: str, period: Period) -> list[str]:
+    """Names of the stack's accepted pairs that end inside the period: what fused evidence may be made of."""
+    until = Period(last=period.last)
+    return sorted(p for p, (_, verdict) in s.ledger.seen(stack).items() if verdict == Verdict.OK and until.holds(p))
+
+
+def kind_of(model: ModelRow) -> EvidenceKind:
+    """What the model judges."""
+    return EvidenceKind(model.evidence)
+
+
+def reach_of(settings: dict[str, Any]) -> Reach:
+    """How far the fused evidence reaches that a model with these settings judges."""
+    return Reach(**settings["reach"]) if "reach" in settings else Reach(1, 1, 1, 1.0)  # pairs have no use for it
+
+
+def _todo(s: Installation, stack: str, model: ModelRow, period: Period) -> tuple[list[Assessment], list[str]]:
+    """Assessments inside the period that have no score, or one of other pairs; and the pairs that they are made of."""
+    pairs = accepted_until(s, stack, period)
+    known = s.ledger.scored(stack, model.model)
+    every = assessments(kind_of(model), pairs, reach_of(json.loads(model.settings)))
+    todo = [
+        assessment
+        for assessment in every
+        if period.holds(assessment.name) and known.get((assessment.name, assessment.after)) != assessment.inputs
+    ]
+    return todo, pairs
+
+
+def _polygons(stored: Any) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """The exclusion polygons that the model was fitted with: today's catalogue may have others."""
+    return tuple(tuple((float(lon), float(lat)) for lon, lat in ring) for ring in stored)
+
+
+def _commit(s: Installation, run: Run, task: ScoreTask, result: xr.Dataset, model: ModelRow) -> None:
+    try:
+        s.store.append_scores(task.stack, task.model, result)
+        rows = score_rows(result, task.assessments, model, task.snapshot)
+        s.ledger.record_scores(task.stack, rows)
+    except StackFailed as problem:
+        run.fail(task.stack, "score", problem)
+        return
+    run.counts[f"scored_{model.evidence}s"] += sum(row.score is not None for row in rows)

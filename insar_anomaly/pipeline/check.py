@@ -1,0 +1,141 @@
+"""Everything about a configuration that can be checked before work begins; a detector's own settings, checked and printed
+from its dataclass, where their defaults stand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from insar_anomaly import catalogue, detectors, notify
+from insar_anomaly.config.defaults import as_toml
+from insar_anomaly.config.load import detector_table, load, where
+from insar_anomaly.config.sections import Config, Detector
+from insar_anomaly.errors import ConfigError, UsageError
+from insar_anomaly.ledger.ledger import check_url
+from insar_anomaly.sources import check_source
+
+# arrays, which a configuration cannot hold; `weights` names a file for the first
+_NOT_IN_FILES = ("network", "network_name", "labelled")
+
+
+def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
+    """The configuration, once everything that can be known before work begins is right.
+
+    Looks at the file, the environment, the detector's own settings, the ledger's and the sources' URLs, the channels and,
+    unless `volcanoes` is False, the catalogue. Nothing is opened on a network.
+
+    Raises
+    ------
+    ConfigError
+        listing every mistake with its place.
+    """
+    mistakes: list[str] = []
+    try:
+        config = load(path)
+    except ConfigError as problem:
+        mistakes += str(problem).splitlines()
+        table = detector_table(path)  # a file that cannot be read at all ends here
+        mistakes += _detector_mistakes(path, str(table.get("kind", Detector().kind)), table)
+        raise ConfigError("\n".join(mistakes)) from None
+    mistakes += _detector_mistakes(path, config.detector.kind, config.detector.options)
+    mistakes += _complaints(where(path, "ledger"), lambda: check_url(config.ledger))
+    for number, source in enumerate(config.source):
+        place = where(path, "source", number, "url")
+        mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.url))
+    for number, (name, channel) in enumerate(notify.named(config.channel).items()):
+        place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
+        mistakes += _complaints(place, partial(notify.opened, channel, name, ("nobody@example.org",)))
+    labels = config.calibrate.labels
+    if labels and not Path(labels).is_file():
+        mistakes.append(f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file")
+    if volcanoes:
+        mistakes += _complaints(where(path, "catalogue"), lambda: catalogue.load(config.catalogue))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return config
+
+
+def _complaints(place: str, look: Callable[[], object]) -> list[str]:
+    try:
+        look()
+    except UsageError as problem:
+        return [f"{place}: {line}" for line in str(problem).splitlines()]
+    return []
+
+
+def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) -> list[str]:
+    options = {name: value for name, value in table.items() if name != "kind"}
+    try:
+        settings = _settings(kind)
+    except ValueError as problem:
+        return [f"{where(path, 'detector', 'kind')}: [detector] {problem}"]
+    lines = []
+    for name in [name for name in options if name not in settings]:
+        near = difflib.get_close_matches(name, settings, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"{kind} has {', '.join(settings)}"
+        lines.append(f"{where(path, 'detector', name)}: [detector] {name}: unknown key; {hint}")
+        del options[name]
+    try:
+        create_model("Detector", __config__=ConfigDict(extra="forbid"), **settings)(**options)
+    except ValidationError as problem:
+        for error in problem.errors():
+            name = str(error["loc"][0])
+            place = where(path, "detector", name)
+            lines.append(f"{place}: [detector] {name}: {error['msg']} (given: {error['input']!r})")
+    if not lines:
+        try:
+            detectors.build(kind, **options)
+        except ValueError as problem:  # settings that are right one by one, but not together
+            lines.append(f"{where(path, 'detector')}: [detector] {problem}")
+    return lines
+
+
+def detector_lines() -> list[str]:
+    """Commented defaults of every detector, for `insar-anomaly config`."""
+    lines = []
+    for kind in detectors.NAMES:
+        words: dict[str, str] = {}
+        for one in reversed(detectors.settings_class(kind).__mro__[:-1]):
+            words |= _descriptions(one.__doc__ or "")
+        lines.append(f'# settings of kind = "{kind}":')
+        for name, (_, default) in _settings(kind).items():
+            shown = f"{as_toml(default)}" if default is not None else " # unset"
+            lines.append(f"# {name} = {shown}" + (f"  # {words[name]}" if name in words else ""))
+    return lines
+
+
+def _settings(kind: str) -> dict[str, Any]:
+    """Name -> (type, default) of a detector's settings."""
+    known = detectors.settings_class(kind)
+    hints = get_type_hints(known)
+    out = {}
+    for one in fields(known):
+        if one.name in _NOT_IN_FILES:
+            continue
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        out[one.name] = (hints[one.name], default)
+    return out
+
+
+def _descriptions(doc: str) -> dict[str, str]:
+    """Descriptions from a numpydoc ``Parameters`` section; one line may describe several names."""
+    out: dict[str, str] = {}
+    names: list[str] = []
+    for line in doc.splitlines():
+        if found := re.match(r"^    ([a-z_, ]+) : (.*)$", line):
+            names = [n.strip() for n in found[1].split(",")]
+            out |= dict.fromkeys(names, found[2])
+        elif names and line.startswith("        "):
+            for name in names:
+                out[name] += " " + line.strip()
+        else:
+            names = []
+    return out

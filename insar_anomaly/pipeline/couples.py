@@ -1,0 +1,129 @@
+"""Couples of an ascending and a descending frame: their intervals scored together, under a threshold of the couple's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from insar_anomaly import __version__
+from insar_anomaly.calibration import threshold as calibrate
+from insar_anomaly.calibration.directions import trial
+from insar_anomaly.errors import InsarAnomalyError, Verdict
+from insar_anomaly.evidence.directions import Joint, joined
+from insar_anomaly.evidence.protocol import Assessed
+from insar_anomaly.ledger.records import ModelRow, ScoreRow
+from insar_anomaly.names import Couple, Interval, Period
+from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.pictures import draw_calibration
+
+
+def score_couples(s: Installation, run: Run, period: Period) -> None:
+    """Score what is new of every couple of which both frames have calibrated intervals; nothing is read but the ledger."""
+    for couple in s.by_couple:
+        try:
+            model = _model(s, run, couple)
+            if model is None:
+                if any(row["cleared"] is None for row in s.ledger.episodes(couple)):
+                    run.warn(
+                        f"{couple}: its flag stays open: one of its frames has no threshold for intervals any more; fit it"
+                    )
+                continue
+            known = s.ledger.scored(couple, model.model)
+            new = [one for one in joint_assessments(s, couple, period) if known.get((one.name, one.after)) != one.inputs]
+            s.ledger.record_scores(couple, [_row(one, model) for one in new if period.holds(one.name)])
+            run.counts["scored_directions"] += len(new)
+        except InsarAnomalyError as problem:
+            run.fail(couple, "score", problem)
+
+
+def joint_assessments(s: Installation, couple: str, period: Period) -> list[Joint]:
+    """Every joint assessment of a couple that could be made by the end of the period."""
+    views = []
+    for stack in members(couple):
+        rows = s.ledger.assessments(stack, "interval")
+        views.append(
+            [
+                assessment
+                for row in rows
+                if (assessment := _assessed(row)) and (period.last is None or assessment.seen <= period.last)
+            ]
+        )
+    return sorted(joined(*views), key=lambda one: (one.seen, one.last, one.after))
+
+
+def members(couple: str) -> tuple[str, str]:
+    """The two stacks of a couple, ascending first."""
+    ascending, descending = Couple.of(couple).members
+    return str(ascending), str(descending)
+
+
+def _assessed(row: Mapping[str, Any]) -> Assessed | None:
+    interval = Interval.parse(row["pair"])
+    if interval is None or row["score"] is None or row["seen"] is None:
+        return None
+    return Assessed(interval.first, interval.last, row["after"], row["seen"], row["score"])
+
+
+def _row(one: Joint, model: ModelRow) -> ScoreRow:
+    quiet = json.loads(model.calibration)["negatives"]
+    verdict = Verdict.OK if model.threshold is not None else Verdict.NOT_CALIBRATED
+    return ScoreRow(
+        pair=one.name,
+        model=model.model,
+        score=one.score,
+        threshold=model.threshold,
+        verdict=int(verdict),
+        percentile=calibrate.percentile(quiet, one.score) if quiet else None,
+        snapshot=model.snapshot,
+        after=one.after,
+        inputs=one.inputs,
+        seen=one.seen,
+    )
+
+
+def _model(s: Installation, run: Run, couple: str) -> ModelRow | None:
+    """The couple's model and threshold, published anew where one of its frames has a new model; None without both."""
+    both = [s.ledger.current(stack, "interval") for stack in members(couple)]
+    first, second = both
+    if first is None or second is None or first.threshold is None or second.threshold is None:
+        return None
+    target = s.target
+    if target.policy == "quantile":  # in-sample scores of two frames together do not exist: its rate, out of sample
+        target = replace(target, policy="fpr", fpr=1 - target.quantile)
+    settings = json.dumps({"members": [first.model, second.model], "target": asdict(target)}, sort_keys=True)
+    identity = hashlib.sha256(f"{couple} {settings}".encode()).hexdigest()[:16]
+    current = s.ledger.current(couple, "directions")
+    if current is not None and current.model == identity:
+        return current
+    assessments = [
+        {
+            kind: [Assessed.of(plain) for plain in seen]
+            for kind, seen in json.loads(one.calibration).get("assessments", {}).items()
+        }
+        for one in (first, second)
+    ]
+    chosen = calibrate.choose(trial(*assessments), target)
+    made = replace(
+        first,
+        model=identity,
+        settings=settings,
+        fit_from=max(first.fit_from, second.fit_from),
+        fit_to=min(first.fit_to, second.fit_to),
+        pairs=len(chosen.negatives),
+        snapshot=f"{first.snapshot}+{second.snapshot}",
+        version=__version__,
+        threshold=chosen.threshold,
+        policy=target.policy,
+        calibration=json.dumps(chosen.as_dict()),
+        why=chosen.why,
+        evidence="directions",
+    )
+    s.ledger.publish(couple, made)
+    try:
+        draw_calibration(s, couple, "directions", chosen.as_dict())
+    except OSError as problem:
+        run.warn(f"{couple}: its calibration is not drawn: {problem}")
+    return made

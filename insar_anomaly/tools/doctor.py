@@ -1,0 +1,159 @@
+"""What an operator checks before the first night and when a night was strange: is everything there, and does it work?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from insar_anomaly import catalogue, notify
+from insar_anomaly.catalogue.volcano import Volcano
+from insar_anomaly.config.sections import Config
+from insar_anomaly.detectors import backbone as features
+from insar_anomaly.errors import InsarAnomalyError
+from insar_anomaly.ledger.ledger import Ledger
+from insar_anomaly.pipeline import storage_options
+from insar_anomaly.pipeline.cluster import workers
+from insar_anomaly.pipeline.worker import build_detector
+from insar_anomaly.sources import open_source
+from insar_anomaly.stack.store import Store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    words: str
+
+
+def examine(config: Config) -> list[Finding]:
+    """Look at catalogue, sources, ledger, store, figures, channels, detector and workers.
+
+    Changes nothing but the ledger's tables; what it writes to see whether it can, it takes away again.
+    """
+    return [
+        *_catalogue_and_sources(config),
+        _ledger(config),
+        _store(config),
+        _figures(config),
+        *_channels(config),
+        _detector(config),
+        _device(),
+        _workers(config),
+    ]
+
+
+def _catalogue_and_sources(config: Config) -> Iterator[Finding]:
+    volcanoes = _volcanoes(config)
+    if isinstance(volcanoes, InsarAnomalyError):
+        yield Finding("catalogue", False, str(volcanoes))
+        return
+    frames = {f for v in volcanoes for f in v.frames}
+    yield Finding("catalogue", True, f"{len(volcanoes)} volcanoes on {len(frames)} frames")
+    held: set[str] = set()
+    if not config.source:
+        yield Finding("source", False, "no [[source]] is configured; add one with its url")
+    for source in config.source:
+        options = storage_options(config.storage) if source.url.startswith("s3://") else {}
+        try:
+            found = set(open_source(source.kind, source.url, options).frames())
+        except InsarAnomalyError as problem:
+            yield Finding(f"source {source.url}", False, str(problem))
+            continue
+        held |= found
+        yield Finding(f"source {source.url}", True, f"{len(found)} frames, {len(found & frames)} of the catalogue's")
+    missing = sorted(frames - held)
+    if missing:
+        yield Finding("frames", False, f"{len(missing)} of the catalogue's are in no source, first {missing[0]}")
+
+
+def _volcanoes(config: Config) -> list[Volcano] | InsarAnomalyError:
+    try:
+        return catalogue.load(config.catalogue)
+    except InsarAnomalyError as problem:
+        return problem
+
+
+def _ledger(config: Config) -> Finding:
+    try:
+        with Ledger(config.ledger) as ledger:
+            runs = ledger.runs(limit=1)
+            last = f"last run {runs[0]['kind']} of {runs[0]['as_of']}: {runs[0]['status']}" if runs else "no run yet"
+            stuck = [n for n in ledger.pending() if n.attempts]
+            remedy = f"; {len(stuck)} notices have not arrived, see `insar-anomaly notices`" if stuck else ""
+            return Finding("ledger", not stuck, f"{ledger.name}: {last}{remedy}")
+    except InsarAnomalyError as problem:
+        return Finding("ledger", False, str(problem))
+
+
+def _store(config: Config) -> Finding:
+    storage = config.storage
+    try:
+        Store(config.store, storage.endpoint_url, storage.region, storage.anonymous).probe()
+    except InsarAnomalyError as problem:
+        return Finding("store", False, str(problem))
+    return Finding("store", True, f"{config.store}: can be read and written")
+
+
+def _figures(config: Config) -> Finding:
+    problem = _unwritable(Path(config.figures))
+    return Finding("figures", problem is None, problem or f"{config.figures}: can be written")
+
+
+def _channels(config: Config) -> Iterator[Finding]:
+    volcanoes = _volcanoes(config)
+    known = [] if isinstance(volcanoes, InsarAnomalyError) else volcanoes
+    if not config.channel:
+        yield Finding("channels", False, "no [[channel]] is configured: flags are raised and nobody is told")
+    for name, settings in notify.named(config.channel).items():
+        try:
+            channel = notify.opened(settings, name, ("nobody@example.org",))
+        except InsarAnomalyError as mistake:
+            yield Finding(f"channel {name}", False, str(mistake))
+            continue
+        unheard = [v.name for v in known if not notify.reaches(settings, v.contacts)]
+        problem = _unwritable(channel.folder) if isinstance(channel, notify.Files) else None
+        if unheard and len(unheard) == len(known):
+            problem = "nobody gets its notices: add recipients, or contacts in the catalogue"
+        silent = f"; {len(unheard)} volcanoes have nobody who gets them, first {unheard[0]}" if unheard else ""
+        yield Finding(f"channel {name}", problem is None, problem or f"its settings can be used; nothing was sent{silent}")
+
+
+def _detector(config: Config) -> Finding:
+    try:
+        build_detector({"kind": config.detector.kind, **config.detector.options}, storage_options(config.storage))
+    except InsarAnomalyError as problem:
+        return Finding("detector", False, str(problem))
+    return Finding("detector", True, config.detector.kind)
+
+
+def _device() -> Finding:
+    device = features.device()
+    return Finding("device", True, f"scoring runs on {device} here" + ("" if device.type == "cuda" else "; no GPU found"))
+
+
+def _workers(config: Config) -> Finding:
+    place = config.cluster
+    try:
+        with workers(place.kind, count=place.workers, address=place.address) as hands:
+            gpu = "GPU workers" if hands.gpu_wanted() else "CPU workers"
+            return Finding("workers", True, f"{place.kind}: {hands.width} {gpu}")
+    except (InsarAnomalyError, OSError) as problem:
+        return Finding("workers", False, f"{place.kind}: {problem}; check [cluster]")
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why files cannot be written to a folder that may not exist yet; None where they can."""
+    made = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    probe = made / f".insar-anomaly-doctor.{os.getpid()}"
+    try:
+        probe.write_bytes(b"0")
+    except OSError as problem:
+        return f"{folder}: {problem.strerror}; make it a folder that can be written"
+    with contextlib.suppress(OSError):
+        probe.unlink()
+    return None
