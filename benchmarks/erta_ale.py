@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from insar_anomaly.calibration.metrics import Interval, auroc_interval, proportion, rate_per_year
+from insar_anomaly.calibration.metrics import Estimate, auroc_interval, proportion, rate_per_year
 
 FRAME = "079D_07694_131313"
 CATALOGUE = f"""[[volcano]]
@@ -126,7 +126,7 @@ def figures(clean: Path, injected: Path) -> dict[str, Any]:
     return {
         "threshold of single pairs": threshold(clean),
         "threshold of intervals": told[0]["payload"]["threshold"] if told else None,
-        "intervals detected": {name: str(Interval(*found)) for name, found in detected.items()},
+        "intervals detected": {name: str(Estimate(*found)) for name, found in detected.items()},
         "flags 2016-11 to 2017-03": [f"{f['since']} to {f['until']}, peak {f['peak_pair']}" for f in event],
         "flags 2021-2022": [f"{f['since']} to {f['until']}, peak {f['peak_pair']}" for f in late],
         "false alarms a year 2021-2022": str(rate),

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from insar_anomaly.calibration import labels as judged
-from insar_anomaly.calibration.metrics import Interval, auroc, auroc_interval, proportion
+from insar_anomaly.calibration.metrics import Estimate, auroc, auroc_interval, proportion
 from insar_anomaly.errors import UsageError
 
 SCORES = "supervised_maxprob_poster_volcanoes.csv"
@@ -65,7 +65,7 @@ class Row:
     labels: str
     pairs: int
     positives: int
-    value: Interval
+    value: Estimate
     no_straddler: float | None  # the same without the pairs that straddle the first date of the test
     expected: float | None
 

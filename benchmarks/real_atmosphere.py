@@ -7,7 +7,7 @@ ARCHIVE is any LiCSAR-layout archive (the folder of its frames, or one frame's f
 `--lat --lon` name a volcano. Every detector is fitted on the pairs inside the training span.
 
 *Single pair*: every second pair inside the test span, as it is and with one point source (depth 1-4 km, middle half of the
-scene). *Interval*: every interval between successive acquisitions of the test span, as it is and with a step in it, which
+scene). *Estimate*: every interval between successive acquisitions of the test span, as it is and with a step in it, which
 all pairs that bracket the interval carry and no other; `fused` is the look with three acquisitions after it, `newest` that
 with the first one only. One model, fitted on all looks at the intervals of the training span, judges both.
 *Acquisition*: each one against its neighbours, as it is and with motion that is there on its day only. *Both views*:

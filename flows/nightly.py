@@ -33,8 +33,8 @@ def nightly(config: str, as_of: date | None = None, first: date | None = None, l
         digest = counted(stages.digest, screening, run, name="digest")
     text = "\n".join(lines(digest))
     if run.failures:
-        return Failed(message=text, data=digest)
-    return Completed(message=text, data=digest)
+        return Failed(message=text, data=digest.as_dict())
+    return Completed(message=text, data=digest.as_dict())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +17,7 @@ from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.names import Period
 from insar_anomaly.pipeline import Installation, Run
 from insar_anomaly.pipeline.check import load_checked
+from insar_anomaly.report.digest import Digest
 from insar_anomaly.tools import benchmark as comparison
 from insar_anomaly.tools.benchmark import Plan
 
@@ -88,7 +89,7 @@ def deliver(screening: Installation, run: Run) -> None:
 
 
 @stage
-def digest(screening: Installation, run: Run) -> dict[str, Any]:
+def digest(screening: Installation, run: Run) -> Digest:
     """Write the night's digest."""
     return pipeline.summary(screening, run)
 

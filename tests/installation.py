@@ -6,6 +6,7 @@ Caldera, which moves even more, but has too few quiet pairs for a threshold: it 
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from insar_anomaly import config, pipeline
 from insar_anomaly.names import Period
 from insar_anomaly.pipeline import Installation as Opened
 from insar_anomaly.pipeline import Run
+from insar_anomaly.report.digest import Digest
 from insar_anomaly.simulate import PointSource, Unrest, scene
 from insar_anomaly.tools.layouts import write_archive
 
@@ -131,6 +133,11 @@ class Installation:
         return run
 
     def nightly(self, as_of: date = AS_OF, period: Period | None = None) -> tuple[Run, dict[str, Any]]:
+        """One night; returns the run and its digest in its JSON form."""
+        run, digest = self.night(as_of, period)
+        return run, json.loads(digest.text)
+
+    def night(self, as_of: date = AS_OF, period: Period | None = None) -> tuple[Run, Digest]:
         """One night; returns the run and its digest."""
         with self.opened("nightly", as_of) as (s, run):
             digest = pipeline.nightly(s, run, period=period)

@@ -13,7 +13,7 @@ from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 
 from insar_anomaly.calibration.metrics import (
-    Interval,
+    Estimate,
     _weighted_aurocs,
     auroc,
     auroc_interval,
@@ -200,4 +200,4 @@ def test_a_rate_needs_time(years):
 
 
 def test_an_interval_prints_three_digits():
-    assert str(Interval(0.12345, 0.1, 0.2)) == "0.123 [0.100, 0.200]"
+    assert str(Estimate(0.12345, 0.1, 0.2)) == "0.123 [0.100, 0.200]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,9 @@ from hypothesis import strategies as st
 
 from insar_anomaly import simulate
 from insar_anomaly.calibration.metrics import auroc, proportion, rate_per_year
-from insar_anomaly.calibration.threshold import Calibration, Target, choose, count_flags
+from insar_anomaly.calibration.record import Calibration
+from insar_anomaly.calibration.samples import injected
+from insar_anomaly.calibration.threshold import Target, choose, count_flags
 from insar_anomaly.calibration.trial import Trial, blocks, trial
 from insar_anomaly.detectors.base import Progress, scores, silent
 from insar_anomaly.evidence.inject import inject
@@ -196,7 +197,7 @@ def test_a_detector_that_memorises_its_training_pairs_does_not_lower_the_thresho
         assert threshold is not None
         assert threshold > naive.threshold == 0
     assert naive.false_positives is not None
-    assert naive.false_positives[0] == 1  # the rates that are told are out of sample even then
+    assert naive.false_positives.value == 1  # the rates that are told are out of sample even then
 
 
 def test_years_are_the_time_that_held_out_pairs_cover():
@@ -221,7 +222,7 @@ def test_nan_scores_are_left_out_with_their_dates():
     assert 0 < len(part.negative) < len(whole.negative)
     assert len(part.dates) == len(part.negative)
     assert np.isfinite(part.negative).all()
-    assert np.isfinite(part.positive["3 cm"]).all()
+    assert np.isfinite(part.positive[injected(3)]).all()
     kept = np.array([int(str(d)[9]) % 2 == 0 for d in whole.dates[:, 0]])
     np.testing.assert_array_equal(part.negative, whole.negative[kept])
     np.testing.assert_array_equal(part.dates, whole.dates[kept])
@@ -230,7 +231,7 @@ def test_nan_scores_are_left_out_with_their_dates():
 def test_a_trial_through_the_real_preprocessing_finds_large_sources_more_often_than_small_ones():
     one = stack(network(24), shape=(24, 26)).chunk({"pair": 5})
     result = trial(one, Pairs(TO_TILES), Recorder(), folds=3, peaks_cm=(0.2, 2.0, 20.0), seed=0)
-    assert list(result.positive) == ["0.2 cm", "2 cm", "20 cm"]
+    assert list(result.positive) == [injected(0.2), injected(2), injected(20)]
     found = [auroc(result.negative, values) for values in result.positive.values()]
     assert found[0] < 0.75
     assert found[2] > 0.99
@@ -305,7 +306,7 @@ def trials(draw: st.DrawFn, *, least: int = 5) -> Trial:
     negative = draw(st.lists(values, min_size=len(days), max_size=len(days)))
     positive = draw(st.lists(values.map(lambda v: v + 3), min_size=1, max_size=20))
     return Trial(
-        DAY0 + days.astype("timedelta64[D]"), np.array(negative), {"2 cm": np.array(positive)}, draw(st.floats(0.5, 10))
+        DAY0 + days.astype("timedelta64[D]"), np.array(negative), {injected(2): np.array(positive)}, draw(st.floats(0.5, 10))
     )
 
 
@@ -337,8 +338,8 @@ def test_false_alarms_per_year_lies_between_the_flags_of_the_ranks_around_what_i
         assert low <= found.threshold <= high + 1e-9
     assert episodes(result, found.threshold, days) <= allowed
     assert found.false_alarms is not None
-    assert found.false_alarms[0] * result.years == pytest.approx(episodes(result, found.threshold, days))
-    assert count_flags(result, found.threshold, clear_after_days=days) == round(found.false_alarms[0] * result.years)
+    assert found.false_alarms.value * result.years == pytest.approx(episodes(result, found.threshold, days))
+    assert count_flags(result, found.threshold, clear_after_days=days) == round(found.false_alarms.value * result.years)
 
 
 @pytest.mark.parametrize(("years", "wanted"), [(2.0, 1.0), (2.0, 0.2), (3.3, 0.7), (1.2, 2.5)])
@@ -363,9 +364,9 @@ def test_one_bad_acquisition_makes_several_bad_pairs_but_one_false_alarm():
     one = choose(result, replace(TARGET, policy="false-alarms-per-year", false_alarms_per_year=1.5))
     assert one.threshold < 9
     assert one.false_alarms is not None
-    assert one.false_alarms[0] == 1
+    assert one.false_alarms.value == 1
     assert one.false_positives is not None
-    assert one.false_positives[0] >= 6 / len(days)
+    assert one.false_positives.value >= 6 / len(days)
     none = choose(result, replace(TARGET, policy="false-alarms-per-year", false_alarms_per_year=0.5))
     assert none.threshold >= 9
 
@@ -391,9 +392,8 @@ def test_fpr_is_the_part_of_quiet_pairs_over_the_threshold_at_most(result, wante
     assert found.threshold in known
     over = int((known > found.threshold).sum())
     assert over <= wanted * len(known)
-    assert found.false_positives == pytest.approx(
-        (over / len(known), proportion(over, len(known)).low, proportion(over, len(known)).high)
-    )
+    assert found.false_positives == proportion(over, len(known))
+    assert found.false_positives.value == pytest.approx(over / len(known))
     lower = known[known < found.threshold]
     if len(lower):  # the next lower score would flag more than was asked for, give or take the pair at the quantile
         assert (known > lower.max()).sum() > wanted * (len(known) - 1) - 1
@@ -403,7 +403,7 @@ def test_fpr_is_the_part_of_quiet_pairs_over_the_threshold_at_most(result, wante
 @given(trials())
 def test_youden_is_the_largest_true_minus_false_positive_rate_of_any_threshold(result):
     found = choose(result, replace(TARGET, policy="youden"))
-    positive = result.positive["2 cm"]
+    positive = result.positive[injected(2)]
 
     def gain(threshold: float) -> float:
         return float((positive > threshold).mean() - (result.negative > threshold).mean())
@@ -416,11 +416,11 @@ def test_youden_is_the_largest_true_minus_false_positive_rate_of_any_threshold(r
 def test_youden_separates_what_can_be_separated_and_needs_positives():
     dates = DAY0 + network(8).astype("timedelta64[D]")
     quiet = np.linspace(0, 1, len(dates))
-    found = choose(Trial(dates, quiet, {"2 cm": quiet + 2}, 1.0), replace(TARGET, policy="youden"))
+    found = choose(Trial(dates, quiet, {injected(2): quiet + 2}, 1.0), replace(TARGET, policy="youden"))
     assert found.threshold is not None
     assert quiet.max() <= found.threshold < 2
-    assert found.detection["2 cm"][0] == 1
-    for positive in ({}, {"2 cm": np.empty(0)}):
+    assert found.detection[injected(2)].value == 1
+    for positive in ({}, {injected(2): np.empty(0)}):
         found = choose(Trial(dates, quiet, positive, 1.0), replace(TARGET, policy="youden"))
         assert (found.threshold, found.why) == (None, "policy youden needs positives: labels or injected sources")
 
@@ -445,7 +445,7 @@ def test_quantile_without_training_scores_and_an_unknown_policy_are_refused():
 @pytest.mark.parametrize("pairs", [0, 1, 17])
 def test_too_few_pairs_give_no_threshold_and_say_so(policy, pairs):
     dates = DAY0 + network(8).astype("timedelta64[D]")
-    result = Trial(dates[:pairs], np.linspace(0, 1, pairs), {"2 cm": np.full(pairs, 5.0)}, 0.0)
+    result = Trial(dates[:pairs], np.linspace(0, 1, pairs), {injected(2): np.full(pairs, 5.0)}, 0.0)
     found = choose(result, replace(TARGET, policy=policy, min_pairs=18), in_sample=np.ones(3))
     assert found.threshold is None
     assert found.why == f"{pairs} quiet scores out of sample, at least 18 are needed"
@@ -457,18 +457,17 @@ def test_too_few_pairs_give_no_threshold_and_say_so(policy, pairs):
 @given(trials(least=6))
 def test_what_a_calibration_tells_of_itself_is_counted_on_its_own_scores(result):
     found = choose(result, replace(TARGET, policy="fpr", fpr=0.3))
-    positive = result.positive["2 cm"]
+    positive = result.positive[injected(2)]
     seen = proportion(int((positive > found.threshold).sum()), len(positive))
-    assert found.detection == {"2 cm": (seen.value, seen.low, seen.high)}
-    assert found.auroc["2 cm"] == pytest.approx(auroc(result.negative, positive))
+    assert found.detection == {injected(2): seen}
+    assert found.auroc[injected(2)] == pytest.approx(auroc(result.negative, positive))
     rate = rate_per_year(episodes(result, found.threshold, 60), result.years)
-    assert found.false_alarms == (rate.value, rate.low, rate.high)
-    assert found.negatives == sorted(result.negative)
+    assert found.false_alarms == rate
+    assert list(found.negatives) == sorted(result.negative)
     assert (found.policy, found.years) == ("fpr", result.years)
-    fpr, tpr = found.roc["2 cm"]
+    fpr, tpr = found.roc[injected(2)].fpr, found.roc[injected(2)].tpr
     assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
-    back: dict[str, Any] = json.loads(json.dumps(found.as_dict()))
-    assert Calibration(**back).threshold == found.threshold
+    assert Calibration.read(found.text) == found
 
 
 @RELAXED

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from insar_anomaly.calibration.directions import trial
 from insar_anomaly.calibration.metrics import auroc
+from insar_anomaly.calibration.samples import QUIET, Age, injected
 from insar_anomaly.evidence.directions import joined
 from insar_anomaly.evidence.protocol import Assessed
 from insar_anomaly.names import Couple
@@ -70,14 +71,14 @@ def test_what_both_see_stands_out_more_and_what_one_sees_less():
     rng = np.random.default_rng(3)
     quiet = [looks(s, 200, lambda k, a: float(rng.standard_normal()), most=1) for s in (0, 5)]
     moved = [looks(s, 200, lambda k, a: float(rng.standard_normal() + 1.5), most=1) for s in (0, 5)]
-    both = trial(*({"quiet": q, "2 cm": m} for q, m in zip(quiet, moved, strict=True)))
+    both = trial(*({QUIET: q, injected(2): m} for q, m in zip(quiet, moved, strict=True)))
     alone = [auroc([k.score for k in q], [k.score for k in m]) for q, m in zip(quiet, moved, strict=True)]
-    assert auroc(both.negative, both.positive["2 cm"]) > max(alone) + 0.05
+    assert auroc(both.negative, both.positive[injected(2)]) > max(alone) + 0.05
     assert both.negative.std() == pytest.approx(1, abs=0.1)  # quiet scores keep their spread
     assert both.years == pytest.approx((200 * 12 - 5) / 365.25)
-    assert set(both.positive) == {"2 cm", "2 cm at once"}
+    assert set(both.positive) == {injected(2), injected(2, Age.FIRST)}
 
 
 def test_nothing_in_common_gives_nothing():
-    empty = trial({"quiet": looks(0, 3)}, {"quiet": looks(400, 3)})
+    empty = trial({QUIET: looks(0, 3)}, {QUIET: looks(400, 3)})
     assert (len(empty.negative), empty.years, dict(empty.positive)) == (0, 0.0, {})

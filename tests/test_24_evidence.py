@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insar_anomaly import evidence, simulate
+from insar_anomaly.calibration.samples import Age, injected
 from insar_anomaly.calibration.trial import trial
 from insar_anomaly.evidence import assessments, build, fusion
 from insar_anomaly.evidence.fused import Fused
@@ -198,9 +199,9 @@ def test_a_step_is_found_in_intervals_where_single_pairs_are_lost_in_the_weather
     for kind in ("pair", "interval"):
         proof = build(kind, TO_TILES, RANGE_STEP, REACH)
         result = trial(one, proof, Loudest(), folds=3, peaks_cm=(3.0,), seed=0)
-        found[kind] = (result.positive["3 cm"][:, None] > result.negative).mean()
-        assert result.places["3 cm"].shape == (len(result.positive["3 cm"]), 2)
+        found[kind] = (result.positive[injected(3)][:, None] > result.negative).mean()
+        assert result.places[injected(3)].shape == (len(result.positive[injected(3)]), 2)
     assert found["interval"] > found["pair"]
-    assert set(result.positive) == {"3 cm", "3 cm at once"}
+    assert set(result.positive) == {injected(3), injected(3, Age.FIRST)}
     assert result.seen is not None
     assert (result.seen >= result.dates[:, 1]).all()

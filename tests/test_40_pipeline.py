@@ -441,13 +441,13 @@ def test_a_fit_over_a_flag_says_so(fitted):
 
 def test_the_digest_says_what_a_new_threshold_makes_of_an_open_flag(fitted):
     fitted.only(990002)
-    _, digest = fitted.nightly()
-    [flag] = digest["open_flags"]
-    assert flag["pairs_over_now"] == flag["pairs_over"]
+    _, digest = fitted.night()
+    [flag] = digest.open_flags
+    assert flag.pairs_over_now == flag.pairs_over
     assert "in force when they came" not in "\n".join(lines(digest))
     fitted.change("peaks_cm = [8.0]", 'peaks_cm = [8.0]\npolicy = "fpr"\nfpr = 0.5')
     fitted.fit()
-    _, digest = fitted.nightly()
-    [flag] = digest["open_flags"]
-    assert flag["threshold_now"] != flag["threshold"]
-    assert f"over the present one, {flag['threshold_now']:.4g}: {flag['pairs_over_now']}" in "\n".join(lines(digest))
+    _, digest = fitted.night()
+    [flag] = digest.open_flags
+    assert flag.threshold_now != flag.threshold
+    assert f"over the present one, {flag.threshold_now:.4g}: {flag.pairs_over_now}" in "\n".join(lines(digest))

@@ -52,7 +52,7 @@ def test_a_couple_has_a_threshold_and_scores_of_its_own(both, capsys):
         assert model is not None
         assert model.threshold is not None
         calibration = json.loads(model.calibration)
-        assert {"8 cm", "8 cm at once"} == set(calibration["detection"])
+        assert {"8 cm", "8 cm, first assessment"} == set(calibration["detection"])
         assert calibration["detectability"]["half"]["cm"] > 0
         rows = s.ledger.assessments(COUPLE, "directions")
     assert {row["verdict"] for row in rows} == {Verdict.OK}

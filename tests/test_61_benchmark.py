@@ -146,15 +146,15 @@ def test_one_command_measures_the_case_studies_whose_frames_are_there_beside_the
 
 
 def test_every_system_and_budget_builds_a_detector():
-    from insar_anomaly.pipeline.worker import build_detector
+    from insar_anomaly.pipeline.parts import build_detector
 
     for name, system in benchmark.SYSTEMS.items():
         for budget in benchmark.BUDGETS:
-            detector, preprocess = benchmark.settings_of(name, budget=budget, weights="random", seed=1)
+            detector, cleaning = benchmark.settings_of(name, budget=budget, weights="random", seed=1)
             built = build_detector(detector, {})
-            assert detector["kind"] == system.kind
+            assert detector.kind == system.kind
             assert set(built.inputs) <= {"phase", "tile", "valid"}
-            assert preprocess["range_form"] == ("clip" if system.tiles == "poster" else "tanh")
+            assert cleaning.range_form == ("clip" if system.tiles == "poster" else "tanh")
 
 
 def test_detection_at_one_flag_a_year_counts_flags_not_pairs():

@@ -43,11 +43,19 @@ class Detectability:
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         return {
-            "half": vars(self.half),
-            "most": vars(self.most),
+            "half": {"cm": self.half.cm, "bound": self.half.bound},
+            "most": {"cm": self.most.cm, "bound": self.most.bound},
             "map_cm": np.round(self.map_cm, 3).tolist(),
             "edges": list(self.edges),
         }
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Detectability:
+        """From what `as_dict` gave."""
+        half, most = (Peak(**content[name]) for name in ("half", "most"))
+        low, high = content["edges"]
+        shape = (len(content["map_cm"]), -1) if content["map_cm"] else (0, 0)
+        return cls(half, most, np.array(content["map_cm"], float).reshape(shape), (low, high))
 
 
 def detectability(peaks_cm: ArrayLike, places: ArrayLike, seen: ArrayLike) -> Detectability:
@@ -84,9 +92,8 @@ def detectability(peaks_cm: ArrayLike, places: ArrayLike, seen: ArrayLike) -> De
     return Detectability(half, most, by_place, edges)
 
 
-def words(found: Mapping[str, Any]) -> str:
-    """What `as_dict` gave, as a notice says it."""
-    half, most = Peak(**found["half"]), Peak(**found["most"])
+def words(half: Peak, most: Peak) -> str:
+    """The two peaks of a `Detectability`, as a notice says them."""
     nine = {"=": f"nine of ten are seen from {most.cm:.2g} cm", ">": f"not even at {most.cm:.2g} cm are nine of ten seen"}
     nine["<"] = "nine of ten of those are seen"
     if half.bound == ">":

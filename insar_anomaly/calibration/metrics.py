@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 
 @dataclass(frozen=True)
-class Interval:
+class Estimate:
     """An estimate with its 95 % interval."""
 
     value: float
@@ -54,7 +54,7 @@ def roc(negative: ArrayLike, positive: ArrayLike) -> tuple[NDArray[np.float64], 
 
 def auroc_interval(
     scores: ArrayLike, labels: ArrayLike, dates: Sequence[Sequence[object]], *, seed: int = 0, draws: int = 1000
-) -> Interval:
+) -> Estimate:
     """AUROC with a 95 % bootstrap interval resampled by acquisition date.
 
     Pairs share dates and so share atmosphere: resampling pairs would make the interval too narrow. Each draw resamples the
@@ -75,18 +75,18 @@ def auroc_interval(
     drawn = _weighted_aurocs(values, truth, counts[:, ends].prod(axis=2).astype(float))
     known = drawn[np.isfinite(drawn)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (float("nan"), float("nan"))
-    return Interval(point, float(low), float(high))
+    return Estimate(point, float(low), float(high))
 
 
-def proportion(count: int, total: int) -> Interval:
+def proportion(count: int, total: int) -> Estimate:
     """A rate with its exact (Clopper-Pearson) 95 % binomial interval."""
     if total == 0:
-        return Interval(float("nan"), 0.0, 1.0)
+        return Estimate(float("nan"), 0.0, 1.0)
     exact = stats.binomtest(count, total).proportion_ci(0.95, "exact")
-    return Interval(count / total, float(exact.low), float(exact.high))
+    return Estimate(count / total, float(exact.low), float(exact.high))
 
 
-def rate_per_year(count: int, years: float) -> Interval:
+def rate_per_year(count: int, years: float) -> Estimate:
     """Events per year with their exact (Garwood) 95 % Poisson interval.
 
     Raises
@@ -98,7 +98,7 @@ def rate_per_year(count: int, years: float) -> Interval:
         raise ValueError(f"years = {years}: a rate needs a positive time")
     low = stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
     high = stats.chi2.ppf(0.975, 2 * (count + 1)) / 2
-    return Interval(count / years, float(low) / years, float(high) / years)
+    return Estimate(count / years, float(low) / years, float(high) / years)
 
 
 def _weighted_aurocs(

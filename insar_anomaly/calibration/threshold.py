@@ -4,14 +4,16 @@ injections; see `trials`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from insar_anomaly.calibration.detectability import detectability
-from insar_anomaly.calibration.metrics import auroc, proportion, rate_per_year, roc
+from insar_anomaly.calibration.detectability import Detectability, detectability
+from insar_anomaly.calibration.metrics import Estimate, auroc, proportion, rate_per_year, roc
+from insar_anomaly.calibration.record import Calibration, Curve
+from insar_anomaly.calibration.samples import Sample
 from insar_anomaly.calibration.trial import Trial
 from insar_anomaly.flags import machine as flags
 
@@ -32,37 +34,15 @@ class Target:
     min_pairs: int
     clear_after_days: int
 
+    @property
+    def out_of_sample(self) -> Target:
+        """The same aim for evidence that has no in-sample scores, or whose scores out of sample lie far above them.
 
-@dataclass(frozen=True)
-class Calibration:
-    """A stack's threshold and how well it is known. `threshold` is None where the stack is not calibrated; `why` says why.
-
-    ``false_alarms`` is flags per year (value, low, high) and ``false_positives`` the rate per pair, both on the negatives at
-    the threshold; ``detection`` maps a peak to the rate of detected injections; ``auroc`` maps a peak to AUROC;
-    ``detectability`` is `detectability.Detectability` as a dictionary, empty where no source was injected; ``assessments``
-    are the trial's, plain, for what is judged together with other stacks.
-    """
-
-    policy: str
-    threshold: float | None
-    why: str
-    negatives: list[float]
-    years: float
-    false_alarms: tuple[float, float, float] | None
-    false_positives: tuple[float, float, float] | None
-    detection: dict[str, tuple[float, float, float]]
-    auroc: dict[str, float]
-    roc: dict[str, list[list[float]]]
-    detectability: dict[str, Any] = field(default_factory=dict)
-    assessments: dict[str, list[list[Any]]] = field(default_factory=dict)
-
-    def percentile(self, score: float) -> float:
-        """Part of the stack's quiet scores that lie below `score`, in percent."""
-        return percentile(self.negatives, score)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return asdict(self)
+        Policy ``quantile`` then becomes the false positive rate that its quantile leaves; the others stay.
+        """
+        if self.policy != "quantile":
+            return self
+        return replace(self, policy="fpr", fpr=1 - self.quantile)
 
 
 def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | None = None) -> Calibration:
@@ -82,8 +62,8 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
     known = result.negative
     positives = np.concatenate(list(result.positive.values())) if result.positive else np.empty(0)
     threshold: float | None
-    if len(known) < target.min_pairs:
-        threshold, why = None, f"{len(known)} quiet scores out of sample, at least {target.min_pairs} are needed"
+    if result.scored < target.min_pairs:
+        threshold, why = None, f"{result.scored} quiet scores out of sample, at least {target.min_pairs} are needed"
     elif target.policy == "false-alarms-per-year":
         threshold = _by_false_alarms(result, target)
         why = f"at most {target.false_alarms_per_year:g} a year, from {result.years:.2g} quiet years"
@@ -101,11 +81,6 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
     else:
         raise ValueError(f"policy = {target.policy!r} is unknown")
     return _described(result, target, threshold, why)
-
-
-def percentile(negatives: list[float], score: float) -> float:
-    """Part of quiet scores that lie below `score`, in percent; 0 among none."""
-    return float(100 * np.searchsorted(np.sort(negatives), score) / max(1, len(negatives)))
 
 
 def count_flags(result: Trial, threshold: float, *, clear_after_days: int) -> int:
@@ -162,24 +137,24 @@ def _youden(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> tup
 
 
 def _described(result: Trial, target: Target, threshold: float | None, why: str) -> Calibration:
-    known, alarms, positives = result.negative, None, None
-    detection: dict[str, tuple[float, float, float]] = {}
-    smallest: dict[str, Any] = {}
+    known = result.negative
+    alarms: Estimate | None = None
+    positives: Estimate | None = None
+    detection: dict[Sample, Estimate] = {}
+    smallest: Detectability | None = None
     if threshold is not None:
         found = count_flags(result, threshold, clear_after_days=target.clear_after_days)
-        rate = rate_per_year(found, max(result.years, 1e-9))
-        share = proportion(int((known > threshold).sum()), len(known))
-        alarms, positives = (rate.value, rate.low, rate.high), (share.value, share.low, share.high)
-        for name, values in result.positive.items():
-            seen = proportion(int((values > threshold).sum()), len(values))
-            detection[name] = (seen.value, seen.low, seen.high)
+        alarms = rate_per_year(found, max(result.years, 1e-9))
+        positives = proportion(int((known > threshold).sum()), len(known))
+        for sample, values in result.positive.items():
+            detection[sample] = proportion(int((values > threshold).sum()), len(values))
         smallest = _detectability(result, threshold)
     curves = {name: _curve(known, values) for name, values in result.positive.items() if len(known) and len(values)}
     return Calibration(
         policy=target.policy,
         threshold=threshold,
         why=why,
-        negatives=[float(v) for v in np.sort(known)],
+        negatives=tuple(float(v) for v in np.sort(known)),
         years=result.years,
         false_alarms=alarms,
         false_positives=positives,
@@ -187,22 +162,20 @@ def _described(result: Trial, target: Target, threshold: float | None, why: str)
         auroc={name: auroc(known, values) for name, values in result.positive.items()},
         roc=curves,
         detectability=smallest,
-        assessments={
-            kind: [assessment.plain for assessment in assessments] for kind, assessments in result.assessments.items()
-        },
+        assessments={sample: tuple(every) for sample, every in result.assessments.items()},
     )
 
 
-def _detectability(result: Trial, threshold: float) -> dict[str, Any]:
-    """From every injection of the trial; empty where there was none."""
-    names = [name for name in result.places if len(result.places[name])]
-    if not names:
-        return {}
-    peaks = np.concatenate([np.full(len(result.places[n]), float(n.removesuffix(" cm"))) for n in names])
-    seen = np.concatenate([result.positive[n] > threshold for n in names])
-    return detectability(peaks, np.concatenate([result.places[n] for n in names]), seen).as_dict()
+def _detectability(result: Trial, threshold: float) -> Detectability | None:
+    """From every injection of the trial; None where there was none."""
+    samples = [sample for sample in result.places if len(result.places[sample])]
+    if not samples:
+        return None
+    peaks = np.concatenate([np.full(len(result.places[one]), one.peak_cm) for one in samples])
+    seen = np.concatenate([result.positive[one] > threshold for one in samples])
+    return detectability(peaks, np.concatenate([result.places[one] for one in samples]), seen)
 
 
-def _curve(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> list[list[float]]:
+def _curve(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> Curve:
     fpr, tpr, _ = roc(negative, positive)
-    return [[round(float(v), 5) for v in fpr], [round(float(v), 5) for v in tpr]]
+    return Curve(tuple(round(float(v), 5) for v in fpr), tuple(round(float(v), 5) for v in tpr))

@@ -6,13 +6,14 @@ by a model fitted on pairs of which no date falls into that block. A pair that s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from insar_anomaly.calibration.samples import LABELLED, QUIET, Age, Sample, injected
 from insar_anomaly.detectors.base import Detector, Progress, Scorer, silent
 from insar_anomaly.evidence.level import Level
 from insar_anomaly.evidence.protocol import Assessed, Evidence, pair_dates
@@ -23,21 +24,36 @@ class Trial:
     """Scores made out of sample.
 
     ``dates`` (assessment, 2) datetime64[D], ``seen`` (assessment,) the day from which on each could be made (None: they are
-    single pairs), ``negative`` (assessment,), ``positive`` kind -> scores (assessment,): a peak in cm, the same "at once"
-    (fused evidence with the first acquisition after it only), or "labels"; ``years`` of observation that the negatives
-    cover; ``places`` peak -> where the sources were (assessment, 2), as parts of the scene's sides; ``level`` that fused
-    evidence is measured by, and its single ``assessments``, "quiet" and by peak. NaN scores (not scorable) are left out
-    already.
+    single pairs), ``negative`` (assessment,) scores of quiet evidence, ``positive`` scores (assessment,) of injected or
+    labelled evidence by `Sample`; ``years`` of observation that the negatives cover; ``places`` where the sources of a
+    sample were (assessment, 2), as parts of the scene's sides; ``level`` that fused evidence is measured by, and its single
+    ``assessments``. NaN scores (not scorable) are left out already. ``held`` is set where nothing was scored.
     """
 
     dates: NDArray[np.datetime64]
     negative: NDArray[np.float64]
-    positive: Mapping[str, NDArray[np.float64]]
+    positive: Mapping[Sample, NDArray[np.float64]]
     years: float
-    places: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    places: Mapping[Sample, NDArray[np.float64]] = field(default_factory=dict)
     level: Level | None = None
     seen: NDArray[np.datetime64] | None = None
-    assessments: Mapping[str, list[Assessed]] = field(default_factory=dict)
+    assessments: Mapping[Sample, Sequence[Assessed]] = field(default_factory=dict)
+    held: int | None = None
+
+    @property
+    def scored(self) -> int:
+        """Quiet evidence that was scored, or could have been where the trial was not worth its time (`held`)."""
+        return len(self.negative) if self.held is None else self.held
+
+    @classmethod
+    def skipped(cls, held: int, level: Level | None) -> Trial:
+        """A trial of which no threshold could come: `held` assessments are too few."""
+        none = np.empty(0)
+        return cls(np.empty((0, 2), "datetime64[D]"), none, {}, 0.0, level=level, held=held)
+
+    def labelled(self, scores: NDArray[np.float64]) -> Trial:
+        """The same negatives with scores of labelled pairs (pair,) as positives; NaN scores are left out."""
+        return Trial(self.dates, self.negative, {LABELLED: scores[~np.isnan(scores)]}, self.years, held=self.held)
 
 
 def blocks(dates: NDArray[np.datetime64], folds: int) -> NDArray[np.int64]:
@@ -150,18 +166,11 @@ def _as_trial(found: Mapping[float, list[_Scored]], years: float) -> Trial:
     for peak, these in every.items():
         ages = np.unique(these.after)
         best = these.of_age(int(ages.max())) if len(ages) else these
-        positive[_peak_name(peak)], where[_peak_name(peak)] = measured(best), best.place
+        positive[injected(peak)], where[injected(peak)] = measured(best), best.place
         if len(ages) > 1:
-            positive[f"{_peak_name(peak)} at once"] = measured(these.of_age(int(ages.min())))
+            positive[injected(peak, Age.FIRST)] = measured(these.of_age(int(ages.min())))
     if level is None:
         return Trial(quiet.dates, quiet.score, positive, years, where)
-    assessments = {name: these.assessments(measured(these)) for name, these in {"quiet": quiet, **_by_name(every)}.items()}
+    named = {QUIET: quiet, **{injected(peak): these for peak, these in every.items()}}
+    assessments = {sample: these.assessments(measured(these)) for sample, these in named.items()}
     return Trial(quiet.dates, measured(quiet), positive, years, where, level, quiet.seen, assessments)
-
-
-def _by_name(every: Mapping[float, _Scored]) -> dict[str, _Scored]:
-    return {_peak_name(peak): these for peak, these in every.items()}
-
-
-def _peak_name(peak_cm: float) -> str:
-    return f"{peak_cm:g} cm"

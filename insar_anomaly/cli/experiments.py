@@ -32,7 +32,7 @@ def demo_command(args: argparse.Namespace) -> int:
             digest = pipeline.nightly(s, run)
         words = [*lines(digest), *demo.verdict(demo.VOLCANOES, s.ledger.episodes())]
     where = f"scores: insar-anomaly -c {file} scores; notices and figures: {file.parent}/notices, {file.parent}/figures"
-    return outcome(args, run, digest, [*words, where])
+    return outcome(args, run, digest.as_dict(), [*words, where])
 
 
 def benchmark_command(args: argparse.Namespace) -> int:

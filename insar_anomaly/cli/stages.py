@@ -32,16 +32,18 @@ def nightly_command(args: argparse.Namespace) -> int:
 
     with opened(args, "nightly") as (s, run):
         digest = nightly(s, run, period=period_of(args))
-    return outcome(args, run, digest, lines(digest))
+    return outcome(args, run, digest.as_dict(), lines(digest))
 
 
 def expire_command(args: argparse.Namespace) -> int:
     from datetime import timedelta
 
+    from insar_anomaly.report.digest import Count
+
     with opened(args, "expire") as (s, run):
         for stack in s.by_stack:
             try:
-                run.counts["expired_snapshots"] += s.store.expire(stack, older_than=timedelta(days=args.days))
+                run.counts[Count.EXPIRED_SNAPSHOTS] += s.store.expire(stack, older_than=timedelta(days=args.days))
             except InsarAnomalyError as problem:
                 run.fail(stack, "expire", problem)
     return outcome(args, run, *counted(run, "expire"))

@@ -26,12 +26,12 @@ def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: S
 def counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
     result = {
         "kind": kind,
-        **run.counts,
+        **run.counted,
         "failures": [vars(f) for f in run.failures],
         "blind": run.blind,
         "warnings": run.warnings,
     }
-    counted = [f"{n} {name.replace('_', ' ')}" for name, n in run.counts.items() if n]
+    counted = [f"{n} {name.replace('_', ' ')}" for name, n in run.counted.items() if n]
     words = [f"{kind}: " + (", ".join(counted) or "nothing to do")]
     words += [f"  {stack}: {why}" for stack, why in run.blind.items()]
     words += [f"  {warning}" for warning in run.warnings]

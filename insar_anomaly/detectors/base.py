@@ -35,6 +35,8 @@ Progress = Callable[[int, int], None]
 
 BATCH = 16
 """Pairs that are in memory at the same time while a stack is walked."""
+FEWEST = 8
+"""Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
 
 
 def silent(done: int, total: int) -> None:

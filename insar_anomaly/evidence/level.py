@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,16 @@ class Level:
     growth: float
     least: float
     most: float
+
+    @property
+    def text(self) -> str:
+        """The stored form, JSON: a model keeps the level that its scores are measured by."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Level:
+        """From the stored form."""
+        return cls(**json.loads(text))
 
     @classmethod
     def of(cls, scores: NDArray[np.float64], variance: NDArray[np.float64]) -> Level:

@@ -10,7 +10,6 @@ from insar_anomaly.pipeline.fit import fit
 from insar_anomaly.pipeline.flag import flag
 from insar_anomaly.pipeline.ingest import ingest
 from insar_anomaly.pipeline.installation import (
-    Failure,
     Installation,
     Run,
     Watch,
@@ -21,7 +20,6 @@ from insar_anomaly.pipeline.installation import (
 from insar_anomaly.pipeline.night import nightly, summary
 
 __all__ = [
-    "Failure",
     "Installation",
     "Run",
     "Watch",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,17 +9,19 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
+from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, StackFailed, Verdict
 from insar_anomaly.evidence import assessments
-from insar_anomaly.evidence.protocol import Assessment, Reach
+from insar_anomaly.evidence.protocol import Assessment
 from insar_anomaly.ledger.records import ModelRow, ScoreRow
 from insar_anomaly.names import EvidenceKind, Interval, Pair, Period
 from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.recipe import Recipe
 from insar_anomaly.pipeline.worker import ScoreTask, score_assessments
+from insar_anomaly.report.digest import Count
 
 
 def score(s: Installation, run: Run, *, period: Period | None = None) -> None:
@@ -78,9 +79,7 @@ def _note_unseen(s: Installation, run: Run, stack: str, model: ModelRow, period:
     Only pairs that span far more than the interval may show what happened in it: these are named where they are over.
     """
     pairs = accepted_until(s, stack, period)
-    seen = {
-        assessment.name for assessment in assessments(EvidenceKind.INTERVAL, pairs, reach_of(json.loads(model.settings)))
-    }
+    seen = {assessment.name for assessment in assessments(EvidenceKind.INTERVAL, pairs, Recipe.read(model.settings).reach)}
     days = sorted({day for span in map(Pair.of, pairs) for day in (span.first, span.last)})
     oldest = run.as_of - timedelta(days=s.config.flags.notice_max_age_days)
     for first, last in pairwise(days):
@@ -132,12 +131,12 @@ def judged(row: ScoreRow, model: ModelRow) -> ScoreRow:
     """The row with the model's present threshold, and the verdict and percentile that follow from it."""
     if row.score is None:
         return replace(row, threshold=model.threshold)
-    quiet = np.asarray(json.loads(model.calibration)["negatives"])
+    quiet = Calibration.read(model.calibration)
     return replace(
         row,
         threshold=model.threshold,
         verdict=int(Verdict.OK if model.threshold is not None else Verdict.NOT_CALIBRATED),
-        percentile=float(100 * np.searchsorted(quiet, row.score) / len(quiet)) if len(quiet) else None,
+        percentile=quiet.percentile(row.score) if quiet.negatives else None,
     )
 
 
@@ -161,16 +160,16 @@ def score_task(
     s: Installation, stack: str, model: ModelRow, *, pairs: list[str], assessments: list[Assessment], snapshot: str
 ) -> ScoreTask:
     """These assessments, to be scored with this model; `pairs` is all that they could be fused from."""
-    settings: dict[str, Any] = json.loads(model.settings)
+    recipe = Recipe.read(model.settings)
     return ScoreTask(
         store=s.store,
         stack=stack,
-        volcano=s.by_stack[stack].model_copy(update={"exclude": _polygons(settings["exclude"])}),
+        volcano=s.by_stack[stack].model_copy(update={"exclude": recipe.exclude}),
         snapshot=snapshot,
         model=model.model,
         evidence=kind_of(model),
-        reach=reach_of(settings),
-        preprocess=json.dumps(settings["preprocess"]),
+        reach=recipe.reach,
+        cleaning=recipe.cleaning,
         pairs=tuple(pairs if model.evidence != "pair" else (assessment.name for assessment in assessments)),
         assessments=tuple(assessments),
     )
@@ -187,27 +186,17 @@ def kind_of(model: ModelRow) -> EvidenceKind:
     return EvidenceKind(model.evidence)
 
 
-def reach_of(settings: dict[str, Any]) -> Reach:
-    """How far the fused evidence reaches that a model with these settings judges."""
-    return Reach(**settings["reach"]) if "reach" in settings else Reach(1, 1, 1, 1.0)  # pairs have no use for it
-
-
 def _todo(s: Installation, stack: str, model: ModelRow, period: Period) -> tuple[list[Assessment], list[str]]:
     """Assessments inside the period that have no score, or one of other pairs; and the pairs that they are made of."""
     pairs = accepted_until(s, stack, period)
     known = s.ledger.scored(stack, model.model)
-    every = assessments(kind_of(model), pairs, reach_of(json.loads(model.settings)))
+    every = assessments(kind_of(model), pairs, Recipe.read(model.settings).reach)
     todo = [
         assessment
         for assessment in every
         if period.holds(assessment.name) and known.get((assessment.name, assessment.after)) != assessment.inputs
     ]
     return todo, pairs
-
-
-def _polygons(stored: Any) -> tuple[tuple[tuple[float, float], ...], ...]:
-    """The exclusion polygons that the model was fitted with: today's catalogue may have others."""
-    return tuple(tuple((float(lon), float(lat)) for lon, lat in ring) for ring in stored)
 
 
 def _commit(s: Installation, run: Run, task: ScoreTask, result: xr.Dataset, model: ModelRow) -> None:
@@ -218,4 +207,4 @@ def _commit(s: Installation, run: Run, task: ScoreTask, result: xr.Dataset, mode
     except StackFailed as problem:
         run.fail(task.stack, "score", problem)
         return
-    run.counts[f"scored_{model.evidence}s"] += sum(row.score is not None for row in rows)
+    run.counts[Count.scored(EvidenceKind(model.evidence))] += sum(row.score is not None for row in rows)

@@ -11,13 +11,15 @@ from typing import Any
 from insar_anomaly import __version__
 from insar_anomaly.calibration import threshold as calibrate
 from insar_anomaly.calibration.directions import trial
+from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.errors import InsarAnomalyError, Verdict
 from insar_anomaly.evidence.directions import Joint, joined
 from insar_anomaly.evidence.protocol import Assessed
 from insar_anomaly.ledger.records import ModelRow, ScoreRow
-from insar_anomaly.names import Couple, Interval, Period
+from insar_anomaly.names import Couple, EvidenceKind, Interval, Period
 from insar_anomaly.pipeline.installation import Installation, Run
 from insar_anomaly.pipeline.pictures import draw_calibration
+from insar_anomaly.report.digest import Count
 
 
 def score_couples(s: Installation, run: Run, period: Period) -> None:
@@ -34,7 +36,7 @@ def score_couples(s: Installation, run: Run, period: Period) -> None:
             known = s.ledger.scored(couple, model.model)
             new = [one for one in joint_assessments(s, couple, period) if known.get((one.name, one.after)) != one.inputs]
             s.ledger.record_scores(couple, [_row(one, model) for one in new if period.holds(one.name)])
-            run.counts["scored_directions"] += len(new)
+            run.counts[Count.SCORED_DIRECTIONS] += len(new)
         except InsarAnomalyError as problem:
             run.fail(couple, "score", problem)
 
@@ -68,7 +70,7 @@ def _assessed(row: Mapping[str, Any]) -> Assessed | None:
 
 
 def _row(one: Joint, model: ModelRow) -> ScoreRow:
-    quiet = json.loads(model.calibration)["negatives"]
+    quiet = Calibration.read(model.calibration)
     verdict = Verdict.OK if model.threshold is not None else Verdict.NOT_CALIBRATED
     return ScoreRow(
         pair=one.name,
@@ -76,7 +78,7 @@ def _row(one: Joint, model: ModelRow) -> ScoreRow:
         score=one.score,
         threshold=model.threshold,
         verdict=int(verdict),
-        percentile=calibrate.percentile(quiet, one.score) if quiet else None,
+        percentile=quiet.percentile(one.score) if quiet.negatives else None,
         snapshot=model.snapshot,
         after=one.after,
         inputs=one.inputs,
@@ -90,22 +92,13 @@ def _model(s: Installation, run: Run, couple: str) -> ModelRow | None:
     first, second = both
     if first is None or second is None or first.threshold is None or second.threshold is None:
         return None
-    target = s.target
-    if target.policy == "quantile":  # in-sample scores of two frames together do not exist: its rate, out of sample
-        target = replace(target, policy="fpr", fpr=1 - target.quantile)
+    target = s.target.out_of_sample  # in-sample scores of two frames together do not exist
     settings = json.dumps({"members": [first.model, second.model], "target": asdict(target)}, sort_keys=True)
     identity = hashlib.sha256(f"{couple} {settings}".encode()).hexdigest()[:16]
     current = s.ledger.current(couple, "directions")
     if current is not None and current.model == identity:
         return current
-    assessments = [
-        {
-            kind: [Assessed.of(plain) for plain in seen]
-            for kind, seen in json.loads(one.calibration).get("assessments", {}).items()
-        }
-        for one in (first, second)
-    ]
-    chosen = calibrate.choose(trial(*assessments), target)
+    chosen = calibrate.choose(trial(*(Calibration.read(one.calibration).assessments for one in (first, second))), target)
     made = replace(
         first,
         model=identity,
@@ -117,13 +110,13 @@ def _model(s: Installation, run: Run, couple: str) -> ModelRow | None:
         version=__version__,
         threshold=chosen.threshold,
         policy=target.policy,
-        calibration=json.dumps(chosen.as_dict()),
+        calibration=chosen.text,
         why=chosen.why,
         evidence="directions",
     )
     s.ledger.publish(couple, made)
     try:
-        draw_calibration(s, couple, "directions", chosen.as_dict())
+        draw_calibration(s, couple, EvidenceKind.DIRECTIONS, chosen)
     except OSError as problem:
         run.warn(f"{couple}: its calibration is not drawn: {problem}")
     return made

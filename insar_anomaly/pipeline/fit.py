@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from insar_anomaly import __version__
 from insar_anomaly.calibration import labels
@@ -21,7 +17,10 @@ from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
 from insar_anomaly.pipeline.assess import judged, note_blind
 from insar_anomaly.pipeline.installation import Installation, Run, storage_options
 from insar_anomaly.pipeline.pictures import draw_calibration
+from insar_anomaly.pipeline.recipe import DetectorChoice, Recipe, Trials, hash_of_pairs
 from insar_anomaly.pipeline.worker import FitResult, FitTask, fit_stack
+from insar_anomaly.report.digest import Count
+from insar_anomaly.tiles.preprocess import Cleaning
 
 log = logging.getLogger(__name__)
 
@@ -33,22 +32,20 @@ def fit(s: Installation, run: Run, *, period: Period, again: bool = False) -> No
     goes on where it was; `again` fits it all the same.
     """
     tasks: list[FitTask] = []
-    settings: dict[str, str] = {}
     for stack in s.by_stack:
         try:
             kinds = [_task(s, stack, kind, period) for kind in s.evidence]
         except InsarAnomalyError as problem:
             run.fail(stack, "fit", problem)
             continue
-        settings |= {str(task): _settings(s, task) for task in kinds}
-        changed = [task for task in kinds if again or not _unchanged(s, run, task, settings[str(task)])]
+        changed = [task for task in kinds if again or not _unchanged(s, run, task)]
         if changed:
             _note_covered(s, run, changed[0])
         tasks += changed
     for done, (task, result, error) in enumerate(s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()), 1):
         if result is not None:
-            _publish(s, run, task, result, settings[str(task)])
-        elif task.evidence != "pair" and isinstance(error, NotFitted):  # pairs alone are enough to go on with
+            _publish(s, run, task, result)
+        elif task.evidence is not EvidenceKind.PAIR and isinstance(error, NotFitted):  # pairs alone are enough to go on with
             run.warn(f"no model of {task.evidence}s: {error}")
         else:
             run.fail(task.stack, "fit", error or "no result")
@@ -57,15 +54,15 @@ def fit(s: Installation, run: Run, *, period: Period, again: bool = False) -> No
         note_blind(s, run, stack)
 
 
-def _unchanged(s: Installation, run: Run, task: FitTask, settings: str) -> bool:
+def _unchanged(s: Installation, run: Run, task: FitTask) -> bool:
     """True where the current model is what the task would give."""
     current = s.ledger.current(task.stack, task.evidence)
-    if current is None or (current.settings, current.version) != (settings, __version__):
+    if current is None or (current.settings, current.version) != (task.recipe.text, __version__):
         return False
     if current.model not in s.store.models(task.stack):
         run.warn(f"{task.stack}: its model {current.model} is not in {s.config.store} any more and is fitted again")
         return False
-    run.counts["unchanged_models"] += 1
+    run.counts[Count.UNCHANGED_MODELS] += 1
     return True
 
 
@@ -77,22 +74,25 @@ def _task(s: Installation, stack: str, kind: EvidenceKind, period: Period) -> Fi
     inside = sorted(pair for pair in accepted if period.holds(pair))
     deforming = _deforming(s, stack) & accepted
     aim, fused = config.calibrate, config.fusion
+    pairs = tuple(pair for pair in inside if pair not in deforming)
+    recipe = Recipe(
+        evidence=kind,
+        cleaning=Cleaning.of(config.preprocess.model_dump(mode="json")),
+        detector=DetectorChoice(config.detector.kind, config.detector.options),
+        trials=Trials(s.target, aim.folds, aim.peaks_cm, aim.seed),
+        exclude=s.by_stack[stack].exclude,
+        pairs=hash_of_pairs(pairs, sorted(deforming)),
+        reach=Reach(fused.before, fused.after, fused.beside, fused.range_rad),
+    )
     return FitTask(
         store=s.store,
         stack=stack,
         volcano=s.by_stack[stack],
         snapshot=s.store.snapshot(stack),
-        pairs=tuple(pair for pair in inside if pair not in deforming),
+        pairs=pairs,
         deforming=tuple(sorted(deforming)),
-        evidence=kind,
-        reach=Reach(fused.before, fused.after, fused.beside, fused.range_rad),
-        preprocess=config.preprocess.model_dump(mode="json"),
-        detector={"kind": config.detector.kind, **config.detector.options},
+        recipe=recipe,
         storage=storage_options(config.storage),
-        target=s.target,
-        folds=aim.folds,
-        peaks_cm=aim.peaks_cm,
-        seed=aim.seed,
     )
 
 
@@ -106,37 +106,21 @@ def _deforming(s: Installation, stack: str) -> set[str]:
     return {row.pair for row in rows if row.label == 1 and row.frame in (None, frame)}
 
 
-def _settings(s: Installation, task: FitTask) -> str:
-    """Everything that decides what a fit gives, as JSON: kept with the model, compared before the next fit."""
-    pairs = hashlib.sha256("\n".join((*task.pairs, "", *task.deforming)).encode()).hexdigest()[:16]
-    volcano = s.by_stack[task.stack]
-    kept: dict[str, Any] = {
-        "preprocess": dict(task.preprocess),
-        "detector": dict(task.detector),
-        "calibrate": dataclasses.asdict(task.target) | {"folds": task.folds, "peaks_cm": task.peaks_cm, "seed": task.seed},
-        "exclude": volcano.exclude,
-        "pairs": pairs,
-    }
-    if task.evidence != "pair":
-        kept |= {"evidence": task.evidence, "reach": dataclasses.asdict(task.reach)}
-    return json.dumps(kept, sort_keys=True)
-
-
-def _publish(s: Installation, run: Run, task: FitTask, result: FitResult, settings: str) -> None:
+def _publish(s: Installation, run: Run, task: FitTask, result: FitResult) -> None:
     first, last = _span(task.pairs)
     row = ModelRow(
         model=result.model,
-        detector=str(task.detector["kind"]),
-        settings=settings,
+        detector=task.recipe.detector.kind,
+        settings=task.recipe.text,
         fit_from=first,
         fit_to=last,
         pairs=len(task.pairs),
         snapshot=task.snapshot,
         version=__version__,
-        threshold=result.threshold,
-        policy=task.target.policy,
-        calibration=json.dumps(result.calibration),
-        why=result.why,
+        threshold=result.calibration.threshold,
+        policy=task.recipe.trials.target.policy,
+        calibration=result.calibration.text,
+        why=result.calibration.why,
         evidence=task.evidence,
     )
     try:
@@ -145,11 +129,11 @@ def _publish(s: Installation, run: Run, task: FitTask, result: FitResult, settin
     except (InsarAnomalyError, OSError) as problem:
         run.fail(task.stack, "fit", problem)
         return
-    run.counts["fitted_models"] += 1
-    run.counts["fitted_pairs"] += len(task.pairs) if task.evidence == "pair" else 0
+    run.counts[Count.FITTED_MODELS] += 1
+    run.counts[Count.FITTED_PAIRS] += len(task.pairs) if task.evidence is EvidenceKind.PAIR else 0
     if result.weights.startswith("random"):
         log.warning("%s: fitted on a backbone with %s weights", task.stack, result.weights)
-        run.counts["random_backbones"] += 1
+        run.counts[Count.RANDOM_BACKBONES] += 1
 
 
 def _note_covered(s: Installation, run: Run, task: FitTask) -> None:

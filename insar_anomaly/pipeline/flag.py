@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from insar_anomaly import notify
+from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.evidence.directions import Joint
 from insar_anomaly.flags import machine as flags
 from insar_anomaly.ledger.records import EpisodeRow, ModelRow, NewNotice, ScoreRow
-from insar_anomaly.names import Acquisition, Interval, Pair, Period, stamp
+from insar_anomaly.names import Acquisition, EvidenceKind, Interval, Pair, Period, stamp
+from insar_anomaly.notify.payload import Alone, EpisodeTold, Member, Payload, Reliability
 from insar_anomaly.pipeline.couples import joint_assessments
 from insar_anomaly.pipeline.couples import members as members_of
 from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.report.digest import Count
 
 
 def flag(s: Installation, run: Run) -> None:
@@ -39,7 +42,7 @@ def _advance(s: Installation, run: Run, stack: str, volcano: Volcano) -> None:
         if resting is not None and model.model == resting.model:
             alone = {stamp(Acquisition.of(row["pair"]).first): row for row in s.ledger.assessments(stack, "acquisition")}
             step = _Step(s, run, stack, volcano, model, alone=alone)
-            run.counts["new_notices"] += s.ledger.advance(stack, model.model, step)
+            run.counts[Count.NEW_NOTICES] += s.ledger.advance(stack, model.model, step)
         else:  # its scores are taken into account too, so that they raise nothing once flags rest on them
             s.ledger.advance(stack, model.model, _as_they_were)
 
@@ -52,7 +55,7 @@ def _advance_couple(s: Installation, run: Run, couple: str, volcano: Volcano) ->
     members = {(one.name, one.after): one for one in joint_assessments(s, couple, Period(last=run.as_of))}
     told = {stack: [row for row in s.ledger.episodes(stack) if not row["withdrawn"]] for stack in members_of(couple)}
     step = _Step(s, run, couple, volcano, model, members=members, told=told)
-    run.counts["new_notices"] += s.ledger.advance(couple, model.model, step)
+    run.counts[Count.NEW_NOTICES] += s.ledger.advance(couple, model.model, step)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +100,9 @@ class _Step:
         """The notice, once per channel; a cleared one only where the raised one was sent."""
         raised, limit = notice.kind == "raised", self.screening.config.flags.notice_max_age_days
         if raised and (self.run.as_of - notice.episode.until).days > limit:
-            self.run.counts["old_flags"] += 1
+            self.run.counts[Count.OLD_FLAGS] += 1
             return []
-        payload = json.dumps(self._payload(notice, scores[notice.pair]), default=str)
+        payload = self._payload(notice, scores[notice.pair]).text
         stem = f"{self.stack}:{notice.episode.number}"
         channels = notify.named(self.screening.config.channel)
         names = [name for name, channel in channels.items() if notify.reaches(channel, self.volcano.contacts)]
@@ -110,52 +113,57 @@ class _Step:
         after = {name: None if raised else f"{stem}:raised:{name}" for name in names}
         return [NewNotice(f"{stem}:{notice.kind}:{name}", name, notice.kind, payload, after[name]) for name in names]
 
-    def _payload(self, notice: flags.Notice, row: ScoreRow) -> dict[str, Any]:
-        calibration = json.loads(self.model.calibration)
-        return {
-            "kind": notice.kind,
-            "stack": self.stack,
-            "gvp": self.volcano.gvp,
-            "volcano": self.volcano.name,
-            "lat": self.volcano.lat,
-            "lon": self.volcano.lon,
-            "evidence": self.model.evidence,
-            "pair": notice.pair,
-            "after": row.after,
-            "alone": self._alone(notice.pair) if self.model.evidence == "interval" else {},
-            "members": self._members(notice, row.after),
-            "score": row.score,
-            "threshold": row.threshold,
-            "percentile": row.percentile,
-            "episode": {k: v for k, v in dataclasses.asdict(notice.episode).items() if k not in ("threshold", "standing")},
-            "policy": self.model.policy,
-            "calibration": {k: calibration.get(k) for k in ("false_alarms", "detection", "years", "why", "detectability")},
-            "model": row.model,
-            "snapshot": row.snapshot,
-            "as_of": self.run.as_of,
-            "pair_age_days": (self.run.as_of - Pair.of(notice.pair).last).days,
-        }
+    def _payload(self, notice: flags.Notice, row: ScoreRow) -> Payload:
+        assert row.score is not None
+        assert row.threshold is not None
+        known = {one.name for one in dataclasses.fields(EpisodeTold)}
+        told = {name: value for name, value in vars(notice.episode).items() if name in known}
+        return Payload(
+            kind=notice.kind,
+            stack=self.stack,
+            gvp=self.volcano.gvp,
+            volcano=self.volcano.name,
+            lat=self.volcano.lat,
+            lon=self.volcano.lon,
+            evidence=EvidenceKind(self.model.evidence),
+            pair=notice.pair,
+            after=row.after,
+            score=row.score,
+            threshold=row.threshold,
+            percentile=row.percentile,
+            episode=EpisodeTold(**told),
+            policy=self.model.policy,
+            calibration=Reliability.of(Calibration.read(self.model.calibration)),
+            model=row.model,
+            snapshot=row.snapshot,
+            as_of=self.run.as_of,
+            pair_age_days=(self.run.as_of - Pair.of(notice.pair).last).days,
+            alone=self._alone(notice.pair) if self.model.evidence == EvidenceKind.INTERVAL else {},
+            members=tuple(self._members(notice, row.after)),
+        )
 
-    def _members(self, notice: flags.Notice, after: int) -> list[dict[str, Any]]:
-        """What a couple's two stacks say of a joint assessment, and whether each has flagged its time; nothing for a
-        stack.
-        """
+    def _members(self, notice: flags.Notice, after: int) -> Iterator[Member]:
+        """What a couple's two stacks say of a joint assessment, and whether each has flagged its time; none for a stack."""
         joint, span = self.members.get((notice.pair, after)), notice.episode
-        out = []
-        for stack, seen in zip(members_of(self.stack), joint.members, strict=True) if joint else ():
-            model = self.screening.ledger.current(stack, "interval")
-            said = {"stack": stack, "evidence": "interval", "pair": seen.name, "after": seen.after, "score": seen.score}
-            flagged = any(row["since"] < span.until and span.since < row["until"] for row in self.told.get(stack, ()))
-            said |= {"model": model.model if model else "", "threshold": model.threshold if model else None}
-            out.append(said | {"flagged": flagged})
-        return out
+        for stack, one in zip(members_of(self.stack), joint.members, strict=True) if joint else ():
+            model = self.screening.ledger.current(stack, EvidenceKind.INTERVAL)
+            yield Member(
+                stack=stack,
+                evidence=EvidenceKind.INTERVAL,
+                pair=one.name,
+                after=one.after,
+                score=one.score,
+                model=model.model if model else "",
+                threshold=model.threshold if model else None,
+                flagged=any(row["since"] < span.until and span.since < row["until"] for row in self.told.get(stack, ())),
+            )
 
-    def _alone(self, interval: str) -> dict[str, dict[str, float | None] | None]:
-        """What the interval's two acquisitions show alone: score and threshold by date, None where that is not known yet."""
-        out: dict[str, dict[str, float | None] | None] = {}
+    def _alone(self, interval: str) -> dict[str, Alone | None]:
+        """What the interval's two acquisitions show alone, by date; None where that is not known yet."""
+        out: dict[str, Alone | None] = {}
         for day in map(stamp, (Interval.of(interval).first, Interval.of(interval).last)):
             row = self.alone.get(day, {})
-            out[day] = {"score": row["score"], "threshold": row["threshold"]} if row.get("score") is not None else None
+            out[day] = Alone(row["score"], row["threshold"]) if row.get("score") is not None else None
         return out
 
 

@@ -11,6 +11,7 @@ from insar_anomaly.ledger.records import PairRow
 from insar_anomaly.names import Period, frame_of, in_order
 from insar_anomaly.pipeline.installation import Installation, Run
 from insar_anomaly.pipeline.worker import ReadResult, ReadTask, read_pairs
+from insar_anomaly.report.digest import Count
 from insar_anomaly.sources.base import Listed, Source
 from insar_anomaly.sources.listing import fresh, precheck_listing, replaced
 from insar_anomaly.stack.prechecks import batch
@@ -43,7 +44,7 @@ def ingest(s: Installation, run: Run, *, period: Period | None = None, dry: bool
     wanted = period or Period(last=run.as_of)
     plans = _plans(s, run, wanted, dry=dry)
     pairs = {(plan.name, pair) for plan in plans for pair in plan.wanted}
-    run.counts["new_pairs"] += sum(len(stacks) for plan in plans for stacks in plan.wanted.values())
+    run.counts[Count.NEW_PAIRS] += sum(len(stacks) for plan in plans for stacks in plan.wanted.values())
     if dry:
         return
     tasks = [task for plan in plans for task in _tasks(s, plan)]
@@ -144,7 +145,7 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, listing: _L
     listed, twice = listing.inside, listing.twice
     todo = fresh(listed, seen)
     changed = replaced(listed, seen)
-    run.counts["changed_pairs"] += len(changed)
+    run.counts[Count.CHANGED_PAIRS] += len(changed)
     if changed:
         run.warn(
             f"{stack}: {len(changed)} files were replaced after they had been stored, first {changed[0].phase_uri}; "
@@ -173,7 +174,7 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, listing: _L
     rows += [_rejected(one, why) for one, why in duplicate if one in fresh(twice, seen)]
     if rows and not dry:
         s.ledger.record_pairs(stack, rows)
-    run.counts["rejected_pairs"] += sum(row.verdict != Verdict.OK for row in rows)
+    run.counts[Count.REJECTED_PAIRS] += sum(row.verdict != Verdict.OK for row in rows)
     if exists or not dry:
         plan.grids[stack] = Grid.of(s.store.open(stack))
 
@@ -245,7 +246,7 @@ def _commit(s: Installation, run: Run, task: ReadTask, result: ReadResult | None
         except StackFailed as problem:
             run.fail(stack, "ingest", problem)
             continue
-        run.counts["stored_pairs"] += len(windows)
-        run.counts["rejected_pairs"] += len(rejected)
+        run.counts[Count.STORED_PAIRS] += len(windows)
+        run.counts[Count.REJECTED_PAIRS] += len(rejected)
         if result.unreached:
             run.fail(stack, "ingest", result.unreached)

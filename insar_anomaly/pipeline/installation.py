@@ -21,6 +21,7 @@ from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import OF_A_STACK, Couple, EvidenceKind, place
 from insar_anomaly.pipeline.cluster import Workers, workers
+from insar_anomaly.report.digest import Count, Failure
 from insar_anomaly.sources import open_source
 from insar_anomaly.sources.base import Source
 from insar_anomaly.stack.store import Store
@@ -31,15 +32,6 @@ Watch = Callable[[str, int, int], None]
 """Called with (stage, done, total) while a stage works."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A stack that could not go on, the stage where it stopped, and the reason with its remedy."""
-
-    stack: str
-    stage: str
-    error: str
-
-
 @dataclass
 class Run:
     """One run of the ledger: what was done, what failed. Nothing fails without being counted here and in the ledger."""
@@ -48,7 +40,7 @@ class Run:
     kind: str
     as_of: date
     ledger: Ledger
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[Count] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     blind: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -67,6 +59,11 @@ class Run:
         failure = Failure(stack, stage, str(error))
         self.failures.append(failure)
         self.ledger.record_failure(self.number, stack, stage, failure.error)
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """The counts, ready for JSON."""
+        return {count.value: number for count, number in self.counts.items()}
 
     @property
     def failed(self) -> set[str]:
@@ -161,9 +158,9 @@ class Installation:
             try:
                 yield run
             except BaseException:
-                self.ledger.finish_run(number, "failed", {**run.counts, "stopped": True})
+                self.ledger.finish_run(number, "failed", {**run.counted, "stopped": True})
                 raise
-            outcome = {**run.counts, "failures": len(run.failures), "blind": len(run.blind)}
+            outcome = {**run.counted, "failures": len(run.failures), "blind": len(run.blind)}
             self.ledger.finish_run(number, "failed" if run.failures else "ok", outcome)
 
     def narrowed(self, volcanoes: Sequence[Volcano]) -> Installation:

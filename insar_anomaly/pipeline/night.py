@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from insar_anomaly.names import Period
+from insar_anomaly.names import EvidenceKind, Period, stack_name
 from insar_anomaly.pipeline.assess import score
 from insar_anomaly.pipeline.deliver import deliver
 from insar_anomaly.pipeline.flag import flag
 from insar_anomaly.pipeline.ingest import ingest
 from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Digest, OpenFlag
 
 
-def _now(s: Installation, stack: str, flag: dict[str, Any]) -> dict[str, Any]:
-    """An open flag, and what the stack's present threshold says of it: it may have been raised under another one."""
-    model, _ = s.resting(stack)
-    inside = Period(flag["since"], flag["until"])
-    rows = s.ledger.assessments(stack, model.evidence) if model else []
-    over = {row["pair"] for row in rows if row["flagged"] and inside.holds(row["pair"])}
-    return {
-        **flag,
-        "evidence": model.evidence if model else None,
-        "threshold_now": model.threshold if model else None,
-        "pairs_over_now": len(over),
-    }
-
-
-_COUNTED = (
-    "new_pairs",
-    "stored_pairs",
-    "rejected_pairs",
-    "changed_pairs",
-    "scored_pairs",
-    "scored_intervals",
-    "scored_acquisitions",
-    "scored_directions",
-    "old_flags",
-    "new_notices",
-    "delivered",
-)
-
-
-def nightly(s: Installation, run: Run, *, period: Period | None = None) -> dict[str, Any]:
+def nightly(s: Installation, run: Run, *, period: Period | None = None) -> Digest:
     """Ingest, score, flag, deliver; returns the digest, which is also written to the figures' folder."""
     ingest(s, run, period=period)
     score(s, run, period=period)
@@ -54,35 +25,52 @@ def nightly(s: Installation, run: Run, *, period: Period | None = None) -> dict[
     return summary(s, run)
 
 
-def summary(s: Installation, run: Run) -> dict[str, Any]:
+def summary(s: Installation, run: Run) -> Digest:
     """The night's digest: counts, open flags, failures, blind stacks, warnings. Written as ``digest-<date>.json``."""
-    stacks, flaggable = s.by_stack, s.by_stack | s.by_couple
-    open_flags = [
-        {"stack": name, "name": flaggable[name].name, **_now(s, name, row)}
-        for row in s.ledger.episodes(open_only=True)
-        if (name := f"{row.pop('gvp')}/{row.pop('frame')}") in flaggable
-    ]
+    flaggable = s.by_stack | s.by_couple
     waiting = [n for n in s.ledger.pending() if n.attempts or n.stack not in flaggable]
-    digest = {
-        "as_of": run.as_of.isoformat(),
-        "run": run.number,
-        "kind": run.kind,
-        "status": "failed" if run.failures else "ok",
-        "stacks": len(stacks),
-        **{name: run.counts[name] for name in _COUNTED},
-        "open_flags": open_flags,
-        "failures": [asdict(f) for f in run.failures],
-        "blind": [{"stack": stack, "why": why} for stack, why in sorted(run.blind.items())],
-        "undelivered": [f"{n.key}: {n.last_error or 'its stack is not in this run'}" for n in waiting],
-        "warnings": list(run.warnings),
-    }
+    digest = Digest(
+        as_of=run.as_of,
+        run=run.number,
+        kind=run.kind,
+        stacks=len(s.by_stack),
+        counts={count: run.counts[count] for count in OF_A_NIGHT},
+        open_flags=tuple(_open_flags(s)),
+        failures=tuple(run.failures),
+        blind=tuple(Blind(stack, why) for stack, why in sorted(run.blind.items())),
+        undelivered=tuple(f"{n.key}: {n.last_error or 'its stack is not in this run'}" for n in waiting),
+        warnings=tuple(run.warnings),
+    )
     file = Path(s.config.figures) / f"digest-{run.as_of}.json"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f".digest.{os.getpid()}.part")
-        part.write_text(json.dumps(digest, indent=1, default=str) + "\n", encoding="utf-8")
+        part.write_text(digest.text, encoding="utf-8")
         part.replace(file)
     except OSError as problem:
         run.fail("every stack", "digest", f"{file}: {problem.strerror}; make `figures` a folder that can be written")
-        digest |= {"status": "failed", "failures": [asdict(f) for f in run.failures]}
+        return replace(digest, failures=tuple(run.failures))
     return digest
+
+
+def _open_flags(s: Installation) -> Iterator[OpenFlag]:
+    """Open flags, and what each stack's present threshold says of its own: it may have been raised under another one."""
+    flaggable = s.by_stack | s.by_couple
+    for row in s.ledger.episodes(open_only=True):
+        stack = stack_name(row["gvp"], row["frame"])
+        if stack not in flaggable:
+            continue
+        model, _ = s.resting(stack)
+        inside = Period(row["since"], row["until"])
+        found = s.ledger.assessments(stack, model.evidence) if model else []
+        yield OpenFlag(
+            stack=stack,
+            name=flaggable[stack].name,
+            **{name: row[name] for name in ("number", "since", "until", "first_pair", "peak_pair", "peak_score")},
+            threshold=row["threshold"],
+            pairs_over=row["pairs_over"],
+            model=row["model"],
+            evidence=EvidenceKind(model.evidence) if model else None,
+            threshold_now=model.threshold if model else None,
+            pairs_over_now=len({one["pair"] for one in found if one["flagged"] and inside.holds(one["pair"])}),
+        )

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
-import fsspec
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from insar_anomaly import detectors, evidence
-from insar_anomaly.calibration import threshold as calibrate
-from insar_anomaly.calibration.threshold import Target
+from insar_anomaly import detectors
+from insar_anomaly.calibration.record import Calibration
+from insar_anomaly.calibration.threshold import choose
 from insar_anomaly.calibration.trial import Trial, blocks, trial
 from insar_anomaly.catalogue.volcano import Volcano
-from insar_anomaly.detectors import backbone as features
-from insar_anomaly.detectors.base import BATCH, Detector, Scorer
-from insar_anomaly.errors import NotFitted, PairRejected, SourceUnavailable, UsageError
+from insar_anomaly.detectors.base import FEWEST, Detector, Scorer, settings_of
+from insar_anomaly.errors import NotFitted, PairRejected, SourceUnavailable
 from insar_anomaly.evidence.fused import Fused
 from insar_anomaly.evidence.level import Level
-from insar_anomaly.evidence.protocol import Assessment, Evidence, Reach, ToTiles, pair_dates
+from insar_anomaly.evidence.protocol import Assessment, Evidence, Reach, pair_dates
 from insar_anomaly.names import EvidenceKind
-from insar_anomaly.sources.base import Delays, Listed, Source, Window
+from insar_anomaly.pipeline.parts import build_detector, evidence_of
+from insar_anomaly.pipeline.recipe import Recipe
+from insar_anomaly.sources.base import Delays, Listed, Source, StorageOptions, Window
 from insar_anomaly.stack.prechecks import precheck
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.stack.store import Store
-from insar_anomaly.tiles import preprocess
-
-_FEWEST = 8
-"""Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
+from insar_anomaly.tiles.preprocess import Cleaning
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ def read_pairs(task: ReadTask) -> ReadResult:
 
 @dataclass(frozen=True)
 class FitTask:
-    """One stack to be fitted and calibrated on `pairs`, for one kind of evidence. Settings are as the model keeps them."""
+    """One stack to be fitted and calibrated on `pairs`, as its recipe says; `deforming` are positives by label."""
 
     store: Store
     stack: str
@@ -112,15 +107,18 @@ class FitTask:
     snapshot: str
     pairs: tuple[str, ...]
     deforming: tuple[str, ...]
-    evidence: EvidenceKind
-    reach: Reach
-    preprocess: Mapping[str, Any]
-    detector: Mapping[str, Any]
-    storage: Mapping[str, Any]
-    target: Target
-    folds: int
-    peaks_cm: tuple[float, ...]
-    seed: int
+    recipe: Recipe
+    storage: StorageOptions
+
+    @property
+    def evidence(self) -> EvidenceKind:
+        """What is fitted."""
+        return self.recipe.evidence
+
+    @property
+    def labelled(self) -> bool:
+        """True where labels, not injected sources, are the positives: for single pairs only."""
+        return bool(self.deforming) and self.evidence is EvidenceKind.PAIR
 
     def __str__(self) -> str:
         return f"{self.stack} ({self.evidence})"
@@ -128,12 +126,10 @@ class FitTask:
 
 @dataclass(frozen=True)
 class FitResult:
-    """A stored model and its calibration."""
+    """A stored model's id, its calibration, and what its backbone's weights are (empty where it has none)."""
 
     model: str
-    calibration: dict[str, Any]
-    threshold: float | None
-    why: str
+    calibration: Calibration
     weights: str
 
 
@@ -146,38 +142,35 @@ def fit_stack(task: FitTask) -> FitResult:
         where there is too little to fit on, or too little ground.
     """
     quiet = _static_loaded(task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs))
-    proof = evidence_of(task.evidence, task.reach, task.volcano, quiet, task.preprocess)
-    if (found := proof.count(pair_dates(quiet))) < _FEWEST:
-        what = (
-            "quiet pairs"
-            if task.evidence == "pair"
-            else f"assessments of {task.evidence}s, from {len(task.pairs)} quiet pairs,"
-        )
-        raise NotFitted(f"{task.stack}: {found} {what} to fit on, at least {_FEWEST} are needed; widen --from/--to")
-    detector, target = build_detector(task.detector, task.storage), task.target
-    if target.policy == "quantile" and task.evidence != "pair":
-        # fused evidence is measured by scores out of sample, far above its training scores: the quantile of the former then
-        target = replace(target, policy="fpr", fpr=1 - target.quantile)
+    proof = evidence_of(task.evidence, task.recipe.reach, task.volcano, quiet, task.recipe.cleaning)
+    if (found := proof.count(pair_dates(quiet))) < FEWEST:
+        pairs = task.evidence is EvidenceKind.PAIR
+        what = "quiet pairs" if pairs else f"assessments of {task.evidence.many}, from {len(task.pairs)} quiet pairs,"
+        raise NotFitted(f"{task.stack}: {found} {what} to fit on, at least {FEWEST} are needed; widen --from/--to")
     try:
-        result, held = _trial(task, quiet, proof, detector)
-        tiles = proof.tiles(quiet)
-        scorer = detector.fit(tiles)
-        in_sample = _scores(scorer, tiles, result.level) if target.policy == "quantile" else None
+        scorer, calibration, level = _calibrated(task, quiet, proof)
     except ValueError as problem:
         raise NotFitted(f"{task.stack}: {problem}") from problem
-    if task.deforming and task.evidence == "pair":
-        moving = task.store.open(task.stack, snapshot=task.snapshot, pairs=task.deforming)
-        labelled = _scores(scorer, proof.tiles(moving), None)
-        result = Trial(result.dates, result.negative, {"labels": labelled[~np.isnan(labelled)]}, result.years)
-    chosen = calibrate.choose(result, target, in_sample=in_sample)
-    if held < target.min_pairs:
-        chosen = replace(chosen, why=f"{held} quiet scores out of sample, at least {target.min_pairs} are needed")
     model = scorer.to_dataset()
-    if result.level is not None:
-        model.attrs["level"] = json.dumps(asdict(result.level))
+    if level is not None:
+        model.attrs["level"] = level.text
     identity = task.store.write_model(task.stack, model)
-    weights = str(json.loads(model.attrs["settings"]).get("weights", ""))
-    return FitResult(identity, chosen.as_dict(), chosen.threshold, chosen.why, weights)
+    return FitResult(identity, calibration, str(settings_of(model).get("weights", "")))
+
+
+def _calibrated(task: FitTask, quiet: xr.Dataset, proof: Evidence) -> tuple[Scorer, Calibration, Level | None]:
+    """The scorer fitted on all quiet pairs, its threshold, and the level by which fused evidence is measured."""
+    detector, target = build_detector(task.recipe.detector, task.storage), task.recipe.trials.target
+    if task.evidence is not EvidenceKind.PAIR:
+        target = target.out_of_sample
+    result = _trial(task, quiet, proof, detector)
+    tiles = proof.tiles(quiet)
+    scorer = detector.fit(tiles)
+    in_sample = _scores(scorer, tiles, result.level) if target.policy == "quantile" else None
+    if task.labelled:
+        moving = task.store.open(task.stack, snapshot=task.snapshot, pairs=task.deforming)
+        result = result.labelled(_scores(scorer, proof.tiles(moving), None))
+    return scorer, choose(result, target, in_sample=in_sample), result.level
 
 
 @dataclass(frozen=True)
@@ -191,7 +184,7 @@ class ScoreTask:
     model: str
     evidence: EvidenceKind
     reach: Reach
-    preprocess: str
+    cleaning: Cleaning
     pairs: tuple[str, ...]
     assessments: tuple[Assessment, ...]
 
@@ -200,8 +193,8 @@ class ScoreTask:
 
 
 def score_assessments(task: ScoreTask) -> xr.Dataset:
-    """Scores and score maps of the task's assessments; of fused evidence in terms of its `trials.Level`, with what was
-    fused.
+    """Scores and score maps of the task's assessments; those of fused evidence are measured by its
+    level and say what was fused.
     """
     scorer, level = _scorer(task.store, task.stack, task.model)
     tiles = assessment_tiles(task)
@@ -223,57 +216,10 @@ def score_assessments(task: ScoreTask) -> xr.Dataset:
 def assessment_tiles(task: ScoreTask) -> xr.Dataset:
     """Tiles of the task's assessments; those of fused evidence are loaded."""
     stack = _static_loaded(task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs))
-    proof = evidence_of(task.evidence, task.reach, task.volcano, stack, json.loads(task.preprocess))
+    proof = evidence_of(task.evidence, task.reach, task.volcano, stack, task.cleaning)
     if isinstance(proof, Fused):
         return proof.tiles(stack, [(assessment.name, assessment.after) for assessment in task.assessments])
     return proof.tiles(stack)
-
-
-def evidence_of(
-    kind: EvidenceKind, reach: Reach, volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any]
-) -> Evidence:
-    """A kind of evidence with a stack's way to tiles."""
-    # windows walk from pair to pair and keep what they need: nothing is left to be lazy about
-    to_tiles = tiles_of(volcano, stack, settings, chunk=BATCH if kind == "pair" else None)
-    return evidence.build(kind, to_tiles, preprocess.range_step(settings["range_form"], reach.range_rad), reach)
-
-
-def tiles_of(volcano: Volcano, stack: xr.Dataset, settings: Mapping[str, Any], *, chunk: int | None = BATCH) -> ToTiles:
-    """`preprocess.tiles` with its settings and the volcano's exclusion polygons; lazy in chunks of pairs, None: at once."""
-    excluded = volcano.excluded(stack["y"].values, stack["x"].values)
-    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return lambda pairs: preprocess.tiles(pairs if chunk is None else pairs.chunk(pair=chunk), excluded=excluded, **plain)
-
-
-def build_detector(settings: Mapping[str, Any], storage: Mapping[str, Any]) -> Detector:
-    """The configured detector; weights that are no name of `features.named_weights` are read from their path or URL.
-
-    Raises
-    ------
-    UsageError
-        where the weights cannot be read or belong to another backbone.
-    """
-    kind, options = str(settings["kind"]), {k: v for k, v in settings.items() if k != "kind"}
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    weights = options.get("weights")
-    if isinstance(weights, str) and weights not in features.NAMES:
-        options["network"] = read_weights(weights, options.get("backbone", "resnet18"), storage)
-        options["network_name"] = weights
-    return detectors.build(kind, **options)
-
-
-def read_weights(url: str, backbone: str, storage: Mapping[str, Any]) -> features.Weights:
-    """A backbone's weights from a .safetensors file at any fsspec URL. Raises `UsageError` naming it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        with fsspec.open(url, "rb", **(storage if url.startswith("s3://") else {})) as f:
-            return features.from_torchvision(backbone, load(f.read()))
-    except (OSError, SafetensorError, ValueError) as problem:
-        raise UsageError(
-            f"[detector] weights = {url!r}: {problem}; give insar, imagenet, random or a .safetensors file"
-        ) from problem
 
 
 def _static_loaded(stack: xr.Dataset) -> xr.Dataset:
@@ -285,20 +231,19 @@ def _static_loaded(stack: xr.Dataset) -> xr.Dataset:
 def _scorer(store: Store, stack: str, model: str) -> tuple[Scorer, Level | None]:
     stored = store.read_model(stack, model)
     level = stored.attrs.get("level")
-    return detectors.load(stored), None if level is None else Level(**json.loads(level))
+    return detectors.load(stored), None if level is None else Level.read(level)
 
 
-def _trial(task: FitTask, quiet: xr.Dataset, proof: Evidence, detector: Detector) -> tuple[Trial, int]:
-    """The trial, and how much it could score; where that is too little, nothing is."""
-    dates = pair_dates(quiet)
-    block = blocks(dates, task.folds)
-    held = sum(proof.count(dates[block == b]) for b in range(task.folds))
-    if held < task.target.min_pairs:
-        # no threshold can come of it: fit only, and let `choose` say so
-        level = None if task.evidence == "pair" else Level.of(np.empty(0), np.empty(0))
-        return Trial(dates[:0], np.empty(0), {}, 0.0, level=level), held
-    peaks = () if task.deforming and task.evidence == "pair" else task.peaks_cm
-    return trial(quiet, proof, detector, folds=task.folds, peaks_cm=peaks, seed=task.seed), held
+def _trial(task: FitTask, quiet: xr.Dataset, proof: Evidence, detector: Detector) -> Trial:
+    """The out-of-sample trial; skipped where it could score too little for a threshold: the stack is fitted only."""
+    trials, dates = task.recipe.trials, pair_dates(quiet)
+    block = blocks(dates, trials.folds)
+    held = sum(proof.count(dates[block == b]) for b in range(trials.folds))
+    if held < trials.target.min_pairs:
+        level = None if task.evidence is EvidenceKind.PAIR else Level.of(np.empty(0), np.empty(0))
+        return Trial.skipped(held, level)
+    peaks = () if task.labelled else trials.peaks_cm
+    return trial(quiet, proof, detector, folds=trials.folds, peaks_cm=peaks, seed=trials.seed)
 
 
 def _scores(scorer: Scorer, tiles: xr.Dataset, level: Level | None) -> NDArray[np.float64]:

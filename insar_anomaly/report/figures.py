@@ -14,6 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from numpy.typing import NDArray
 
+from insar_anomaly.calibration.detectability import Detectability
+from insar_anomaly.calibration.record import Calibration
+from insar_anomaly.calibration.samples import Age
 from insar_anomaly.names import EvidenceKind
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.units import KM_PER_DEGREE, RAD_PER_M
@@ -72,55 +75,49 @@ def _pair_row(figure: SubFigure, shown: PairFigure) -> None:
     figure.suptitle(f"{shown.title}\n{shown.note}", fontsize=11)
 
 
-def calibration_png(stack: str, evidence: str, calibration: Mapping[str, Any]) -> bytes:
-    """ROC per injected peak, where the threshold stands among the quiet scores, and what is seen where. PNG bytes.
-
-    `evidence` says what the scores are of: pair, interval, acquisition or directions.
-    """
+def calibration_png(stack: str, evidence: EvidenceKind, calibration: Calibration) -> bytes:
+    """ROC per injected peak, where the threshold lies among the quiet scores, and what is detected where. PNG bytes."""
     figure = Figure(figsize=(13.5, 4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right, last = figure.subplots(1, 3)
-    _detectability_panel(figure, last, calibration.get("detectability") or {})
-    curves = calibration["roc"]
-    many = EvidenceKind(evidence).many
-    one, quiet = ("pair", "quiet pairs") if evidence == "pair" else ("assessment", f"assessments of quiet {many}")
-    for colour, (name, (fpr, tpr)) in zip(
-        cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False
-    ):
+    _detectability_panel(figure, last, calibration.detectability)
+    curves, many = calibration.roc, evidence.many
+    one, quiet = ("pair", "quiet pairs") if evidence is EvidenceKind.PAIR else ("assessment", f"assessments of quiet {many}")
+    for colour, (sample, curve) in zip(cm.batlow(np.linspace(0.1, 0.8, max(1, len(curves)))), curves.items(), strict=False):
         left.plot(
-            fpr,
-            tpr,
+            curve.fpr,
+            curve.tpr,
             color=colour,
-            linestyle="dashed" if name.endswith("at once") else "solid",
-            label=f"{name}: AUROC {calibration['auroc'][name]:.3f}",
+            linestyle="dashed" if sample.age is Age.FIRST else "solid",
+            label=f"{sample}: AUROC {calibration.auroc[sample]:.3f}",
         )
     left.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     left.set(xlabel=f"false positive rate per {one}", ylabel="true positive rate", title="ROC, scored out of sample")
     if curves:
         left.legend(loc="lower right", fontsize=8)
-    right.hist(calibration["negatives"], bins=40, color="0.6")
-    threshold = calibration["threshold"]
-    if threshold is not None:
-        right.axvline(threshold, color="crimson", label=f"threshold {threshold:.4g}\n({calibration['why']})")
+    right.hist(calibration.negatives, bins=40, color="0.6")
+    if (threshold := calibration.threshold) is not None:
+        right.axvline(threshold, color="crimson", label=f"threshold {threshold:.4g}\n({calibration.why})")
         right.legend(fontsize=8)
-    right.set(xlabel="score", ylabel=quiet, title=f"{len(calibration['negatives'])} {quiet}")
+    right.set(xlabel="score", ylabel=quiet, title=f"{len(calibration.negatives)} {quiet}")
     figure.suptitle(f"{stack}: {many}")
     return _png(figure)
 
 
-def _detectability_panel(figure: Figure, axis: Axes, found: Mapping[str, Any]) -> None:
+def _detectability_panel(figure: Figure, axis: Axes, found: Detectability | None) -> None:
     axis.set(xlabel="part of the scene, west to east", ylabel="part of the scene, north to south")
-    if not found:
+    if found is None:
         axis.set(title="detectability: no source was injected", xticks=[], yticks=[])
         return
-    low, high = found["edges"]
-    half, most = (f"{'' if p['bound'] == '=' else p['bound'] + ' '}{p['cm']:.2g} cm" for p in (found["half"], found["most"]))
-    if not found["map_cm"]:
-        axis.set(title=f"no map\n(all places: half {half}, nine tenths {most})", xticks=[], yticks=[])
+    low, high = found.edges
+    if not found.map_cm.size:
+        axis.set(title=f"no map\n(all places: half {found.half}, nine tenths {found.most})", xticks=[], yticks=[])
         return
-    shown = axis.imshow(found["map_cm"], extent=(low, high, high, low), cmap=cm.lipari, interpolation="nearest")
+    shown = axis.imshow(found.map_cm, extent=(low, high, high, low), cmap=cm.lipari, interpolation="nearest")
     figure.colorbar(shown, ax=axis, label="cm, line of sight")
-    axis.set_title(f"peak seen in half of cases, by place\n(all places: half {half}, nine tenths {most})", fontsize=9)
+    axis.set_title(
+        f"peak seen in half of cases, by place\n(all places: half {found.half}, nine tenths {found.most})", fontsize=9
+    )
 
 
 def _score_panel(figure: FigureBase, axis: Axes, shown: PairFigure) -> None:

@@ -34,6 +34,10 @@ Delays = dict[str, dict[str, NDArray[Any]]]
 """Modelled delay (y, x) float32 rad of a stack's pairs, to be subtracted from their phase: stack -> pair -> delay."""
 
 
+StorageOptions = Mapping[str, Any]
+"""fsspec's options for ``s3://`` URLs, as fsspec takes them."""
+
+
 class Source(Protocol):
     """A reader of one kind of archive. Cheap to send to a worker: it opens its file system where it is used."""
 

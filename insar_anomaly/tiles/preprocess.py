@@ -7,7 +7,8 @@ laziness cannot change a bit of the result.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -28,6 +29,30 @@ _KNOWN = 0.5
 
 _LEAST_COHERENCE = 0.03
 """What counts as the coherence of measured ground whose coherence is lower or unknown."""
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """The settings of `tiles`, with the same names and meaning."""
+
+    remove: tuple[str, ...]
+    range_form: Range
+    range_rad: float
+    min_coherence: float
+    fill_grow: int
+    gacos: Gacos = "off"
+    smooth_px: float = 0.0
+    weight: Weight = "none"
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Cleaning:
+        """From settings as JSON or a configuration has them: lists become tuples."""
+        plain: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in settings.items()}
+        return cls(**plain)
+
+    def tiles(self, stack: xr.Dataset, *, excluded: Bools | None = None) -> xr.Dataset:
+        """`tiles` with these settings."""
+        return tiles(stack, excluded=excluded, **vars(self))
 
 
 def tiles(

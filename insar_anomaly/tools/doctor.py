@@ -16,7 +16,8 @@ from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.pipeline import storage_options
 from insar_anomaly.pipeline.cluster import workers
-from insar_anomaly.pipeline.worker import build_detector
+from insar_anomaly.pipeline.parts import build_detector
+from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.sources import open_source
 from insar_anomaly.stack.store import Store
 
@@ -125,7 +126,7 @@ def _channels(config: Config) -> Iterator[Finding]:
 
 def _detector(config: Config) -> Finding:
     try:
-        build_detector({"kind": config.detector.kind, **config.detector.options}, storage_options(config.storage))
+        build_detector(DetectorChoice(config.detector.kind, config.detector.options), storage_options(config.storage))
     except InsarAnomalyError as problem:
         return Finding("detector", False, str(problem))
     return Finding("detector", True, config.detector.kind)

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from insar_anomaly import __version__
+from insar_anomaly import __version__, detectors
+from insar_anomaly.calibration.samples import LABELLED, injected
 from insar_anomaly.catalogue.volcano import Volcano
-from insar_anomaly.detectors.base import BATCH, Scorer
+from insar_anomaly.detectors.base import BATCH, FEWEST, Scorer
 from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.evidence.inject import inject
 from insar_anomaly.evidence.protocol import ToTiles
 from insar_anomaly.pipeline import Installation, Run, storage_options
-from insar_anomaly.pipeline.worker import build_detector, tiles_of
+from insar_anomaly.pipeline.parts import build_detector, tiles_of
+from insar_anomaly.pipeline.recipe import DetectorChoice
+from insar_anomaly.sources.base import StorageOptions
 from insar_anomaly.stack.store import Store
+from insar_anomaly.tiles.preprocess import Cleaning
 from insar_anomaly.tools.benchmark.cases import Case, Plan
 from insar_anomaly.tools.benchmark.systems import settings_of
 
@@ -55,9 +59,9 @@ class _Task:
     snapshot: str
     case: Case
     system: str
-    detector: Mapping[str, Any]
-    preprocess: Mapping[str, Any]
-    storage: Mapping[str, Any]
+    detector: DetectorChoice
+    cleaning: Cleaning
+    storage: StorageOptions
     train: tuple[str, ...]
     quiet: tuple[str, ...]
     positive: tuple[str, ...]
@@ -72,8 +76,8 @@ class _Task:
             self.case.stack,
             self.snapshot,
             self.system,
-            self.detector,
-            self.preprocess,
+            self.detector.content,
+            asdict(self.cleaning),
             self.train,
             self.quiet,
         ]
@@ -125,12 +129,12 @@ def _note_unmatched(s: Installation, night: Run, case: Case) -> None:
 def _task(s: Installation, plan: Plan, case: Case, system: str, out: Path) -> _Task:
     accepted = [pair for pair, (_, verdict) in s.ledger.seen(case.stack).items() if verdict == Verdict.OK]
     train, quiet, positive = case.split(accepted, plan.every)
-    if len(train) < 8 or len(quiet) < 8:
+    if min(len(train), len(quiet)) < FEWEST:
         raise StackFailed(
-            f"{case.stack}: {len(train)} pairs to train on and {len(quiet)} quiet ones to test, at least 8 of each are "
-            "needed; ingest first, or move the split"
+            f"{case.stack}: {len(train)} pairs to train on and {len(quiet)} quiet ones to test, at least {FEWEST} of "
+            "each are needed; ingest first, or move the split"
         )
-    detector, preprocess = settings_of(system, budget=plan.budget, weights=plan.weights, seed=plan.seed)
+    detector, cleaning = settings_of(system, budget=plan.budget, weights=plan.weights, seed=plan.seed)
     return _Task(
         store=s.store,
         volcano=s.by_stack[case.stack],
@@ -138,7 +142,7 @@ def _task(s: Installation, plan: Plan, case: Case, system: str, out: Path) -> _T
         case=case,
         system=system,
         detector=detector,
-        preprocess=preprocess,
+        cleaning=cleaning,
         storage=storage_options(s.config.storage),
         train=tuple(train),
         quiet=tuple(quiet),
@@ -154,24 +158,25 @@ def _measure(task: _Task) -> Measured:
         return task.store.open(task.case.stack, snapshot=task.snapshot, pairs=pairs)
 
     train, quiet = opened(task.train), opened(task.quiet)
-    to_tiles = tiles_of(task.volcano, train, task.preprocess)
-    options = dict(task.detector)
-    if task.detector["kind"] in ("ganomaly", "diffusion", "cnn"):
-        options["checkpoint"] = str(Path(task.out) / "results" / f"{task.key}.checkpoint")
+    to_tiles = tiles_of(task.volcano, train, task.cleaning)
+    detector = task.detector
+    if "checkpoint" in {one.name for one in fields(detectors.settings_class(detector.kind))}:  # it trains, and can go on
+        kept = str(Path(task.out) / "results" / f"{task.key}.checkpoint")
+        detector = DetectorChoice(detector.kind, {**detector.options, "checkpoint": kept})
     started = time.perf_counter()
-    scorer = build_detector(options, task.storage).fit(to_tiles(train))
+    scorer = build_detector(detector, task.storage).fit(to_tiles(train))
     fitted = time.perf_counter()
     negative, first = _scores(scorer, quiet, to_tiles)
     scored = time.perf_counter()
     positive, shown = {}, first
     for peak in task.peaks_cm:
-        positive[f"{peak:g} cm"], shown = _scores(scorer, quiet, to_tiles, peak_cm=peak, seed=task.seed)
+        positive[str(injected(peak))], shown = _scores(scorer, quiet, to_tiles, peak_cm=peak, seed=task.seed)
     if task.positive:
-        positive["labels"], shown = _scores(scorer, opened(task.positive), to_tiles)
+        positive[str(LABELLED)], shown = _scores(scorer, opened(task.positive), to_tiles)
     result = Measured(
         stack=task.case.stack,
         system=task.system,
-        settings={"detector": dict(task.detector), "preprocess": dict(task.preprocess)},
+        settings={"detector": task.detector.content, "preprocess": asdict(task.cleaning)},
         train=len(task.train),
         negative=_plain(negative),
         positive={name: _plain(values) for name, values in positive.items()},

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.config.sections import Preprocess
+from insar_anomaly.pipeline.recipe import DetectorChoice
+from insar_anomaly.tiles.preprocess import Cleaning
 
 Tiles = Literal["ours", "poster"]
 _POSTER = PRESETS["poster"]["detector"]
@@ -111,8 +113,8 @@ BUDGETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 )
 
 
-def settings_of(name: str, *, budget: str, weights: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of a system for `tasks.build_detector` and of its preprocessing.
+def settings_of(name: str, *, budget: str, weights: str, seed: int) -> tuple[DetectorChoice, Cleaning]:
+    """The detector of a system, and how its tiles are cleaned.
 
     Raises
     ------
@@ -124,10 +126,10 @@ def settings_of(name: str, *, budget: str, weights: str, seed: int) -> tuple[dic
     if budget not in BUDGETS:
         raise ValueError(f"budget {budget!r}: choose among {', '.join(BUDGETS)}")
     system = SYSTEMS[name]
-    detector = {"kind": system.kind, **BUDGETS[budget].get(system.kind, {}), **system.settings}
+    detector = {**BUDGETS[budget].get(system.kind, {}), **system.settings}
     if system.kind == "padim":
         detector["weights"] = weights
     if system.kind != "matched_filter":  # it draws nothing
         detector["seed"] = seed
     own = PRESETS["poster"]["preprocess"] if system.tiles == "poster" else {}
-    return detector, Preprocess(**own).model_dump(mode="json")
+    return DetectorChoice(system.kind, detector), Cleaning.of(Preprocess(**own).model_dump(mode="json"))

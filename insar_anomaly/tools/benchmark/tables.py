@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from insar_anomaly import __version__
-from insar_anomaly.calibration.metrics import Interval, auroc_interval, average_precision, proportion, roc
+from insar_anomaly.calibration.metrics import Estimate, auroc_interval, average_precision, proportion, roc
+from insar_anomaly.calibration.samples import Sample
 from insar_anomaly.calibration.threshold import Target, choose
 from insar_anomaly.calibration.trial import Trial
 from insar_anomaly.report.figures import panels_png, roc_png
@@ -31,10 +32,10 @@ class Row:
 
     stack: str
     system: str
-    auroc: dict[str, Interval]
+    auroc: dict[str, Estimate]
     average_precision: dict[str, float]
     detected: dict[str, float]
-    false_positives: Interval
+    false_positives: Estimate
     unscored: int
     fit_s: float
     score_s: float
@@ -52,8 +53,8 @@ def summed(measured: Measured, *, seed: int) -> Row:
         dates = [pair.split("_") for pair in pairs]
         intervals[name] = auroc_interval([*negative.values(), *values.values()], truth, dates, seed=seed)
         precision[name] = average_precision(low, list(values.values()))
-    trial = Trial(_dates(negative), low, {n: np.array(list(v.values())) for n, v in kinds.items()}, _years(negative))
-    chosen = choose(trial, _TARGET)
+    samples = {Sample.parse(name): np.array(list(values.values())) for name, values in kinds.items()}
+    chosen = choose(Trial(_dates(negative), low, samples, _years(negative)), _TARGET)
     known = [v for v in measured.in_sample if v is not None]
     limit = float(np.quantile(known, _IN_SAMPLE_QUANTILE))
     return Row(
@@ -61,7 +62,7 @@ def summed(measured: Measured, *, seed: int) -> Row:
         system=measured.system,
         auroc=intervals,
         average_precision=precision,
-        detected={name: value[0] for name, value in chosen.detection.items()},
+        detected={str(sample): rate.value for sample, rate in chosen.detection.items()},
         false_positives=proportion(int((low > limit).sum()), len(low)),
         unscored=sum(v is None for v in measured.negative.values()),
         fit_s=measured.fit_s,
@@ -221,6 +222,6 @@ def _years(scores: Mapping[str, float]) -> float:
 def _plain(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(value)
-    if isinstance(value, Interval):
+    if isinstance(value, Estimate):
         return asdict(value)
     return str(value)
