@@ -1,29 +1,31 @@
-"""Nightly screening of Sentinel-1 interferograms of volcanoes: what does not look like this volcano's own quiet past?
+"""Nightly screening of interferograms of volcanoes: what does not look like this volcano's own quiet past?
 
-The map, in the order in which data flows; one *stack* (a volcano seen on one satellite frame) runs through all of it:
+The main path is `pipeline.night.nightly`: ingest, assess, flag, deliver. One *stack* (a volcano seen on one satellite frame)
+runs through all rooms. In the order in which data flows:
 
-==================  ==================================================================================
-`catalogue`         volcanoes, their frames and boxes
-`sources`           archives of interferograms: list them, open a volcano's window
-`ingest`            what is missing; prechecks with numbered verdicts
-`store`             stacks, models and scores in Zarr (Icechunk): one append, one transaction
-`preprocess`        lazy: mask, reference, trends, fill, range -> tiles
-`fusion`            many pairs -> what happened between two acquisitions, in the form of tiles
-`evidence`          what is scored: pairs, intervals as acquisitions come, acquisitions alone
-`features`          frozen backbone: tiles -> embeddings of patches
-`distribution`      `Moments` (a sum) and `PatchGaussian` (its end), the four distances
-`detectors`         `Detector.fit(tiles) -> Scorer`, `Scorer.score(tiles) -> scores`
-`trials`            quiet evidence, and the same with injected sources, scored out of sample
-`calibrate`         a stack's threshold from their ROC
-`directions`        ascending and descending intervals that share time, judged together
-`flags`             the flag's life: (state, evidence) -> (state, notices)
-`notify`            channels: files, webhook, e-mail
-`report`            figures and the night's digest
-==================  ==================================================================================
+==============  ======================================================================================================
+`errors`        what can go wrong, grouped by what the caller does about it
+`units`         constants of the satellites and of the Earth
+`names`         pairs, intervals, acquisitions, stacks, couples, kinds of evidence: parsed, printed, ordered here only
+`catalogue`     volcanoes, their frames, boxes, exclusion polygons and contacts
+`config`        every setting, once: its meaning, default and bounds
+`sources`       archives of interferograms: list them, open a volcano's window
+`stack`         the schema of what is stored, prechecks with numbered verdicts, the store (Zarr in Icechunk)
+`tiles`         lazy: mask, correct, reference, fill, range
+`evidence`      what is assessed: pairs, intervals fused from many pairs, acquisitions alone, both directions
+`detectors`     `Detector.fit(tiles) -> Scorer`, `Scorer.score(tiles) -> scores`
+`calibration`   out-of-sample trial, threshold, detectability in cm, metrics, labels
+`flags`         the flag's life: (state, scores) -> (state, notices)
+`ledger`        what was seen, assessed, flagged and sent: SQLite or PostgreSQL
+`notify`        channels, and what a notice says
+`report`        figures and the night's digest
+`simulate`      interferograms from physics, for tests, training and the demonstration
+`pipeline`      opens an installation, runs the stages on workers, commits
+`tools`         demo, doctor, benchmark, pretrain
+`cli`           the command line
+==============  ======================================================================================================
 
-beside it `simulate` (interferograms from physics), `pretrain` (the backbone's training on them), `evaluate` (AUROC and
-intervals), `detectability` (in cm), `labels`, `ledger` (what was seen, scored, flagged, sent), `cluster` (Dask workers),
-`tasks` (what a worker does), `pipeline` (opens, calls, commits), `cli`.
+No room imports one that stands below it in this list without need; the exact law is in ``pyproject.toml`` and is checked.
 """
 
 __version__ = "0.1.0"
