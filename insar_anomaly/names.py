@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from itertools import product
-from typing import Self
+from typing import Any, Self
+
+JsonObject = dict[str, Any]
+"""What the json module makes of an object in a text: the edge of the house. Inside, it becomes a dataclass."""
 
 
 class EvidenceKind(StrEnum):
@@ -85,6 +88,11 @@ class Span:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def days(self) -> tuple[date, date]:
+        """Both days, the earlier one first."""
+        return self.first, self.last
 
     @property
     def order(self) -> tuple[date, date]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
+
+from insar_anomaly.names import JsonObject
 
 _CELLS = 9
 
@@ -40,7 +40,7 @@ class Detectability:
     map_cm: NDArray[np.float64]
     edges: tuple[float, float]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Everything, ready for JSON."""
         return {
             "half": {"cm": self.half.cm, "bound": self.half.bound},
@@ -50,7 +50,7 @@ class Detectability:
         }
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Detectability:
+    def of(cls, content: JsonObject) -> Detectability:
         """From what `as_dict` gave."""
         half, most = (Peak(**content[name]) for name in ("half", "most"))
         low, high = content["edges"]

@@ -29,6 +29,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from safetensors.torch import load, save
 
+from insar_anomaly.names import JsonObject
+
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a fit works."""
 
@@ -118,7 +120,7 @@ def unpack_network(packed: xr.DataArray) -> dict[str, torch.Tensor]:
     return dict(load(np.ascontiguousarray(packed.values, np.uint8).tobytes()))
 
 
-def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
+def settings_of(dataset: xr.Dataset) -> JsonObject:
     """The settings that `to_dataset` stored as JSON in attribute ``settings``."""
-    settings: dict[str, Any] = json.loads(dataset.attrs["settings"])
+    settings: JsonObject = json.loads(dataset.attrs["settings"])
     return settings

@@ -25,6 +25,7 @@ from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, s
 from insar_anomaly.detectors._windows import Windows, cells
 from insar_anomaly.detectors.backbone import Weights, device, digest
 from insar_anomaly.detectors.base import Progress, batches, join, scores, silent
+from insar_anomaly.names import JsonObject
 
 FULL_WIDTH = 64
 """Features of AlexNet's first layer."""
@@ -88,7 +89,7 @@ class Cnn(Training):
         losses = self.run(learner, settings, crops, progress)
         return CnnScorer(Trained(stored(learner.networks), losses, learner.terms, settings, crops.pairs))
 
-    def _patches(self, attrs: dict[str, Any], crops: Crops) -> Patches:
+    def _patches(self, attrs: JsonObject, crops: Crops) -> Patches:
         height, width = (float(km) for km in attrs["pixel_km"])
         east, north, up = (float(part) for part in attrs["look"])
         simulated = SimulatedAtmosphere(self.window, (height, width), tuple(json.loads(attrs.get("removed", "[]"))))

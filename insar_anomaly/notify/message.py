@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from insar_anomaly.errors import InsarAnomalyError
 
@@ -36,7 +36,7 @@ class Message:
     stack: str
     subject: str
     body: str
-    payload: dict[str, Any]
+    payload: dict[str, object]
     figure: bytes | None
     created: datetime
 
@@ -67,7 +67,7 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def as_json(content: dict[str, Any], indent: int | None = None) -> bytes:
+def as_json(content: dict[str, object], indent: int | None = None) -> bytes:
     try:
         return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as err:

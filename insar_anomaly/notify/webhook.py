@@ -9,7 +9,6 @@ import hmac
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -58,7 +57,7 @@ class Webhook:
         raise NotDelivered(f"{where} answered {answer.status_code}: {said}{hint}")
 
     def _envelope(self, message: Message) -> bytes:
-        event: dict[str, Any] = {
+        event: dict[str, object] = {
             "specversion": "1.0",
             "id": message.key,
             "source": "insar_anomaly",

@@ -22,6 +22,7 @@ from insar_anomaly.detectors.base import BATCH, FEWEST, Scorer
 from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.evidence.inject import inject
 from insar_anomaly.evidence.protocol import ToTiles
+from insar_anomaly.names import JsonObject
 from insar_anomaly.pipeline import Installation, Run, storage_options
 from insar_anomaly.pipeline.parts import build_detector, tiles_of
 from insar_anomaly.pipeline.recipe import DetectorChoice
@@ -42,7 +43,7 @@ class Measured:
 
     stack: str
     system: str
-    settings: dict[str, Any]
+    settings: JsonObject
     train: int
     negative: dict[str, float | None]
     positive: dict[str, dict[str, float | None]]

@@ -22,7 +22,7 @@ class System:
 
     kind: str
     words: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     tiles: Tiles = "ours"
     poster: str | None = None
 
@@ -55,7 +55,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
     }
 )
 
-BUDGETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+BUDGETS: Mapping[str, Mapping[str, Mapping[str, object]]] = MappingProxyType(
     {
         # what two CPU cores do in minutes: narrow networks, few steps. Not what the papers trained
         "small": {

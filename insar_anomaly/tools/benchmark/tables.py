@@ -16,6 +16,7 @@ from insar_anomaly.calibration.metrics import Estimate, auroc_interval, average_
 from insar_anomaly.calibration.samples import Sample
 from insar_anomaly.calibration.threshold import Target, choose
 from insar_anomaly.calibration.trial import Trial
+from insar_anomaly.names import Pair, file_stem
 from insar_anomaly.report.figures import panels_png, roc_png
 from insar_anomaly.tools.benchmark.cases import Plan
 from insar_anomaly.tools.benchmark.measure import Measured
@@ -50,7 +51,7 @@ def summed(measured: Measured, *, seed: int) -> Row:
     for name, values in kinds.items():
         pairs = [*negative, *values]
         truth = [0] * len(negative) + [1] * len(values)
-        dates = [pair.split("_") for pair in pairs]
+        dates = [Pair.of(pair).days for pair in pairs]
         intervals[name] = auroc_interval([*negative.values(), *values.values()], truth, dates, seed=seed)
         precision[name] = average_precision(low, list(values.values()))
     samples = {Sample.parse(name): np.array(list(values.values())) for name, values in kinds.items()}
@@ -109,7 +110,7 @@ def write(out: Path, plan: Plan, measured: Sequence[Measured]) -> list[Path]:
         mine = [m for m in measured if m.stack == case.stack]
         if not mine:
             continue
-        stem = case.stack.replace("/", "_")
+        stem = file_stem(case.stack)
         kind = list(mine[0].positive)[min(1, len(mine[0].positive) - 1)] if mine[0].positive else None
         if kind:
             curves = {m.system: _curve(m, kind) for m in mine}
@@ -190,7 +191,7 @@ def _pooled(parts: Sequence[Measured], seed: int) -> str:
             scores += known.values()
             truth += [label] * len(known)
             # two frames never share an acquisition, even on one date
-            dates += [[f"{one.stack} {day}" for day in pair.split("_")] for pair in known]
+            dates += [[f"{one.stack} {day}" for day in Pair.of(pair).days] for pair in known]
     if any(truth):
         return str(auroc_interval(scores, truth, dates, seed=seed))
     rows = [summed(one, seed=seed) for one in parts]
@@ -210,8 +211,7 @@ def _maps(out: Path, measured: Measured) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _dates(scores: Mapping[str, float]) -> NDArray[np.datetime64]:
-    days = [[f"{d[:4]}-{d[4:6]}-{d[6:]}" for d in pair.split("_")] for pair in scores]
-    return np.array(days, "datetime64[D]").reshape(-1, 2)
+    return np.array([Pair.of(pair).days for pair in scores], "datetime64[D]").reshape(-1, 2)
 
 
 def _years(scores: Mapping[str, float]) -> float:
