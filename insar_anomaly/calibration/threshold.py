@@ -4,6 +4,8 @@ injections; see `trials`.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -103,9 +105,9 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
     return _described(result, target, threshold, why)
 
 
-def percentile(negatives: list[float], score: float) -> float:
-    """Part of quiet scores that lie below `score`, in percent; 0 among none."""
-    return float(100 * np.searchsorted(np.sort(negatives), score) / max(1, len(negatives)))
+def percentile(quiet: Sequence[float], score: float) -> float:
+    """Part of quiet scores, in ascending order, that lie below `score`, in percent; 0 among none."""
+    return 100 * bisect_left(quiet, score) / max(1, len(quiet))
 
 
 def count_flags(result: Trial, threshold: float, *, clear_after_days: int) -> int:

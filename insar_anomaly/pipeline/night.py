@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.names import Period
 from insar_anomaly.pipeline.assess import score
 from insar_anomaly.pipeline.deliver import deliver
@@ -16,14 +17,16 @@ from insar_anomaly.pipeline.ingest import ingest
 from insar_anomaly.pipeline.installation import Installation, Run
 
 
-def _now(s: Installation, stack: str, flag: dict[str, Any]) -> dict[str, Any]:
+def _now(s: Installation, flag: EpisodeRow) -> dict[str, Any]:
     """An open flag, and what the stack's present threshold says of it: it may have been raised under another one."""
-    model, _ = s.resting(stack)
-    inside = Period(flag["since"], flag["until"])
-    rows = s.ledger.assessments(stack, model.evidence) if model else []
-    over = {row["pair"] for row in rows if row["flagged"] and inside.holds(row["pair"])}
+    model, _ = s.resting(flag.stack)
+    inside = Period(flag.since, flag.until)
+    rows = s.ledger.assessments(flag.stack, model.evidence) if model else []
+    over = {row.pair for row in rows if row.flagged and inside.holds(row.pair)}
     return {
-        **flag,
+        **asdict(flag),
+        "standing": sorted(flag.standing),
+        "withdrawn": not flag.state.stands,
         "evidence": model.evidence if model else None,
         "threshold_now": model.threshold if model else None,
         "pairs_over_now": len(over),
@@ -58,9 +61,9 @@ def summary(s: Installation, run: Run) -> dict[str, Any]:
     """The night's digest: counts, open flags, failures, blind stacks, warnings. Written as ``digest-<date>.json``."""
     stacks, flaggable = s.by_stack, s.by_stack | s.by_couple
     open_flags = [
-        {"stack": name, "name": flaggable[name].name, **_now(s, name, row)}
-        for row in s.ledger.episodes(open_only=True)
-        if (name := f"{row.pop('gvp')}/{row.pop('frame')}") in flaggable
+        {"name": flaggable[flag.stack].name, **_now(s, flag)}
+        for flag in s.ledger.episodes(open_only=True)
+        if flag.stack in flaggable
     ]
     waiting = [n for n in s.ledger.pending() if n.attempts or n.stack not in flaggable]
     digest = {
