@@ -70,7 +70,7 @@ def fit(part: Installation, run: Run, period: Period, again: bool) -> None:
 @stage
 def score(part: Installation, run: Run, period: Period | None) -> None:
     """Score new pairs."""
-    pipeline.score(part, run, period=period)
+    pipeline.assess(part, run, period=period)
     _report(run, part)
 
 

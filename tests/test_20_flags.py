@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insar_anomaly.flags.machine import Evidence, Notice, State, run, step
+from insar_anomaly.flags.states import FlagState
 
 DAY0 = date(2020, 1, 1)
 CLEAR = 60
@@ -138,7 +139,7 @@ def test_an_interval_that_does_not_stay_over_is_withdrawn_at_once():
     state, notices = step(state, look(5, 2, 0.5), clear_after_days=CLEAR)
     assert kinds(notices) == [("cleared", 1)]
     (episode,) = state.episodes
-    assert episode.withdrawn
+    assert episode.state is FlagState.WITHDRAWN
     assert episode.cleared == look(5, 2).seen  # the day on which the acquisition came that took it back
 
 
@@ -151,7 +152,7 @@ def test_an_episode_stands_as_long_as_one_of_its_intervals_does():
     assert state.open.standing == {look(6, 1).key}
     state, notices = step(state, last, clear_after_days=CLEAR)
     assert kinds(notices) == [("cleared", 1)]
-    assert state.episodes[0].withdrawn
+    assert state.episodes[0].state is FlagState.WITHDRAWN
 
 
 def test_what_rises_again_after_a_withdrawal_raises_a_new_flag():
@@ -191,7 +192,7 @@ def test_an_open_episode_is_one_for_which_something_stands(evidence):
         if episode.cleared is None:
             assert episode.standing
             assert all(newest[name].over for name in episode.standing)
-        assert episode.withdrawn <= (episode.cleared is not None and not episode.standing)
+        assert (episode.state is FlagState.WITHDRAWN) <= (episode.cleared is not None and not episode.standing)
 
 
 @given(series)

@@ -96,7 +96,7 @@ def test_a_night_on_bucket_postgresql_webhook_mail_and_dask_workers(fresh, bucke
         again = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert (again["scored_pairs"], again["delivered"]) == (0, 0)
         with Ledger(ledger) as opened:
-            assert [(f"{e['gvp']}/{e['frame']}", e["number"]) for e in opened.episodes()] == [(RISING, 1)]
+            assert [(e.stack, e.number) for e in opened.episodes()] == [(RISING, 1)]
             assert opened.pending() == []
             assert all(secret not in str(run) for run in opened.runs() for secret in (PASSWORD, "/hook"))
     [(headers, body)] = posts

@@ -55,10 +55,10 @@ def test_a_couple_has_a_threshold_and_scores_of_its_own(both, capsys):
         assert {"8 cm", "8 cm, first assessment"} == set(calibration["detection"])
         assert calibration["detectability"]["half"]["cm"] > 0
         rows = s.ledger.assessments(COUPLE, "directions")
-    assert {row["verdict"] for row in rows} == {Verdict.OK}
-    best = max(rows, key=lambda row: row["score"])
-    assert best["score"] > model.threshold
-    first, last = best["pair"].split("_")
+    assert {row.verdict for row in rows} == {Verdict.OK}
+    best = max(rows, key=lambda row: row.score)
+    assert best.score > model.threshold
+    first, last = best.pair.split("_")
     assert first <= f"{START + timedelta(7):%Y%m%d}"
     assert last >= f"{START + timedelta(6):%Y%m%d}"
     assert cli.main(["-c", str(both.config), "scores", "--evidence", "directions"]) == 0

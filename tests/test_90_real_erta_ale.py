@@ -44,7 +44,7 @@ def stack(tmp_path_factory):
     (folder / "config.toml").write_text('[[source]]\nurl = "archive"\n\n[cluster]\nkind = "inline"\n')
     assert cli.main(["-q", "-c", str(folder / "config.toml"), "ingest"]) == 0
     with Ledger(f"sqlite:///{folder}/ledger.sqlite") as ledger:
-        verdicts = {pair: verdict for pair, (_, verdict) in ledger.seen(STACK).items()}
+        verdicts = {pair: seen.verdict for pair, seen in ledger.seen(STACK).items()}
     return Store(str(folder / "store")).open(STACK).load(), verdicts
 
 

@@ -32,7 +32,7 @@ def ledger_of(args: argparse.Namespace) -> Iterator[Ledger]:
     from insar_anomaly.ledger.ledger import Ledger
 
     with Ledger(load(file_of(args)).ledger) as ledger:
-        known = {int(row["gvp"]) for row in (*ledger.stacks(), *ledger.episodes())}
+        known = {stack.gvp for stack in ledger.stacks()} | {episode.gvp for episode in ledger.episodes()}
         if unknown := [gvp for gvp in args.volcano if gvp not in known]:
             raise UsageError(f"--volcano {unknown[0]}: the ledger holds nothing of it, but of {len(known)} other volcanoes")
         yield ledger

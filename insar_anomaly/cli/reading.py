@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from insar_anomaly.cli.opened import ledger_of
 from insar_anomaly.errors import UsageError
-from insar_anomaly.names import EvidenceKind, stack_name, volcano_of
+from insar_anomaly.names import EvidenceKind, columns_of
 
 if TYPE_CHECKING:
-    from insar_anomaly.ledger import Ledger, ModelRow
+    from collections.abc import Sequence
+
+    from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, ScoredAssessment, ScoredPair
 
 
 def scores_command(args: argparse.Namespace) -> int:
@@ -21,12 +23,12 @@ def scores_command(args: argparse.Namespace) -> int:
 
     columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
     with ledger_of(args) as ledger:
-        if args.evidence == "pair":
-            every = ledger.scores()
-        else:
+        every: Sequence[ScoredPair | ScoredAssessment] = ledger.scores()
+        if args.evidence != EvidenceKind.PAIR:
             columns[2:3] = ["pair", "after", "seen"]
             every = [row for stack in ledger.modelled(args.evidence) for row in ledger.assessments(stack, args.evidence)]
-        rows = [{name: r[name] for name in columns} for r in every if not args.volcano or int(r["gvp"]) in args.volcano]
+    chosen = [row for row in every if not args.volcano or row.gvp in args.volcano]
+    rows = [{name: value for name, value in _columns(row).items() if name in columns} for row in chosen]
     if args.json:
         print(json.dumps(rows, default=str))
         if args.csv == "-":
@@ -45,34 +47,41 @@ def scores_command(args: argparse.Namespace) -> int:
     return 0
 
 
-def flags_command(args: argparse.Namespace) -> int:
+def _columns(row: ScoredPair | ScoredAssessment | EpisodeRow) -> dict[str, object]:
+    """A row as a table has it: the stack's name in two columns."""
+    return {**columns_of(row.stack), **vars(row)}
 
+
+def flags_command(args: argparse.Namespace) -> int:
     with ledger_of(args) as ledger:
-        rows = [r for r in ledger.episodes(open_only=args.open) if not args.volcano or int(r["gvp"]) in args.volcano]
-        current = {stack: _raised_by(ledger, stack, r["model"]) for r in rows if (stack := stack_name(r["gvp"], r["frame"]))}
+        rows = [row for row in ledger.episodes(open_only=args.open) if not args.volcano or row.gvp in args.volcano]
+        models = [_raised_by(ledger, row) for row in rows]
     if args.json:
-        print(json.dumps(rows, default=str))
+        print(json.dumps([_flag_columns(row) for row in rows], default=str))
         return 0
-    for row in rows:
-        state = f"{'withdrawn' if row['withdrawn'] else 'cleared'} {row['cleared']}" if row["cleared"] else "open"
-        model = current[stack_name(row["gvp"], row["frame"])]
-        if model and model.threshold is not None and model.threshold != row["threshold"]:
+    for row, model in zip(rows, models, strict=True):
+        state = "open" if row.state.open else f"{row.state} {row.cleared}"
+        if model and model.threshold is not None and model.threshold != row.threshold:
             state += f"; the threshold is {model.threshold:.4g} now, pairs were counted by the one in force when they came"
-        over = EvidenceKind(model.evidence if model else "pair").counted(row["pairs_over"])
+        over = (model.evidence if model else EvidenceKind.PAIR).counted(row.pairs_over)
         print(
-            f"{row['gvp']}/{row['frame']} flag {row['number']}: {row['since']} to {row['until']}, "
-            f"{over} over {row['threshold']:.4g}, peak {row['peak_score']:.4g} "
-            f"in {row['peak_pair']}, {state}"
+            f"{row.stack} flag {row.number}: {row.since} to {row.until}, {over} over {row.threshold:.4g}, "
+            f"peak {row.peak_score:.4g} in {row.peak_pair}, {state}"
         )
     if not rows:
         print("no flags")
     return 0
 
 
-def _raised_by(ledger: Ledger, stack: str, identity: str) -> ModelRow | None:
+def _flag_columns(row: EpisodeRow) -> dict[str, object]:
+    kept = {name: value for name, value in _columns(row).items() if name != "stack"}
+    return {**kept, "withdrawn": not row.state.stands, "standing": sorted(row.standing)}
+
+
+def _raised_by(ledger: Ledger, row: EpisodeRow) -> ModelRow | None:
     """The present model of the evidence that a flag was raised by."""
-    evidence = next((row.evidence for row in ledger.models(stack) if row.model == identity), "pair")
-    return ledger.current(stack, evidence)
+    model = ledger.model(row.stack, row.model)
+    return ledger.current(row.stack, model.evidence if model else EvidenceKind.PAIR)
 
 
 def notices_command(args: argparse.Namespace) -> int:
@@ -82,16 +91,16 @@ def notices_command(args: argparse.Namespace) -> int:
         if args.drop:
             with ledger.lock():
                 ledger.drop(args.drop, args.why)
-        rows = [r for r in ledger.notices() if not args.volcano or volcano_of(r["stack"]) in args.volcano]
-    rows = [row for row in rows if args.all or (row["delivered_at"] is None and row["dropped"] is None)]
+        rows = [row for row in ledger.notices() if not args.volcano or row.gvp in args.volcano]
+    rows = [row for row in rows if args.all or row.waits]
     if args.json:
-        print(json.dumps(rows, default=str))
+        print(json.dumps([vars(row) for row in rows], default=str))
         return 0
     for row in rows:
-        state = f"arrived {row['delivered_at']:%Y-%m-%d %H:%M} UTC" if row["delivered_at"] else "waits"
-        state = f"dropped: {row['dropped']}" if row["dropped"] else state
-        tried = f", {row['attempts']} attempts, the last: {row['last_error']}" if row["last_error"] else ""
-        print(f"{row['key']}: {state}{tried}")
+        state = f"arrived {row.delivered_at:%Y-%m-%d %H:%M} UTC" if row.delivered_at else "waits"
+        state = f"dropped: {row.dropped}" if row.dropped else state
+        tried = f", {row.attempts} attempts, the last: {row.last_error}" if row.last_error else ""
+        print(f"{row.key}: {state}{tried}")
     if not rows:
         print("no notices" if args.all else "no notice waits")
     return 0

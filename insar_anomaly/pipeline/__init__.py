@@ -1,10 +1,10 @@
 """URIs in, URIs out: the one place that opens, calls a pure stage and commits.
 
-``with open_installation(config) as s, s.run("nightly") as run: ingest(s, run); score(s, run); flag(s, run); deliver(s,
+``with open_installation(config) as s, s.run("nightly") as run: ingest(s, run); assess(s, run); flag(s, run); deliver(s,
 run)``
 """
 
-from insar_anomaly.pipeline.assess import score, score_rows
+from insar_anomaly.pipeline.assess import assess, score_rows
 from insar_anomaly.pipeline.deliver import deliver
 from insar_anomaly.pipeline.fit import fit
 from insar_anomaly.pipeline.flag import flag
@@ -23,6 +23,7 @@ __all__ = [
     "Installation",
     "Run",
     "Watch",
+    "assess",
     "batches",
     "deliver",
     "fit",
@@ -30,7 +31,6 @@ __all__ = [
     "ingest",
     "nightly",
     "open_installation",
-    "score",
     "score_rows",
     "storage_options",
     "summary",

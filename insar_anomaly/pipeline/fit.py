@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 from insar_anomaly import __version__
@@ -14,8 +13,9 @@ from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
 from insar_anomaly.evidence.protocol import Reach
 from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
-from insar_anomaly.pipeline.assess import judged, note_blind
+from insar_anomaly.pipeline.assess import note_blind
 from insar_anomaly.pipeline.installation import Installation, Run, storage_options
+from insar_anomaly.pipeline.judge import Judge
 from insar_anomaly.pipeline.pictures import draw_calibration
 from insar_anomaly.pipeline.recipe import DetectorChoice, Recipe, Trials, hash_of_pairs
 from insar_anomaly.pipeline.worker import FitResult, FitTask, fit_stack
@@ -70,7 +70,7 @@ def _task(s: Installation, stack: str, kind: EvidenceKind, period: Period) -> Fi
     config = s.config
     if not s.store.has(stack):
         raise NotFitted(f"{stack}: nothing is stored; run `insar-anomaly ingest` first")
-    accepted = {pair for pair, (_, verdict) in s.ledger.seen(stack).items() if verdict == Verdict.OK}
+    accepted = {pair for pair, known in s.ledger.seen(stack).items() if known.verdict == Verdict.OK}
     inside = sorted(pair for pair in accepted if period.holds(pair))
     deforming = _deforming(s, stack) & accepted
     aim, fused = config.calibrate, config.fusion
@@ -124,7 +124,7 @@ def _publish(s: Installation, run: Run, task: FitTask, result: FitResult) -> Non
         evidence=task.evidence,
     )
     try:
-        s.ledger.publish(task.stack, row, partial(judged, model=row))
+        s.ledger.publish(task.stack, row, Judge.of(row))
         draw_calibration(s, task.stack, task.evidence, result.calibration)
     except (InsarAnomalyError, OSError) as problem:
         run.fail(task.stack, "fit", problem)
@@ -142,10 +142,10 @@ def _note_covered(s: Installation, run: Run, task: FitTask) -> None:
         return
     first, last = _span(task.pairs)
     for flag in s.ledger.episodes(task.stack):
-        if flag["since"] < last and first < flag["until"]:
+        if flag.since < last and first < flag.until:
             run.warn(
-                f"{task.stack}: the fit, on {len(task.pairs)} pairs from {first} to {last}, covers flag {flag['number']} "
-                f"({flag['since']} to {flag['until']}): what was flagged is learned as quiet; narrow --from and --to, or "
+                f"{task.stack}: the fit, on {len(task.pairs)} pairs from {first} to {last}, covers flag {flag.number} "
+                f"({flag.since} to {flag.until}): what was flagged is learned as quiet; narrow --from and --to, or "
                 "name those pairs in [calibrate] labels"
             )
 

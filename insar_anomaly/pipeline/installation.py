@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from insar_anomaly.errors import InsarAnomalyError, UsageError
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import OF_A_STACK, Couple, EvidenceKind, place
+from insar_anomaly.pipeline.check import load_checked
 from insar_anomaly.pipeline.cluster import Workers, workers
 from insar_anomaly.report.digest import Count, Failure
 from insar_anomaly.sources import open_source
@@ -170,13 +172,17 @@ class Installation:
 
 @contextmanager
 def open_installation(
-    config: Config, *, only: Sequence[int] = (), watch: Watch | None = None, volcanoes: Sequence[Volcano] | None = None
+    config: Config | str | Path,
+    *,
+    only: Sequence[int] = (),
+    watch: Watch | None = None,
+    volcanoes: Sequence[Volcano] | None = None,
 ) -> Iterator[Installation]:
     """Open an installation; closes ledger and workers at the end.
 
     Parameters
     ----------
-    config : settings, from `config.load`
+    config : settings, or the path of a configuration, which is then checked as every command does
     only : GVP numbers to work on; empty takes the whole catalogue
     watch : hears of progress
     volcanoes : these, and not those of the configured catalogue
@@ -186,6 +192,8 @@ def open_installation(
     UsageError
         for mistakes in the catalogue, the ledger's URL or `only`.
     """
+    if not isinstance(config, Config):
+        config = load_checked(config, volcanoes=volcanoes is None)
     offered = catalogue.load(config.catalogue) if volcanoes is None else volcanoes
     known = {v.gvp for v in offered}
     if missing := [g for g in only if g not in known]:

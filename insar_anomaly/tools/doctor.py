@@ -83,7 +83,7 @@ def _ledger(config: Config) -> Finding:
     try:
         with Ledger(config.ledger) as ledger:
             runs = ledger.runs(limit=1)
-            last = f"last run {runs[0]['kind']} of {runs[0]['as_of']}: {runs[0]['status']}" if runs else "no run yet"
+            last = f"last run {runs[0].kind} of {runs[0].as_of}: {runs[0].status}" if runs else "no run yet"
             stuck = [n for n in ledger.pending() if n.attempts]
             remedy = f"; {len(stuck)} notices have not arrived, see `insar-anomaly notices`" if stuck else ""
             return Finding("ledger", not stuck, f"{ledger.name}: {last}{remedy}")

@@ -121,14 +121,14 @@ def run(s: Installation, night: Run, plan: Plan, out: Path) -> list[Measured]:
 
 def _note_unmatched(s: Installation, night: Run, case: Case) -> None:
     """Say which labels name no accepted pair of the stack."""
-    known = {pair for pair, (_, verdict) in s.ledger.seen(case.stack).items() if verdict == Verdict.OK}
+    known = {pair for pair, seen in s.ledger.seen(case.stack).items() if seen.verdict == Verdict.OK}
     lost = sorted((case.positives | (case.negatives or frozenset())) - known)
     if lost:
         night.warn(f"{case.stack}: {len(lost)} labelled pairs are not in the stack, first {lost[0]}")
 
 
 def _task(s: Installation, plan: Plan, case: Case, system: str, out: Path) -> _Task:
-    accepted = [pair for pair, (_, verdict) in s.ledger.seen(case.stack).items() if verdict == Verdict.OK]
+    accepted = [pair for pair, seen in s.ledger.seen(case.stack).items() if seen.verdict == Verdict.OK]
     train, quiet, positive = case.split(accepted, plan.every)
     if min(len(train), len(quiet)) < FEWEST:
         raise StackFailed(
