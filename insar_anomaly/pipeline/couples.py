@@ -82,6 +82,13 @@ def _row(one: Joint, model: ModelRow) -> ScoreRow:
     )
 
 
+def _assessments_of(model: ModelRow) -> dict[str, list[Assessed]]:
+    """The assessments of a model's trial, by kind."""
+    kept = json.loads(model.calibration)
+    by_kind = kept.get("assessments", kept.get("looks", {}))  # the second is what an earlier version called them
+    return {kind: [Assessed.of(plain) for plain in every] for kind, every in by_kind.items()}
+
+
 def _model(s: Installation, run: Run, couple: str) -> ModelRow | None:
     """The couple's model and threshold, published anew where one of its frames has a new model; None without both."""
     both = [s.ledger.current(stack, EvidenceKind.INTERVAL) for stack in members(couple)]
@@ -96,14 +103,7 @@ def _model(s: Installation, run: Run, couple: str) -> ModelRow | None:
     current = s.ledger.current(couple, EvidenceKind.DIRECTIONS)
     if current is not None and current.model == identity:
         return current
-    assessments = [
-        {
-            kind: [Assessed.of(plain) for plain in seen]
-            for kind, seen in json.loads(one.calibration).get("assessments", {}).items()
-        }
-        for one in (first, second)
-    ]
-    chosen = calibrate.choose(trial(*assessments), target)
+    chosen = calibrate.choose(trial(*map(_assessments_of, (first, second))), target)
     made = replace(
         first,
         model=identity,
