@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,6 +160,19 @@ def test_what_rises_again_after_a_withdrawal_raises_a_new_flag():
     state, notices = run(State(), [look(5, 1), look(5, 2, 0.5), look(5, 3)], clear_after_days=CLEAR)
     assert kinds(notices) == [("raised", 1), ("cleared", 1), ("raised", 2)]
     assert state.open is not None
+
+
+@pytest.mark.parametrize("state", FlagState)
+def test_a_flag_is_open_or_has_a_day_on_which_it_ended(state):
+    state_of, _ = run(State(), [pair(0, 12)], clear_after_days=CLEAR)
+    episode = state_of.open
+    assert episode is not None
+    right, wrong = (None, DAY0) if state.open else (DAY0, None)
+    assert State((replace(episode, state=state, cleared=right),)).open == (
+        replace(episode, state=state) if state.open else None
+    )
+    with pytest.raises(ValueError, match=f"flag 1 is {state} and its day of clearing is {wrong}"):
+        replace(episode, state=state, cleared=wrong)
 
 
 def test_a_pair_that_is_judged_again_and_found_quiet_withdraws_nothing():

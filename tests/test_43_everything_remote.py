@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -31,29 +29,6 @@ class Inbox:
     async def handle_DATA(self, server, session, envelope):
         self.mails.append((list(envelope.rcpt_tos), message_from_bytes(envelope.content, policy=policy.default)))
         return "250 ok"
-
-
-@pytest.fixture
-def hook():
-    """A web server that keeps every POST; its URL and what came."""
-    came = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            came.append((dict(self.headers), self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_):
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", came
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture
