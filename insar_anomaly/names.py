@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import product
 from typing import Any, Self
@@ -67,6 +67,16 @@ def day_of(text: str) -> date | None:
         return date(int(text[:4]), int(text[4:6]), int(text[6:]))
     except ValueError:
         return None
+
+
+def read_date(text: str) -> date:
+    """The date that a person wrote as YYYY-MM-DD or YYYYMMDD. Raises ValueError where the text is neither."""
+    for form in ("%Y-%m-%d", "%Y%m%d"):
+        try:
+            return datetime.strptime(text, form).date()  # noqa: DTZ007
+        except ValueError:
+            continue
+    raise ValueError(f"{text!r} is not a date: write YYYY-MM-DD")
 
 
 def stamp(day: date) -> str:

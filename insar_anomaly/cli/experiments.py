@@ -26,8 +26,7 @@ def demo_command(args: argparse.Namespace) -> int:
     args.config = str(file)
     with progress(args) as watch, pipeline.open_installation(load(file), watch=watch) as s:
         with s.run("fit", demo.AS_OF) as run:
-            pipeline.ingest(s, run)
-            pipeline.fit(s, run, period=demo.FIT)
+            pipeline.walk(pipeline.fit_stages(demo.FIT), s, run)
         with s.run("nightly", demo.AS_OF) as run:
             digest = pipeline.nightly(s, run)
         words = [*lines(digest), *demo.verdict(demo.VOLCANOES, s.ledger.episodes())]
@@ -40,7 +39,7 @@ def benchmark_command(args: argparse.Namespace) -> int:
     from insar_anomaly.tools import benchmark
 
     with opened(args, "benchmark", benchmark.case_study_volcanoes() if args.cases else None) as (s, run):
-        pipeline.ingest(s, run)
+        pipeline.walk(pipeline.ingest_stages(), s, run)
         plan, said = benchmark.plan(args, [stack for stack in s.by_stack if s.store.has(stack)])
         for words in said:
             print(f"insar-anomaly: {words}", file=sys.stderr)

@@ -14,6 +14,7 @@ from insar_anomaly.errors import UsageError
 if TYPE_CHECKING:
     from insar_anomaly.catalogue import Volcano
     from insar_anomaly.ledger import Ledger
+    from insar_anomaly.names import Period
     from insar_anomaly.pipeline import Installation, Run, Watch
 
 
@@ -75,10 +76,7 @@ def progress(args: argparse.Namespace) -> Iterator[Watch | None]:
         yield watch
 
 
-def period_of(args: argparse.Namespace) -> Any:
-    from insar_anomaly.names import Period
+def period_of(args: argparse.Namespace) -> Period | None:
+    from insar_anomaly.pipeline import period_asked
 
-    if args.first and args.last and args.first >= args.last:
-        raise UsageError(f"--from {args.first} is not before --to {args.last}")
-    last = min((d for d in (args.last, getattr(args, "as_of", None)) if d), default=None)
-    return Period(args.first, last) if args.first or last else None
+    return period_asked(args.first, args.last, getattr(args, "as_of", None))

@@ -17,6 +17,7 @@ from insar_anomaly.cli.experiments import (
 )
 from insar_anomaly.cli.reading import flags_command, notices_command, scores_command
 from insar_anomaly.cli.stages import expire_command, fit_command, ingest_command, nightly_command
+from insar_anomaly.names import read_date
 from insar_anomaly.tools.benchmark.command import arguments
 from insar_anomaly.tools.pretrain import command as pretraining
 
@@ -44,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
 
     ingest = add("ingest", ingest_command, "bring new interferograms into the stacks")
     ingest.add_argument("--dry-run", action="store_true", help="only count what is new")
-    fit = add("fit", fit_command, "fit every stack and calibrate its threshold")
+    fit = add("fit", fit_command, "ingest what is new, then fit every stack and calibrate its threshold")
+    fit.add_argument("--no-ingest", action="store_true", help="fit on what is stored; read no source")
     fit.add_argument("--again", action="store_true", help="fit also where nothing has changed")
     night = add("nightly", nightly_command, "ingest, score, flag and notify")
     for sub in (ingest, fit, night):
@@ -84,11 +86,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def day(text: str) -> date:
-    for form in ("%Y-%m-%d", "%Y%m%d"):
-        try:
-            from datetime import datetime
-
-            return datetime.strptime(text, form).date()  # noqa: DTZ007
-        except ValueError:
-            continue
-    raise argparse.ArgumentTypeError(f"{text!r} is not a date: write YYYY-MM-DD")
+    try:
+        return read_date(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None

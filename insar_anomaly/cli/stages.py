@@ -19,10 +19,11 @@ def ingest_command(args: argparse.Namespace) -> int:
 
 def fit_command(args: argparse.Namespace) -> int:
     from insar_anomaly.names import Period
-    from insar_anomaly.pipeline import fit
+    from insar_anomaly.pipeline import fit_stages, walk
 
     with opened(args, "fit") as (s, run):
-        fit(s, run, period=period_of(args) or Period(), again=args.again)
+        period = period_of(args) or Period()
+        walk(fit_stages(period, again=args.again, new_pairs=not args.no_ingest), s, run)
     return outcome(args, run, *counted(run, "fit"))
 
 

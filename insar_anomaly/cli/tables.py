@@ -24,15 +24,6 @@ def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: S
 
 
 def counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
-    result = {
-        "kind": kind,
-        **run.counted,
-        "failures": [vars(f) for f in run.failures],
-        "blind": run.blind,
-        "warnings": run.warnings,
-    }
-    counted = [f"{n} {name.replace('_', ' ')}" for name, n in run.counted.items() if n]
-    words = [f"{kind}: " + (", ".join(counted) or "nothing to do")]
-    words += [f"  {stack}: {why}" for stack, why in run.blind.items()]
-    words += [f"  {warning}" for warning in run.warnings]
-    return result, words
+    from insar_anomaly.pipeline.outcome import result_of, words_of
+
+    return result_of(run, kind), words_of(run, kind)

@@ -45,16 +45,16 @@ def assess(s: Installation, run: Run, *, period: Period | None = None) -> None:
                 models[stack, model.model] = _Judged(model, Judge.of(model))
                 tasks += _tasks(s, stack, model, wanted)
         except InsarAnomalyError as problem:
-            run.fail(stack, "score", problem)
+            run.fail(stack, "assess", problem)
     total = sum(len(task.assessments) for task in tasks)
     done = 0
     for task, result, error in s.workers.fan_out(score_assessments, tasks, resources=s.workers.gpu_wanted()):
         if result is None:
-            run.fail(task.stack, "score", error or "no result")
+            run.fail(task.stack, "assess", error or "no result")
         else:
             _commit(s, run, task, result, models[task.stack, task.model])
         done += len(task.assessments)
-        s.watch("score", done, total)
+        s.watch("assess", done, total)
     for (stack, _), one in models.items():
         if one.model.evidence == EvidenceKind.INTERVAL:
             _note_unseen(s, run, stack, one.model, wanted)
@@ -193,6 +193,6 @@ def _commit(s: Installation, run: Run, task: ScoreTask, result: xr.Dataset, one:
         rows = score_rows(result, task.assessments, model=one.model, judge=one.judge, snapshot=task.snapshot)
         s.ledger.record_scores(task.stack, rows)
     except StackFailed as problem:
-        run.fail(task.stack, "score", problem)
+        run.fail(task.stack, "assess", problem)
         return
     run.counts[Count.scored(one.model.evidence)] += sum(row.score is not None for row in rows)

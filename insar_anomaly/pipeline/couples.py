@@ -38,7 +38,7 @@ def score_couples(s: Installation, run: Run, period: Period) -> None:
             s.ledger.record_scores(couple, [judge(_row(one, model)) for one in new if period.holds(one.name)])
             run.counts[Count.SCORED_DIRECTIONS] += len(new)
         except InsarAnomalyError as problem:
-            run.fail(couple, "score", problem)
+            run.fail(couple, "assess", problem)
 
 
 def joint_assessments(s: Installation, couple: str, period: Period) -> list[Joint]:

@@ -8,20 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from insar_anomaly.names import Period
-from insar_anomaly.pipeline.assess import assess
-from insar_anomaly.pipeline.deliver import deliver
-from insar_anomaly.pipeline.flag import flag
-from insar_anomaly.pipeline.ingest import ingest
 from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.order import night_stages, walk
 from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Digest, OpenFlag
 
 
 def nightly(s: Installation, run: Run, *, period: Period | None = None) -> Digest:
-    """Ingest, score, flag, deliver; returns the digest, which is also written to the figures' folder."""
-    ingest(s, run, period=period)
-    assess(s, run, period=period)
-    flag(s, run)
-    deliver(s, run)
+    """Ingest, assess, flag, deliver; returns the digest, which is also written to the figures' folder."""
+    walk(night_stages(period), s, run)
     return summary(s, run)
 
 

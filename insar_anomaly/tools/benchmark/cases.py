@@ -12,6 +12,7 @@ from insar_anomaly.calibration import labels
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import UsageError
 from insar_anomaly.names import Period, Stack, frame_of
+from insar_anomaly.tools.benchmark.command import check
 from insar_anomaly.tools.benchmark.systems import SYSTEMS, settings_of
 
 
@@ -164,11 +165,10 @@ def plan(given: argparse.Namespace, stacks: Sequence[str]) -> tuple[Plan, list[s
     UsageError
         where the split is missing, a system or budget is unknown, or there is no stack.
     """
+    check(given)
     said: list[str] = []
     if given.cases:
         cases, said = case_study_cases(stacks)
-    elif not (given.train_until and given.test_from):
-        raise UsageError("benchmark needs --train-until and --test-from (or --cases)")
     else:
         known = Labels.read(given.labels) if given.labels else None
         said = known.remarks(stacks) if known and stacks else []

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
+
+from insar_anomaly.errors import UsageError
 
 
 def arguments(sub: argparse.ArgumentParser, day: Callable[[str], date]) -> None:
@@ -26,3 +29,11 @@ def arguments(sub: argparse.ArgumentParser, day: Callable[[str], date]) -> None:
     sub.add_argument("--budget", default="small", help="small (CPU), full (the papers', GPU) or tiny (a try)")
     sub.add_argument("--weights", default="insar", help="of the PaDiM systems: insar, imagenet, random or a file")
     sub.add_argument("--seed", type=int, default=0)
+
+
+def check(given: argparse.Namespace) -> None:
+    """Raise UsageError where these arguments do not say what to compare."""
+    if not given.cases and not (given.train_until and given.test_from):
+        raise UsageError("benchmark needs --train-until and --test-from (or --cases)")
+    if given.labels and not Path(given.labels).is_file():
+        raise UsageError(f"--labels {given.labels}: no such file")
