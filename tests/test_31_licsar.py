@@ -304,5 +304,5 @@ def test_what_is_new_is_listed_minus_seen_and_a_rejected_pair_counts_when_it_cha
 
 
 def test_an_unknown_kind_of_source_is_refused():
-    with pytest.raises(ValueError, match="'esa' is unknown; there is licsar"):
+    with pytest.raises(ValueError, match="source kind = 'esa': choose one of licsar"):
         open_source("esa", "somewhere", {})

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -35,6 +36,10 @@ Progress = Callable[[int, int], None]
 
 BATCH = 16
 """Pairs that are in memory at the same time while a stack is walked."""
+
+
+FEWEST = 8
+"""Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
 
 
 def silent(done: int, total: int) -> None:
@@ -58,6 +63,11 @@ class Scorer(Protocol):
         """The whole scorer as one Dataset; attribute ``detector`` names its class."""
         ...
 
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Scorer:
+        """The inverse of `to_dataset`."""
+        ...
+
 
 @runtime_checkable
 class Detector(Protocol):
@@ -77,6 +87,20 @@ class Detector(Protocol):
             where there are too few pairs or no valid ground.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What `registry.DETECTORS` holds of each kind.
+
+    Parameters
+    ----------
+    detector : a frozen dataclass of settings, each with a default; a ``Parameters`` section in its docstring describes them
+    scorer : what its `fit` returns. A stored model names this class, so its name must differ from those of other detectors
+    """
+
+    detector: type[Detector]
+    scorer: type[Scorer]
 
 
 def batches(tiles: xr.Dataset, names: tuple[str, ...], size: int = BATCH) -> Iterator[xr.Dataset]:

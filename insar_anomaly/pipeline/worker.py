@@ -20,6 +20,7 @@ from insar_anomaly.calibration.trial import Trial, blocks, trial
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.detectors import backbone as features
 from insar_anomaly.detectors.base import BATCH, Detector, Scorer
+from insar_anomaly.detectors.base import FEWEST as _FEWEST
 from insar_anomaly.errors import NotFitted, PairRejected, SourceUnavailable, UsageError
 from insar_anomaly.evidence.fused import Fused
 from insar_anomaly.evidence.level import Level
@@ -30,9 +31,6 @@ from insar_anomaly.stack.prechecks import precheck
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.stack.store import Store
 from insar_anomaly.tiles import preprocess
-
-_FEWEST = 8
-"""Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
 
 
 @dataclass(frozen=True)

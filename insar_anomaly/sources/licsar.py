@@ -34,7 +34,7 @@ from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict
 from insar_anomaly.names import Pair, day_of
 from insar_anomaly.sources import remote
-from insar_anomaly.sources.base import Delays, Listed
+from insar_anomaly.sources.base import Delays, Listed, Registration
 from insar_anomaly.sources.grid import as_bytes, cut, grid_of, read_window, window
 from insar_anomaly.stack.schema import LINE_OF_SIGHT, Grid
 from insar_anomaly.units import WAVELENGTH_M
@@ -350,3 +350,6 @@ def baselines(text: str) -> dict[date, float]:
             except ValueError:
                 continue
     return out
+
+
+REGISTRATION = Registration(open=LicsarSource)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from insar_anomaly import __version__
 from insar_anomaly.catalogue.volcano import Volcano
-from insar_anomaly.detectors.base import BATCH, Scorer
+from insar_anomaly.detectors import takes
+from insar_anomaly.detectors.base import BATCH, FEWEST, Scorer
 from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.evidence.inject import inject
 from insar_anomaly.evidence.protocol import ToTiles
@@ -125,10 +126,10 @@ def _note_unmatched(s: Installation, night: Run, case: Case) -> None:
 def _task(s: Installation, plan: Plan, case: Case, system: str, out: Path) -> _Task:
     accepted = [pair for pair, (_, verdict) in s.ledger.seen(case.stack).items() if verdict == Verdict.OK]
     train, quiet, positive = case.split(accepted, plan.every)
-    if len(train) < 8 or len(quiet) < 8:
+    if min(len(train), len(quiet)) < FEWEST:
         raise StackFailed(
-            f"{case.stack}: {len(train)} pairs to train on and {len(quiet)} quiet ones to test, at least 8 of each are "
-            "needed; ingest first, or move the split"
+            f"{case.stack}: {len(train)} pairs to train on and {len(quiet)} quiet ones to test, at least {FEWEST} of "
+            "each are needed; ingest first, or move the split"
         )
     detector, preprocess = settings_of(system, budget=plan.budget, weights=plan.weights, seed=plan.seed)
     return _Task(
@@ -156,7 +157,7 @@ def _measure(task: _Task) -> Measured:
     train, quiet = opened(task.train), opened(task.quiet)
     to_tiles = tiles_of(task.volcano, train, task.preprocess)
     options = dict(task.detector)
-    if task.detector["kind"] in ("ganomaly", "diffusion", "cnn"):
+    if takes(task.detector["kind"], "checkpoint"):
         options["checkpoint"] = str(Path(task.out) / "results" / f"{task.key}.checkpoint")
     started = time.perf_counter()
     scorer = build_detector(options, task.storage).fit(to_tiles(train))

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.config.sections import Preprocess
+from insar_anomaly.detectors import takes
+from insar_anomaly.registry import DETECTORS
 
 Tiles = Literal["ours", "poster"]
 _POSTER = PRESETS["poster"]["detector"]
@@ -111,6 +113,13 @@ BUDGETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 )
 
 
+def systems() -> dict[str, System]:
+    """`SYSTEMS`, and the detectors that they leave out, which are other packages', each with its default settings."""
+    known = {system.kind for system in SYSTEMS.values()}
+    more = [kind for kind in DETECTORS.kinds if kind not in known]
+    return {**SYSTEMS, **{kind: System(kind, "defaults", MappingProxyType({})) for kind in more if kind not in SYSTEMS}}
+
+
 def settings_of(name: str, *, budget: str, weights: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of a system for `tasks.build_detector` and of its preprocessing.
 
@@ -118,16 +127,19 @@ def settings_of(name: str, *, budget: str, weights: str, seed: int) -> tuple[dic
     ------
     ValueError
         where the name or the budget is unknown; lists them.
+    PluginFailed
+        where the detector is another package's and cannot be used.
     """
-    if name not in SYSTEMS:
-        raise ValueError(f"system {name!r}: choose among {', '.join(SYSTEMS)}")
+    known = systems()
+    if name not in known:
+        raise ValueError(f"system {name!r}: choose among {', '.join(known)}")
     if budget not in BUDGETS:
         raise ValueError(f"budget {budget!r}: choose among {', '.join(BUDGETS)}")
-    system = SYSTEMS[name]
+    system = known[name]
     detector = {"kind": system.kind, **BUDGETS[budget].get(system.kind, {}), **system.settings}
     if system.kind == "padim":
         detector["weights"] = weights
-    if system.kind != "matched_filter":  # it draws nothing
+    if takes(system.kind, "seed"):
         detector["seed"] = seed
     own = PRESETS["poster"]["preprocess"] if system.tiles == "poster" else {}
     return detector, Preprocess(**own).model_dump(mode="json")
