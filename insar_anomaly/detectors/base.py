@@ -14,7 +14,7 @@ attributes ``pixel_km`` (height, width) and ``look`` (east, north, up).
 
 *scores* is a Dataset with ``score`` (pair) float64 and ``score_map`` (pair, v, u) float32; larger is less like the quiet
 stack. The map has one cell per ``stride`` x ``stride`` pixels (attribute ``stride``). NaN in the map is ground that was not
-scored (masked, or never seen in the fit); a NaN score is a pair of which nothing could be scored.
+scored (masked, or never seen in the fit); a NaN score is a pair of which nothing could be scored. Nothing in it is lazy.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def scores(
 ) -> xr.Dataset:
     """The Dataset that `Scorer.score` returns, with the coordinates of the pairs, or of what stands in their place."""
     kept = ("pair", "reference", "secondary", "after", "seen", "variance")
-    coords = {name: tiles[name] for name in kept if name in tiles.coords}
+    coords = {name: tiles[name].compute() for name in kept if name in tiles.coords}
     return xr.Dataset(
         {
             "score": ("pair", np.asarray(score, np.float64)),

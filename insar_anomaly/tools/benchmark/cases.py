@@ -181,12 +181,12 @@ def plan(given: argparse.Namespace, stacks: Sequence[str]) -> tuple[Plan, list[s
             cases.append(Case(stack, *span, positives, labelled=known is not None, negatives=negatives))
     if not cases:
         raise UsageError("no stack of the catalogue has data: check [[source]] and the catalogue's frames")
-    chosen, left_out = _systems(given)
+    chosen, left_out = chosen_systems(given)
     plan = Plan(tuple(cases), chosen, tuple(given.peaks), given.budget, given.weights, given.every, given.seed)
     return plan, [*said, *left_out]
 
 
-def _systems(given: argparse.Namespace) -> tuple[tuple[str, ...], list[str]]:
+def chosen_systems(given: argparse.Namespace) -> tuple[tuple[str, ...], list[str]]:
     """The systems that are asked for, or all that can be used, and why others cannot."""
     chosen, left_out = [], []
     for name in given.system or systems():
