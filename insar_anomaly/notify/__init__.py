@@ -12,7 +12,11 @@ from insar_anomaly.config.sections import ChannelSettings
 from insar_anomaly.notify.message import Channel, Message, NotDelivered, Registration
 from insar_anomaly.registry import CHANNELS
 
-__all__ = ["Channel", "Message", "NotDelivered", "named", "opened", "reaches"]
+__all__ = ["SOMEBODY", "Channel", "Message", "NotDelivered", "named", "opened", "reaches"]
+
+
+SOMEBODY = ("nobody@example.org",)
+"""Contacts to open a channel with where nothing is sent, to see whether its settings can be used."""
 
 
 def named(channels: Sequence[ChannelSettings]) -> dict[str, ChannelSettings]:

@@ -53,7 +53,7 @@ def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
         mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.kind, source.url))
     for number, (name, channel) in enumerate(notify.named(config.channel).items()):
         place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
-        mistakes += _complaints(place, partial(notify.opened, channel, name, ("nobody@example.org",)))
+        mistakes += _complaints(place, partial(notify.opened, channel, name, notify.SOMEBODY))
     labels = config.calibrate.labels
     if labels and not Path(labels).is_file():
         mistakes.append(f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file")

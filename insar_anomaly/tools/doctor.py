@@ -116,7 +116,7 @@ def _channels(config: Config) -> Iterator[Finding]:
         yield Finding("channels", False, "no [[channel]] is configured: flags are raised and nobody is told")
     for name, settings in notify.named(config.channel).items():
         try:
-            channel = notify.opened(settings, name, ("nobody@example.org",))
+            channel = notify.opened(settings, name, notify.SOMEBODY)
         except InsarAnomalyError as mistake:
             yield Finding(f"channel {name}", False, str(mistake))
             continue

@@ -15,14 +15,17 @@ from insar_anomaly import __version__
 from insar_anomaly.calibration.metrics import Interval, auroc_interval, average_precision, proportion, roc
 from insar_anomaly.calibration.threshold import Target, choose
 from insar_anomaly.calibration.trial import Trial
+from insar_anomaly.config.sections import Calibrate, Flags
 from insar_anomaly.report.figures import panels_png, roc_png
 from insar_anomaly.tools.benchmark.cases import Plan
 from insar_anomaly.tools.benchmark.measure import Measured
 from insar_anomaly.tools.benchmark.systems import BUDGETS, systems
 
 # flags as the nightly counts them, at the rate that the poster's readers care about
-_TARGET = Target("false-alarms-per-year", 1.0, 0.01, 0.95, min_pairs=1, clear_after_days=60)
-_IN_SAMPLE_QUANTILE = 0.95
+_AIM = Calibrate()
+_TARGET = Target(
+    "false-alarms-per-year", 1.0, _AIM.fpr, _AIM.quantile, min_pairs=1, clear_after_days=Flags().clear_after_days
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def summed(measured: Measured, *, seed: int) -> Row:
     trial = Trial(_dates(negative), low, {n: np.array(list(v.values())) for n, v in kinds.items()}, _years(negative))
     chosen = choose(trial, _TARGET)
     known = [v for v in measured.in_sample if v is not None]
-    limit = float(np.quantile(known, _IN_SAMPLE_QUANTILE))
+    limit = float(np.quantile(known, _TARGET.quantile))
     return Row(
         stack=measured.stack,
         system=measured.system,
