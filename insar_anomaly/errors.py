@@ -5,7 +5,8 @@
     InsarAnomalyError
     |-- UsageError            the user mends the command or a file: exit code 2
     |   |-- ConfigError
-    |   `-- CatalogueError
+    |   |-- CatalogueError
+    |   `-- PluginFailed
     |-- StackFailed           this stack stops, the night goes on, exit code 1
     |   |-- NotInFrame
     |   |-- MissingLayer
@@ -81,6 +82,10 @@ class ConfigError(UsageError):
 
 class CatalogueError(UsageError):
     """A volcano catalogue is wrong."""
+
+
+class PluginFailed(UsageError):
+    """A source, detector or channel of another installed package cannot be imported, or is not what it should be."""
 
 
 class StackFailed(InsarAnomalyError):

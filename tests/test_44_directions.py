@@ -82,6 +82,7 @@ def test_a_couple_says_which_of_its_frames_have_flagged_too(both):
     assert COUPLE in stacks
     told = {content["stack"]: content for p in both.notices if (content := json.loads(p.read_text()))["kind"] == "raised"}
     assert told.keys() == stacks
+    assert len(told[COUPLE]["payload"]["members"]) == 2
     for one in told[COUPLE]["payload"]["members"]:
         assert one["flagged"] == (one["stack"] in stacks)
         assert f"{one['stack']}: interval" in told[COUPLE]["body"]

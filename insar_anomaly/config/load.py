@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from insar_anomaly.config.presets import PRESETS
-from insar_anomaly.config.sections import Config, FilesChannel
+from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import ConfigError
 
 
@@ -59,8 +59,7 @@ def secret(variable: str | None) -> str | None:
 
 
 def _explained(file: Path, text: str, error: Any) -> str:
-    # in a list of channels the kind stands in the place as if it were a key
-    place = [p for i, p in enumerate(error["loc"]) if not (i == 2 and error["loc"][0] == "channel")]
+    place = list(error["loc"])
     names = [str(p) for p in place if not isinstance(p, int)]
     section = f"[{'.'.join(names[:-1])}] " if len(names) > 1 else ""
     what = error["msg"]
@@ -136,9 +135,8 @@ def _contradictions(file: Path, text: str, config: Config) -> list[str]:
         line = _line(text, ["cluster", "kind"])
         lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
     for i, channel in enumerate(config.channel):
-        for key in ("secret_env", "password_env"):
-            variable = getattr(channel, key, None)
-            if variable and variable not in os.environ:
+        for key, variable in channel.variables.items():
+            if variable not in os.environ:
                 line = _line(text, ["channel", i, key])
                 lines.append(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
     return lines
@@ -164,9 +162,7 @@ def _resolved(config: Config, folder: Path) -> Config:
     ledger = config.ledger
     if ledger.startswith("sqlite:///") and not ledger.startswith("sqlite:////"):
         ledger = f"sqlite:///{folder / ledger.removeprefix('sqlite:///')}"
-    channels = tuple(
-        c.model_copy(update={"folder": full(c.folder)}) if isinstance(c, FilesChannel) else c for c in config.channel
-    )
+    channels = tuple(c.model_copy(update={key: full(path) for key, path in c.folders.items()}) for c in config.channel)
     labels = config.calibrate.labels
     return config.model_copy(
         update={

@@ -14,13 +14,14 @@ attributes ``pixel_km`` (height, width) and ``look`` (east, north, up).
 
 *scores* is a Dataset with ``score`` (pair) float64 and ``score_map`` (pair, v, u) float32; larger is less like the quiet
 stack. The map has one cell per ``stride`` x ``stride`` pixels (attribute ``stride``). NaN in the map is ground that was not
-scored (masked, or never seen in the fit); a NaN score is a pair of which nothing could be scored.
+scored (masked, or never seen in the fit); a NaN score is a pair of which nothing could be scored. Nothing in it is lazy.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -37,6 +38,10 @@ Progress = Callable[[int, int], None]
 
 BATCH = 16
 """Pairs that are in memory at the same time while a stack is walked."""
+FEWEST = 8
+"""Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
+
+
 FEWEST = 8
 """Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
 
@@ -62,6 +67,11 @@ class Scorer(Protocol):
         """The whole scorer as one Dataset; attribute ``detector`` names its class."""
         ...
 
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Scorer:
+        """The inverse of `to_dataset`."""
+        ...
+
 
 @runtime_checkable
 class Detector(Protocol):
@@ -83,6 +93,20 @@ class Detector(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Registration:
+    """What `registry.DETECTORS` holds of each kind.
+
+    Parameters
+    ----------
+    detector : a frozen dataclass of settings, each with a default; a ``Parameters`` section in its docstring describes them
+    scorer : what its `fit` returns. A stored model names this class, so its name must differ from those of other detectors
+    """
+
+    detector: type[Detector]
+    scorer: type[Scorer]
+
+
 def batches(tiles: xr.Dataset, names: tuple[str, ...], size: int = BATCH) -> Iterator[xr.Dataset]:
     """Load `names` of *tiles* for `size` pairs at a time: the one way in which a detector walks a lazy stack."""
     for start in range(0, tiles.sizes["pair"], size):
@@ -94,7 +118,7 @@ def scores(
 ) -> xr.Dataset:
     """The Dataset that `Scorer.score` returns, with the coordinates of the pairs, or of what stands in their place."""
     kept = ("pair", "reference", "secondary", "after", "seen", "variance")
-    coords = {name: tiles[name] for name in kept if name in tiles.coords}
+    coords = {name: tiles[name].compute() for name in kept if name in tiles.coords}
     return xr.Dataset(
         {
             "score": ("pair", np.asarray(score, np.float64)),

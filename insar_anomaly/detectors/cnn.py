@@ -24,7 +24,7 @@ from insar_anomaly.detectors._patches import Atmosphere, Labelled, Patches, Simu
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
 from insar_anomaly.detectors._windows import Windows, cells
 from insar_anomaly.detectors.backbone import Weights, device, digest
-from insar_anomaly.detectors.base import Progress, batches, join, scores, silent
+from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, silent
 from insar_anomaly.names import JsonObject
 
 FULL_WIDTH = 64
@@ -220,3 +220,6 @@ def _start(network: nn.Module, given: Weights) -> Weights:
 def _three(patches: Tensor) -> Tensor:
     """Grey patches (n, 1, y, x) as AlexNet reads pictures: three channels, of mean 0 and spread 1 for uniform grey."""
     return ((patches - 0.5) * 12**0.5).expand(-1, 3, -1, -1)
+
+
+REGISTRATION = Registration(Cnn, CnnScorer)

@@ -21,7 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from insar_anomaly.detectors.base import Progress, batches, join, scores, settings_of, silent
+from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, settings_of, silent
 from insar_anomaly.names import JsonObject
 from insar_anomaly.simulate import PointSource
 
@@ -265,3 +265,6 @@ def trend_of(patterns: Floats, usable: Bools, *, removed: Sequence[str]) -> Floa
     basis = np.linalg.qr(np.stack(terms, 1))[0]
     out: Floats = patterns @ basis @ basis.T
     return out
+
+
+REGISTRATION = Registration(MatchedFilter, MatchedFilterScorer)

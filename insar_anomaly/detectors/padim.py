@@ -20,6 +20,7 @@ from insar_anomaly.detectors._padim_layouts import Aligned, InWindows, Layout, R
 from insar_anomaly.detectors.backbone import Channels, Embedder, Weights, check_backbone, device, digest, named_weights
 from insar_anomaly.detectors.base import (
     Progress,
+    Registration,
     batches,
     join,
     pack_network,
@@ -277,3 +278,6 @@ def _gaussian(dataset: xr.Dataset, part: int) -> Gaussian:
     factor = torch.zeros(patches, k, k, device=where)
     factor[:, row, col] = read("triangle")
     return PatchGaussian(count, mean, factor)
+
+
+REGISTRATION = Registration(Padim, PadimScorer)

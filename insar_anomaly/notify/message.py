@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from insar_anomaly.config.sections import ChannelKind, ChannelSettings
 from insar_anomaly.errors import InsarAnomalyError
 
 DISCLAIMER = (
@@ -61,6 +63,30 @@ class Channel(Protocol):
 
     def deliver(self, message: Message) -> None:
         """Deliver the notice. Raises NotDelivered; delivering twice does no harm."""
+
+
+Settings = TypeVar("Settings", bound=ChannelSettings)
+
+
+def _anybody(settings: ChannelSettings, contacts: Sequence[str]) -> bool:  # noqa: ARG001
+    return True
+
+
+@dataclass(frozen=True)
+class Registration(ChannelKind, Generic[Settings]):
+    """What `registry.CHANNELS` holds of each kind.
+
+    Parameters
+    ----------
+    settings : the class of its [[channel]] tables
+    open : makes the channel from its settings, its name in the outbox and a volcano's contacts. Raises ConfigError where the
+        settings cannot be used. Nothing is sent and no server is asked.
+    reaches : False where nobody would get a notice of a volcano with these contacts
+    """
+
+    settings: type[Settings]
+    open: Callable[[Settings, str, Sequence[str]], Channel]
+    reaches: Callable[[Settings, Sequence[str]], bool] = _anybody
 
 
 def rfc3339(moment: datetime) -> str:

@@ -18,8 +18,9 @@ from insar_anomaly import catalogue, detectors, notify
 from insar_anomaly.config.defaults import as_toml
 from insar_anomaly.config.load import detector_table, load, where
 from insar_anomaly.config.sections import Config, Detector
-from insar_anomaly.errors import ConfigError, UsageError
+from insar_anomaly.errors import ConfigError, PluginFailed, UsageError
 from insar_anomaly.ledger.ledger import check_url
+from insar_anomaly.registry import DETECTORS
 from insar_anomaly.sources import check_source
 
 # arrays, which a configuration cannot hold; `weights` names a file for the first
@@ -49,10 +50,10 @@ def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
     mistakes += _complaints(where(path, "ledger"), lambda: check_url(config.ledger))
     for number, source in enumerate(config.source):
         place = where(path, "source", number, "url")
-        mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.url))
+        mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.kind, source.url))
     for number, (name, channel) in enumerate(notify.named(config.channel).items()):
         place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
-        mistakes += _complaints(place, partial(notify.opened, channel, name, ("nobody@example.org",)))
+        mistakes += _complaints(place, partial(notify.opened, channel, name, notify.SOMEBODY))
     labels = config.calibrate.labels
     if labels and not Path(labels).is_file():
         mistakes.append(f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file")
@@ -75,7 +76,7 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
     options = {name: value for name, value in table.items() if name != "kind"}
     try:
         settings = _settings(kind)
-    except ValueError as problem:
+    except (ValueError, PluginFailed) as problem:
         return [f"{where(path, 'detector', 'kind')}: [detector] {problem}"]
     lines = []
     for name in [name for name in options if name not in settings]:
@@ -93,7 +94,7 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
     if not lines:
         try:
             detectors.build(kind, **options)
-        except ValueError as problem:  # settings that are right one by one, but not together
+        except (ValueError, PluginFailed) as problem:  # settings that are right one by one, but not together
             lines.append(f"{where(path, 'detector')}: [detector] {problem}")
     return lines
 
@@ -101,9 +102,14 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
 def detector_lines() -> list[str]:
     """Commented defaults of every detector, for `insar-anomaly config`."""
     lines = []
-    for kind in detectors.NAMES:
+    for kind in DETECTORS.kinds:
         words: dict[str, str] = {}
-        for one in reversed(detectors.settings_class(kind).__mro__[:-1]):
+        try:
+            known = detectors.settings_class(kind)
+        except PluginFailed as problem:
+            lines.append(f"# {problem}")
+            continue
+        for one in reversed(known.__mro__[:-1]):
             words |= _descriptions(one.__doc__ or "")
         lines.append(f'# settings of kind = "{kind}":')
         for name, (_, default) in _settings(kind).items():

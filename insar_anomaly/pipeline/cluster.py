@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Outcome = tuple[Task, Result | None, BaseException | None]
 
 _MOST_LOCAL = 8
 

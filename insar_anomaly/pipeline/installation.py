@@ -93,7 +93,7 @@ class Installation:
     def sources(self) -> list[Source]:
         """Readers of the configured sources."""
         options = storage_options(self.config.storage)
-        return [open_source(s.kind, s.url, options if s.url.startswith("s3://") else {}) for s in self.config.source]
+        return [open_source(s.kind, s.url, options) for s in self.config.source]
 
     @property
     def evidence(self) -> tuple[EvidenceKind, ...]:

@@ -17,7 +17,11 @@ Floats = NDArray[np.float64]
 Displacement = tuple[Floats, Floats, Floats]
 
 LOOK = (-0.62, -0.10, 0.78)
-"""East, north and up components of the unit vector from ground to satellite, ascending pass, mid swath."""
+"""East, north and up components of the vector from the ground to the satellite with which simulated motion is seen.
+
+It differs from `units.NOMINAL_LOOK` of an ascending pass by 0.01 in the north component, 0.6 degrees. It stays as it is: the
+backbone of the package was trained on phases simulated with it, and must come out the same when it is trained anew.
+"""
 
 
 def mogi(

@@ -32,20 +32,16 @@ from rasterio.vrt import WarpedVRT
 
 from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict
-from insar_anomaly.names import Pair, day_of
+from insar_anomaly.names import Pair, day_of, direction
 from insar_anomaly.sources import remote
-from insar_anomaly.sources.base import Delays, Listed, StorageOptions
+from insar_anomaly.sources.base import Delays, Listed, Registration, StorageOptions
 from insar_anomaly.sources.grid import as_bytes, cut, grid_of, read_window, window
 from insar_anomaly.stack.schema import LINE_OF_SIGHT, Grid
-from insar_anomaly.units import WAVELENGTH_M
+from insar_anomaly.units import NOMINAL_LOOK, WAVELENGTH_M
 
 _FOLDERS = ("interferograms", "GEOC")
 PHASE, COHERENCE, DELAY = ".geo.unw.tif", ".geo.cc.tif", ".sltd.geo.tif"
 _DELAY_FOLDERS = ("epochs", "GACOS")
-
-
-# east, north, up from ground to satellite where the frame ships no look vector: right-looking Sentinel-1 at mid swath
-NOMINAL_LOOK = {"A": (-0.62, -0.11, 0.78), "D": (0.62, -0.11, 0.78)}
 
 
 Details = dict[str, Any]
@@ -137,7 +133,7 @@ class LicsarSource:
             arrays = {name: self._layer(uri, grid) for name, uri in layers.items()}
         except PairRejected as problem:
             raise MissingLayer(f"{problem.detail}; replace the file") from None
-        nominal = NOMINAL_LOOK.get(frame[3:4], NOMINAL_LOOK["A"])
+        nominal = NOMINAL_LOOK[direction(frame) or "A"]
         look = {k.lower(): arrays.get(k, np.full(grid.shape, v, np.float32)) for k, v in zip("ENU", nominal, strict=True)}
         land = arrays.get("landmask")
         elevation = arrays.get("hgt", np.full(grid.shape, np.nan, np.float32))
@@ -354,3 +350,6 @@ def baselines(text: str) -> dict[date, float]:
             except ValueError:
                 continue
     return out
+
+
+REGISTRATION = Registration(open=LicsarSource)

@@ -16,6 +16,7 @@ from insar_anomaly.names import Period
 from insar_anomaly.pipeline import Watch
 from insar_anomaly.simulate import PointSource, Unrest, acquisitions, scene
 from insar_anomaly.tools.layouts import write_archive
+from insar_anomaly.units import KM_PER_DEGREE
 
 FIT = Period(date(2020, 1, 1), date(2021, 7, 31))
 """Quiet period of the demonstration; unrest starts after it."""
@@ -107,7 +108,7 @@ def _write_frame(archive: Path, frame: str, volcanoes: Sequence[DemoVolcano], se
         for v in volcanoes
         if v.start and v.end
     ]
-    kilometres = 111.32 * _STEP
+    kilometres = KM_PER_DEGREE * _STEP
     simulated = scene(
         shape,
         rng,

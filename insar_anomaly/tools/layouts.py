@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from insar_anomaly.names import Pair, stamp
 from insar_anomaly.simulate import Scene
-from insar_anomaly.sources.licsar import COHERENCE, DELAY, NOMINAL_LOOK, PHASE
+from insar_anomaly.sources.licsar import COHERENCE, DELAY, PHASE
 from insar_anomaly.stack.schema import Grid
+from insar_anomaly.units import NOMINAL_LOOK
 
 
 def write_archive(

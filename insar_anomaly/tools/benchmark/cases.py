@@ -10,10 +10,10 @@ from pathlib import Path
 
 from insar_anomaly.calibration import labels
 from insar_anomaly.catalogue.volcano import Volcano
-from insar_anomaly.errors import UsageError
+from insar_anomaly.errors import PluginFailed, UsageError
 from insar_anomaly.names import Period, Stack, frame_of
 from insar_anomaly.tools.benchmark.command import check
-from insar_anomaly.tools.benchmark.systems import SYSTEMS, settings_of
+from insar_anomaly.tools.benchmark.systems import settings_of, systems
 
 
 @dataclass(frozen=True)
@@ -179,11 +179,22 @@ def plan(given: argparse.Namespace, stacks: Sequence[str]) -> tuple[Plan, list[s
             cases.append(Case(stack, *span, positives, labelled=known is not None, negatives=negatives))
     if not cases:
         raise UsageError("no stack of the catalogue has data: check [[source]] and the catalogue's frames")
-    systems = tuple(given.system or SYSTEMS)
-    for name in systems:
+    chosen, left_out = chosen_systems(given)
+    plan = Plan(tuple(cases), chosen, tuple(given.peaks), given.budget, given.weights, given.every, given.seed)
+    return plan, [*said, *left_out]
+
+
+def chosen_systems(given: argparse.Namespace) -> tuple[tuple[str, ...], list[str]]:
+    """The systems that are asked for, or all that can be used, and why others cannot."""
+    chosen, left_out = [], []
+    for name in given.system or systems():
         try:
             settings_of(name, budget=given.budget, weights=given.weights, seed=given.seed)
+            chosen.append(name)
         except ValueError as problem:
             raise UsageError(str(problem)) from None
-    peaks = tuple(given.peaks)
-    return Plan(tuple(cases), systems, peaks, given.budget, given.weights, given.every, given.seed), said
+        except PluginFailed as problem:
+            if given.system:
+                raise
+            left_out.append(f"{problem}; it is left out of the comparison")
+    return tuple(chosen), left_out

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from insar_anomaly import __version__, detectors
+from insar_anomaly import __version__
 from insar_anomaly.calibration.samples import LABELLED, injected
 from insar_anomaly.catalogue.volcano import Volcano
+from insar_anomaly.detectors import takes
 from insar_anomaly.detectors.base import BATCH, FEWEST, Scorer
 from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.evidence.inject import inject
@@ -161,7 +162,7 @@ def _measure(task: _Task) -> Measured:
     train, quiet = opened(task.train), opened(task.quiet)
     to_tiles = tiles_of(task.volcano, train, task.cleaning)
     detector = task.detector
-    if "checkpoint" in {one.name for one in fields(detectors.settings_class(detector.kind))}:  # it trains, and can go on
+    if takes(detector.kind, "checkpoint"):  # it trains, and can go on
         kept = str(Path(task.out) / "results" / f"{task.key}.checkpoint")
         detector = DetectorChoice(detector.kind, {**detector.options, "checkpoint": kept})
     started = time.perf_counter()
