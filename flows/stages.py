@@ -5,7 +5,7 @@ Which stages there are, and in which order, stands in `insar_anomaly.pipeline.or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -34,7 +34,7 @@ class Ending:
 
     words: Sequence[str]
     failed: bool
-    data: dict[str, Any] = field(default_factory=dict)
+    data: Mapping[str, object] = field(default_factory=dict)
 
 
 def ended(name: str, work: Callable[[], Ending]) -> State[Any]:

@@ -18,6 +18,8 @@ from installation import AS_OF, BLIND, CONFIG, DATES, FIT, QUIET, RISING, SHORT,
 
 from insar_anomaly import __version__, cli
 from insar_anomaly.errors import Verdict
+from insar_anomaly.names import Period
+from insar_anomaly.pipeline import period_asked
 from insar_anomaly.pipeline import worker as tasks
 
 COLUMNS = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
@@ -190,6 +192,33 @@ def test_a_dry_run_counts_and_writes_nothing(fresh, capsys):
     assert json.loads(capsys.readouterr().out)["stored_pairs"] == counted
     assert run(fresh, "--json", "ingest", "--dry-run") == 0
     assert json.loads(capsys.readouterr().out)["new_pairs"] == 0
+
+
+def test_fit_ingests_what_is_new_first_unless_it_is_told_not_to(fresh, capsys):
+    fresh.only(990002)
+    fresh.change('weights = "random"\ndims = 20', 'kind = "matched_filter"')
+    assert run(fresh, "fit", "--to", FIT.last, "--no-ingest") == 1
+    assert f"{RISING}: nothing is stored; run `insar-anomaly ingest` first" in capsys.readouterr().err
+    assert fresh.rows("select count(*) from interferogram") == [(0,)]
+    assert run(fresh, "--json", "fit", "--to", FIT.last) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["stored_pairs"], result["fitted_models"]) == (len(fresh.pairs()), 3)  # of all dates: the night needs them
+    assert run(fresh, "--json", "fit", "--to", FIT.last) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["new_pairs"], result["unchanged_models"]) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "as_of", "period"),
+    [
+        (None, None, None, None),
+        (DATES[1], None, DATES[9], Period(DATES[1], DATES[9])),
+        (None, DATES[5], DATES[9], Period(None, DATES[5])),
+        (None, DATES[9], DATES[5], Period(None, DATES[5])),
+    ],
+)
+def test_a_period_ends_with_the_runs_date_at_the_latest(first, last, as_of, period):
+    assert period_asked(first, last, as_of) == period
 
 
 def test_one_volcano_only(fresh, capsys):

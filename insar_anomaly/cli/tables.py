@@ -6,13 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from insar_anomaly.pipeline import Run
 
 
-def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: Sequence[str]) -> int:
+def outcome(args: argparse.Namespace, run: Run, result: dict[str, object], words: Sequence[str]) -> int:
     if args.json:
         print(json.dumps(result, default=str))
     elif not args.quiet:
@@ -23,7 +23,7 @@ def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: S
     return 1 if run.failures else 0
 
 
-def counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
+def counted(run: Run, kind: str) -> tuple[dict[str, object], list[str]]:
     from insar_anomaly.pipeline.outcome import result_of, words_of
 
     return result_of(run, kind), words_of(run, kind)

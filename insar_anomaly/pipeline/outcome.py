@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from insar_anomaly.pipeline.installation import Run
 from insar_anomaly.report.digest import Failure
 
 
-def result_of(run: Run, kind: str) -> dict[str, Any]:
+def result_of(run: Run, kind: str) -> dict[str, object]:
     """Counts, failures, blind stacks and warnings of a run, for machines."""
     return {
         "kind": kind,
