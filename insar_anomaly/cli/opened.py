@@ -64,14 +64,20 @@ def progress(args: argparse.Namespace) -> Iterator[Watch | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         known: dict[str, Any] = {}
 
-        def watch(stage: str, done: int, total: int) -> None:
+        def watch(stage: str, done: int, total: int, note: str = "") -> None:
             if stage not in known:
-                known[stage] = bars.add_task(stage, total=total)
-            bars.update(known[stage], completed=done, total=total)
+                known[stage] = bars.add_task(stage, total=total, note="")
+            bars.update(known[stage], completed=done, total=total, note=note)
 
         yield watch
 

@@ -14,9 +14,10 @@ from insar_anomaly.evidence.protocol import Reach
 from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
 from insar_anomaly.pipeline.assess import note_blind
-from insar_anomaly.pipeline.installation import Installation, Run, storage_options
+from insar_anomaly.pipeline.installation import Installation, Run, Watch, storage_options
 from insar_anomaly.pipeline.judge import Judge
 from insar_anomaly.pipeline.pictures import draw_calibration
+from insar_anomaly.pipeline.progress import listening
 from insar_anomaly.pipeline.recipe import DetectorChoice, Recipe, Trials, hash_of_pairs
 from insar_anomaly.pipeline.worker import FitResult, FitTask, fit_stack
 from insar_anomaly.report.digest import Count
@@ -42,16 +43,49 @@ def fit(s: Installation, run: Run, *, period: Period, again: bool = False) -> No
         if changed:
             _note_covered(s, run, changed[0])
         tasks += changed
-    for done, (task, result, error) in enumerate(s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()), 1):
-        if result is not None:
-            _publish(s, run, task, result)
-        elif task.evidence is not EvidenceKind.PAIR and isinstance(error, NotFitted):  # pairs alone are enough to go on with
-            run.warn(f"no model of {task.evidence}s: {error}")
-        else:
-            run.fail(task.stack, "fit", error or "no result")
-        s.watch("fit", done, len(tasks))
+    if tasks:
+        _fit_all(s, run, tasks)
     for stack in sorted(s.by_stack.keys() - run.failed):
         note_blind(s, run, stack)
+
+
+def _fit_all(s: Installation, run: Run, tasks: list[FitTask]) -> None:
+    steps = _Steps(s.watch, tasks)
+    with listening(s.workers.client, steps.heard):
+        for task, result, error in s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()):
+            if result is not None:
+                _publish(s, run, task, result)
+            elif task.evidence is not EvidenceKind.PAIR and isinstance(error, NotFitted):  # pairs alone are enough to go on
+                run.warn(f"no model of {task.evidence.many}: {error}")
+            else:
+                run.fail(task.stack, "fit", error or "no result")
+            steps.ended(task)
+
+
+class _Steps:
+    """How far a fit is: each model takes a step for every block of time of its trial, and one for the fit on all pairs."""
+
+    def __init__(self, watch: Watch, tasks: Sequence[FitTask]) -> None:
+        self._watch = watch
+        self._whole = {str(task): task.recipe.trials.folds + 1 for task in tasks}
+        self._done = dict.fromkeys(self._whole, 0)
+        stacks, folds = {task.stack: len(task.pairs) for task in tasks}, tasks[0].recipe.trials.folds
+        kinds = ", ".join(dict.fromkeys(task.evidence.value for task in tasks))
+        what = f"{len(stacks)} stacks, {sum(stacks.values())} quiet pairs"
+        self._show(f"{what}; {len(tasks)} models ({kinds}), {folds} blocks of time each")
+
+    def heard(self, task: str, done: int, total: int) -> None:
+        """A task has done so many blocks of its trial."""
+        self._done[task] = min(done, self._whole[task] - 1)
+        self._show(f"{task}: block {done} of {total}")
+
+    def ended(self, task: FitTask) -> None:
+        """A task has ended, well or not."""
+        self._done[str(task)] = self._whole[str(task)]
+        self._show(str(task))
+
+    def _show(self, note: str) -> None:
+        self._watch("fit", sum(self._done.values()), sum(self._whole.values()), note)
 
 
 def _unchanged(s: Installation, run: Run, task: FitTask) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from insar_anomaly import __version__, catalogue
@@ -30,8 +30,11 @@ from insar_anomaly.stack.store import Store
 
 log = logging.getLogger(__name__)
 
-Watch = Callable[[str, int, int], None]
-"""Called with (stage, done, total) while a stage works."""
+
+class Watch(Protocol):
+    """Hears how far a stage is: its name, what is done, the whole, and what it works on in a few words."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None: ...
 
 
 @dataclass
@@ -209,7 +212,7 @@ def open_installation(
         yield Installation(config, chosen, store, ledger, hands, watch or _unwatched)
 
 
-def _unwatched(stage: str, done: int, total: int) -> None:
+def _unwatched(stage: str, done: int, total: int, note: str = "") -> None:
     """The progress of a run that nobody watches."""
 
 

@@ -10,12 +10,17 @@ from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.report.figures import calibration_png
 
 
+def calibration_file(figures: str, stack: str, evidence: EvidenceKind) -> Path:
+    """``calibration/<gvp>_<frame>[_<evidence>].png`` in the figures' folder; single pairs have no suffix."""
+    suffix = "" if evidence is EvidenceKind.PAIR else f"_{evidence}"
+    return Path(figures) / "calibration" / f"{file_stem(stack)}{suffix}.png"
+
+
 def draw_calibration(s: Installation, stack: str, evidence: EvidenceKind, calibration: Calibration) -> None:
-    """Write ``calibration/<gvp>_<frame>[_<evidence>].png`` in the figures' folder; single pairs have no suffix.
+    """Write a stack's `calibration_file`.
 
     Raises OSError where it cannot be written.
     """
-    folder = Path(s.config.figures) / "calibration"
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = file_stem(stack) + ("" if evidence is EvidenceKind.PAIR else f"_{evidence}")
-    (folder / f"{stem}.png").write_bytes(calibration_png(stack, evidence, calibration))
+    file = calibration_file(s.config.figures, stack, evidence)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(calibration_png(stack, evidence, calibration))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,7 @@ from insar_anomaly.evidence.level import Level
 from insar_anomaly.evidence.protocol import Assessment, Evidence, Reach, pair_dates
 from insar_anomaly.names import EvidenceKind
 from insar_anomaly.pipeline.parts import build_detector, evidence_of
+from insar_anomaly.pipeline.progress import tell
 from insar_anomaly.pipeline.recipe import Recipe
 from insar_anomaly.sources.base import Delays, Listed, Source, StorageOptions, Window
 from insar_anomaly.stack.prechecks import precheck
@@ -251,7 +252,8 @@ def _trial(task: FitTask, quiet: xr.Dataset, proof: Evidence, detector: Detector
         level = None if task.evidence is EvidenceKind.PAIR else Level.of(np.empty(0), np.empty(0))
         return Trial.skipped(held, level)
     peaks = () if task.labelled else trials.peaks_cm
-    return trial(quiet, proof, detector, folds=trials.folds, peaks_cm=peaks, seed=trials.seed)
+    told = partial(tell, str(task))
+    return trial(quiet, proof, detector, folds=trials.folds, peaks_cm=peaks, seed=trials.seed, progress=told)
 
 
 def _scores(scorer: Scorer, tiles: xr.Dataset, level: Level | None) -> NDArray[np.float64]:
