@@ -130,7 +130,7 @@ def _panels(s: Installation, told: Payload, part: _Shown, note: str) -> PairFigu
 
 def _task(s: Installation, part: _Shown) -> ScoreTask:
     """The task that would assess what the notice tells of."""
-    model = next((row for row in s.ledger.models(part.stack) if row.model == part.model), None)
+    model = s.ledger.model(part.stack, part.model)
     if model is None:
         raise StoreFailed(f"the ledger has no model {part.model} of {part.stack}")
     wanted = Assessment(part.pair, part.after, inputs=0, seen=part.as_of)  # the last two play no part in a picture
