@@ -290,7 +290,7 @@ def simulated(peak: float, first: int) -> Iterator[tuple[str, list[Case]]]:
 
 
 def stacks(file: Path, every: int = 2) -> tuple[xr.Dataset, xr.Dataset]:
-    """Training pairs and each `every`-th quiet test pair as `store.open` would give them."""
+    """Training pairs and each `every`-th quiet test pair as `stack.store.Store.open` would give them."""
     with xr.open_dataset(file, engine="h5netcdf") as dataset:
         dataset = dataset.sortby("lat", ascending=False).load()
     days = dataset["time"].dt.strftime("%Y%m%d").values

@@ -55,7 +55,7 @@ WHOLE = Box(west=-180, south=-90, east=180, north=90)
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of evidence, the pairs that it is made of, and its assessments that are compared (name -> acquisitions after)."""
+    """A kind of evidence, the pairs that it is made of, and which assessments are compared (name -> acquisitions after)."""
 
     kind: EvidenceKind
     train: xr.Dataset

@@ -44,18 +44,30 @@ def text_of(file):
     return file.read_text(encoding="utf-8")
 
 
-def resolved(dotted):
-    """What a dotted name below `insar_anomaly` names: a module, or something in one."""
-    words = ["insar_anomaly", *dotted.split(".")]
+def resolved(dotted, below="insar_anomaly"):
+    """What a dotted name names: a module, or something in one, a dataclass's field included."""
+    words = [*below.split("."), *dotted.split(".")]
     for cut in range(len(words), 0, -1):
         try:
             found = import_module(".".join(words[:cut]))
         except ModuleNotFoundError:
             continue
         for word in words[cut:]:
-            found = getattr(found, word)
+            found = getattr(found, word, None) or vars(found).get("__dataclass_fields__", {})[word]
         return found
-    raise AssertionError(dotted)
+    raise LookupError(dotted)
+
+
+def named(dotted, file):
+    """True where a name in a docstring is one below `insar_anomaly`, below one of the file's own packages or in the file."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    for length in range(1, len(parts) + 1):
+        try:
+            resolved(dotted, ".".join(parts[:length]))
+        except LookupError:
+            continue
+        return True
+    return False
 
 
 class Step(NamedTuple):
@@ -127,9 +139,7 @@ def test_names_of_modules_and_files_in_documents_are_those_of_today(file):
         name = quoted.removeprefix("insar_anomaly.").removeprefix("insar_anomaly/")
         if re.fullmatch(rf"(({rooms})/)?[\w./]+\.(py|safetensors|toml)", name) and "/" in quoted:
             assert (ROOT / quoted).exists() or (ROOT / "insar_anomaly" / quoted).exists(), quoted
-        elif re.fullmatch(rf"({rooms})(\.\w+)+", name) and not name.endswith((".toml", ".sqlite")):
-            assert resolved(name) is not None, quoted
-        elif quoted.startswith("insar_anomaly."):
+        elif re.fullmatch(rf"({rooms}|insar_anomaly)(\.\w+)+", quoted) and not quoted.endswith((".toml", ".sqlite")):
             assert resolved(name) is not None, quoted
 
 
@@ -144,3 +154,17 @@ def test_python_lines_of_documents_run(file):
 def test_retired_phrases_stay_away(file):
     words = " ".join(text_of(file).split())
     assert [found[0] for phrase in RETIRED for found in re.finditer(phrase, words, re.I)] == []
+
+
+OLD = {"calibrate", "distribution", "evaluate", "features", "licsar", "looks", "pretrain", "tasks", "trials"}
+"""Modules of earlier versions."""
+
+
+def test_docstrings_name_modules_of_today():
+    modules = {one.name.rsplit(".", 1)[-1] for one in pkgutil.walk_packages(insar_anomaly.__path__, "insar_anomaly.")} | OLD
+    wrong = []
+    for file in sorted((ROOT / "insar_anomaly").rglob("*.py")):
+        for name in re.findall(r"(?<!`)`([a-z_]\w*(?:\.\w+)+)`(?!`)", text_of(file)):
+            if name.split(".")[0] in modules and not name.endswith((".toml", ".json", ".md", ".sqlite", ".py")):
+                wrong += [] if named(name, file) else [f"{file.relative_to(ROOT)}: {name}"]
+    assert wrong == []

@@ -69,9 +69,9 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class EpisodeRow:
-    """One episode of a stack, as `flags.Episode` defines it, and the model that raised it. `cleared` is None while open.
+    """One episode of a stack, as `flags.machine.Episode` defines it, and the model that raised it.
 
-    `standing` is JSON.
+    `cleared` is None while open. `standing` is JSON.
     """
 
     number: int

@@ -176,7 +176,7 @@ def open_installation(
 
     Parameters
     ----------
-    config : settings, from `config.load`
+    config : settings, from `config.load.load`
     only : GVP numbers to work on; empty takes the whole catalogue
     watch : hears of progress
     volcanoes : these, and not those of the configured catalogue
