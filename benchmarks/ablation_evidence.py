@@ -68,8 +68,8 @@ class Found:
 def error(found: Sequence[Found], first: Sequence[Found] | None = None) -> float:
     """Standard error of the mean AUROC of `found`, or of its difference from that of `first`, by the jackknife over blocks.
 
-    Cases of one place share its blocks, places are independent. It tells what other months of the same volcanoes would
-    change, not other volcanoes.
+    Cases of one place share its blocks, places are independent. It shows what other months of the same volcanoes would
+    change, not what other volcanoes would.
     """
     total = 0.0
     for place in {one.place for one in found}:
@@ -89,16 +89,16 @@ def pairs(place: Place, detector: Padim, steps: dict[str, Any], *, peak: float, 
 def intervals(
     place: Place, detector: Padim, steps: dict[str, Any], *, peak: float, seed: int, fused_by: dict[str, Any]
 ) -> Iterator[Found]:
-    """Intervals as they are seen last, and as they are seen with one acquisition after them.
+    """Intervals in their full assessment, and in the first one, with one acquisition after them.
 
     `fused_by`: ``reach`` (before, after), and ``alike`` true where acquisitions are to count alike, whatever their noise.
     """
     how = json.dumps([steps, fused_by], sort_keys=True)
     low, high = (_scored(place, detector, how, *sources) for sources in ((0.0, 0), (peak, seed)))
     for after in (fused_by.get("reach", REACH)[1], 1):
-        both = sorted(look for look in low.keys() & high.keys() if look[1] == after)
+        both = sorted(one for one in low.keys() & high.keys() if one[1] == after)
         began = np.array([f"{name[:4]}-{name[4:6]}-{name[6:8]}" for name, _ in both], "datetime64[D]")
-        yield Found(place, began, np.array([low[look] for look in both]), np.array([high[look] for look in both]))
+        yield Found(place, began, np.array([low[one] for one in both]), np.array([high[one] for one in both]))
 
 
 def forget() -> None:
@@ -123,16 +123,16 @@ def _fitted_to_intervals(place: Place, detector: Padim, how: str) -> Scorer:
 
 @lru_cache(maxsize=24)
 def _scored(place: Place, detector: Padim, how: str, peak: float, seed: int) -> dict[tuple[str, int], float]:
-    """Score of every look that has one, by name and acquisitions after it."""
-    looks = _assessments(place, how, peak, seed)
-    score = _fitted_to_intervals(place, detector, how).score(looks)["score"].values
-    names = zip(map(str, looks["pair"].values), map(int, looks["after"].values), strict=True)
+    """Score of every assessment that has one, by name and acquisitions after it."""
+    tiles = _assessments(place, how, peak, seed)
+    score = _fitted_to_intervals(place, detector, how).score(tiles)["score"].values
+    names = zip(map(str, tiles["pair"].values), map(int, tiles["after"].values), strict=True)
     return {name: float(one) for name, one in zip(names, score, strict=True) if not np.isnan(one)}
 
 
 @lru_cache(maxsize=8)
 def _to_fit(place: Place, how: str) -> xr.Dataset:
-    """Tiles of all looks at the intervals of a place's training pairs; rows with another detector share them."""
+    """Tiles of all assessments of the intervals of a place's training pairs; rows with another detector share them."""
     evidence, weighed = _evidence(how)
     with weighed:
         return evidence.tiles(place.train)[["tile", "valid"]]
@@ -140,7 +140,7 @@ def _to_fit(place: Place, how: str) -> xr.Dataset:
 
 @lru_cache(maxsize=24)
 def _assessments(place: Place, how: str, peak: float, seed: int) -> xr.Dataset:
-    """Tiles of the first and the last look at the intervals of a place's test pairs."""
+    """Tiles of the first and the full assessments of the intervals of a place's test pairs."""
     evidence, weighed = _evidence(how)
     ages = (1, evidence.reach.after)
     with weighed:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from insar_anomaly.detectors.backbone import Channels, Embedder, random_weights
+from insar_anomaly.detectors.backbone import Channels, Embedder, random_weights, torchvision_models
 from insar_anomaly.detectors.gaussians import Moments
 
 SEED = 0
@@ -92,9 +92,7 @@ def ours(given: argparse.Namespace) -> tuple[np.ndarray[Any, Any], float]:
 
 def anomalib(given: argparse.Namespace) -> tuple[np.ndarray[Any, Any], float]:
     """The same of anomalib."""
-    import insar_anomaly.detectors.backbone
-
-    insar_anomaly.features.torchvision_models()  # anomalib imports torchvision too: make that possible beside CPU torch
+    torchvision_models()  # anomalib imports torchvision too: make that possible beside CPU torch
     from anomalib.models.image.padim.torch_model import PadimModel
 
     images = torch.as_tensor(tiles(given))[:, None].expand(-1, 3, -1, -1)

@@ -6,8 +6,9 @@ On simulated stacks of three kinds (humid hills, dry desert, high cone; 2 cm, tw
 data lie beside the repository, on Erta Ale 079D: train on pairs inside 2019-2020, every second pair inside 2021-2022, the
 same pairs with one source each as positives (three draws). One choice is changed at a time.
 
-`--evidence interval` measures the same rows, and some of fusion's own, on intervals fused from all pairs, where flags rest:
-each place at 2 cm (or `--peak`) as an interval is seen last, with three acquisitions after it, and as the newest, with one.
+`--evidence interval` measures the same rows, and some of fusion's own, on intervals fused from all pairs, which raise the
+flags: each place at 2 cm (or `--peak`), in columns ``full`` with three acquisitions after the interval and ``first`` with
+one.
 `--errors` adds each row's difference from the first one and its standard error (see `ablation_evidence.error`).
 
 Two further tables have stacks of their own, which hold what the choice needs. Rows "coherence: ...": the simulated stacks
@@ -36,10 +37,10 @@ import rasterio
 import xarray as xr
 from ablation_evidence import Found, Place
 
-from insar_anomaly.calibration import trial as trials
 from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.config.sections import Preprocess
 from insar_anomaly.detectors.padim import Padim
+from insar_anomaly.evidence import inject as injection
 from insar_anomaly.names import Pair
 from insar_anomaly.simulate import LOOK, coherences, draw_source, modelled, phase_noise
 from insar_anomaly.sources.grid import as_bytes
@@ -118,7 +119,7 @@ def main() -> int:
     parser.add_argument("--errors", action="store_true", help="add differences from the first row and standard errors")
     given = parser.parse_args()
     print(f"PaDiM on {given.weights} weights")
-    with patch.object(trials, "draw_source", partial(draw_source, depth_km=tuple(given.depth))):
+    with patch.object(injection, "draw_source", partial(draw_source, depth_km=tuple(given.depth))):
         _tables(given)
     return 0
 
@@ -142,7 +143,7 @@ def _chosen(rows: list[Row], words: list[str]) -> list[Row]:
 
 
 def _table(rows: list[Row], places: dict[str, list[Case]], given: argparse.Namespace) -> None:
-    ages = ("", " newest") if given.evidence == "interval" else ("",)
+    ages = (", full", ", first") if given.evidence == "interval" else ("",)
     print(f"\n| change | {' | '.join(place + age for place in places for age in ages)} | seconds |")
     print("|---|" + "---|" * (len(places) * len(ages) + 1), flush=True)
     first: list[list[Found]] = []
@@ -289,7 +290,7 @@ def simulated(peak: float, first: int) -> Iterator[tuple[str, list[Case]]]:
 
 
 def stacks(file: Path, every: int = 2) -> tuple[xr.Dataset, xr.Dataset]:
-    """Training pairs and each `every`-th quiet test pair as `store.open` would give them."""
+    """Training pairs and each `every`-th quiet test pair as `stack.store.Store.open` would give them."""
     with xr.open_dataset(file, engine="h5netcdf") as dataset:
         dataset = dataset.sortby("lat", ascending=False).load()
     days = dataset["time"].dt.strftime("%Y%m%d").values

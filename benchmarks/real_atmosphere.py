@@ -3,16 +3,17 @@
     python benchmarks/real_atmosphere.py ARCHIVE --train-from 2019-01-01 --train-to 2020-12-31 \\
         --test-from 2021-01-01 --test-to 2022-12-31 --peaks 2 4 8 --json OUT [--frame F] [--weights random] [--every 2]
 
-ARCHIVE is any LiCSAR-layout archive (the folder of its frames, or one frame's folder). The whole frame is looked at, unless
+ARCHIVE is any LiCSAR-layout archive (the folder of its frames, or one frame's folder). The whole frame is used, unless
 `--lat --lon` name a volcano. Every detector is fitted on the pairs inside the training span.
 
 *Single pair*: every second pair inside the test span, as it is and with one point source (depth 1-4 km, middle half of the
-scene). *Estimate*: every interval between successive acquisitions of the test span, as it is and with a step in it, which
-all pairs that bracket the interval carry and no other; `fused` is the look with three acquisitions after it, `newest` that
-with the first one only. One model, fitted on all looks at the intervals of the training span, judges both.
+scene). *Interval*: every interval between successive acquisitions of the test span, as it is and with a step in it, which
+all pairs that bracket the interval carry and no other; *full* is the assessment with three acquisitions after it, *first*
+that with one. One model, fitted on all assessments of the intervals of the training span, scores both.
 *Acquisition*: each one against its neighbours, as it is and with motion that is there on its day only. *Both views*:
-intervals of two frames that share time (`insar_anomaly.directions`), the second frame from `--second ARCHIVE`; without it
-every other acquisition stands for a second frame, so that each view has half of them (*one view* is the first alone).
+intervals of two frames that share time (`insar_anomaly.evidence.directions`), the second frame from `--second ARCHIVE`;
+without it every other acquisition is taken as a second frame, so that each view has half of them (*one view* is the first
+alone).
 Sources are injected into the phase before preprocessing. AUROC has a 95 % interval resampled by acquisition date.
 """
 
@@ -54,7 +55,7 @@ WHOLE = Box(west=-180, south=-90, east=180, north=90)
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of evidence, the pairs that it is made of, and which of its looks are compared (name -> acquisitions after)."""
+    """A kind of evidence, the pairs that it is made of, and which assessments are compared (name -> acquisitions after)."""
 
     kind: EvidenceKind
     train: xr.Dataset
@@ -64,7 +65,7 @@ class Case:
     @property
     def evidence(self) -> Evidence:
         """What makes tiles of the pairs."""
-        return build(self.kind, tiles if self.kind == "pair" else at_once, RANGE_STEP, REACH)
+        return build(self.kind, tiles if self.kind == "pair" else loaded, RANGE_STEP, REACH)
 
 
 def main() -> int:
@@ -119,12 +120,12 @@ def main() -> int:
 def cases(train: xr.Dataset, test: xr.Dataset, every: int) -> Iterator[Case]:
     """Single pairs, intervals and acquisitions."""
     yield Case("pair", train, test.isel(pair=slice(None, None, every)), {"single pair": 0})
-    yield Case("interval", train, test, {"fused": REACH.after, "newest": 1})
+    yield Case("interval", train, test, {"interval, full": REACH.after, "interval, first": 1})
     yield Case("acquisition", train, test, {"acquisition": REACH.beside})
 
 
 def measured(case: Case, detector: Detector, peaks: list[float], seed: int) -> dict[str, dict[float, Any]]:
-    """AUROC with its interval, by look and peak."""
+    """AUROC with its interval, by assessment and peak."""
     names = list(detector.inputs)
     scorer = detector.fit(case.evidence.tiles(case.train)[names])
     quiet = scored(scorer, case.evidence.batches(case.test))
@@ -132,9 +133,9 @@ def measured(case: Case, detector: Detector, peaks: list[float], seed: int) -> d
     for peak in peaks:
         moved = scored(scorer, case.evidence.batches(case.test, peak_cm=peak, seed=seed))
         for name, after in case.ages.items():
-            both = sorted(look for look in quiet.keys() & moved.keys() if look[1] == after)
-            values = [quiet[look] for look in both] + [moved[look] for look in both]
-            labels, dates = [0] * len(both) + [1] * len(both), [look[0].split("_") for look in both] * 2
+            both = sorted(one for one in quiet.keys() & moved.keys() if one[1] == after)
+            values = [quiet[one] for one in both] + [moved[one] for one in both]
+            labels, dates = [0] * len(both) + [1] * len(both), [one[0].split("_") for one in both] * 2
             out[name][peak] = auroc_interval(values, labels, dates, seed=seed)
     return out
 
@@ -142,20 +143,20 @@ def measured(case: Case, detector: Detector, peaks: list[float], seed: int) -> d
 def together(
     views: list[tuple[xr.Dataset, xr.Dataset]], detector: Detector, peaks: list[float], seed: int
 ) -> dict[str, dict[float, Any]]:
-    """AUROC of intervals of the first view alone and of both together, each at its last look."""
+    """AUROC of intervals of the first view alone and of both together, each in its full assessment."""
     kinds: list[dict[str, list[Assessed]]] = []
     for number, (train, test) in enumerate(views):
-        proof = build("interval", at_once, RANGE_STEP, REACH)
+        proof = build("interval", loaded, RANGE_STEP, REACH)
         scorer = detector.fit(proof.tiles(train)[list(detector.inputs)])
-        quiet = looked(scorer, proof.batches(test))
+        quiet = assessed(scorer, proof.batches(test))
         level = Level.of(*(np.array(column) for column in zip(*((k.score, v) for k, v in quiet), strict=True)))
         found = {"quiet": quiet}
         for peak in peaks:
-            found[f"{peak:g}"] = looked(scorer, proof.batches(test, peak_cm=peak, seed=seed + number))
+            found[f"{peak:g}"] = assessed(scorer, proof.batches(test, peak_cm=peak, seed=seed + number))
         kinds.append(
             {
-                kind: [replace(one, score=float(level.standard(one.score, variance))) for one, variance in looks]
-                for kind, looks in found.items()
+                kind: [replace(one, score=float(level.standard(one.score, variance))) for one, variance in made]
+                for kind, made in found.items()
             }
         )
     out: dict[str, dict[float, Any]] = {"one view": {}, "both views": {}}
@@ -172,8 +173,8 @@ def together(
     return out
 
 
-def looked(scorer: Scorer, batches: Iterator[xr.Dataset]) -> list[tuple[Assessed, float]]:
-    """Every look that has a score, and its variance."""
+def assessed(scorer: Scorer, batches: Iterator[xr.Dataset]) -> list[tuple[Assessed, float]]:
+    """Every assessment that has a score, and its variance."""
     out = []
     for batch in batches:
         score = scorer.score(batch[list(scorer.inputs)])["score"].values
@@ -183,9 +184,9 @@ def looked(scorer: Scorer, batches: Iterator[xr.Dataset]) -> list[tuple[Assessed
     return out
 
 
-def last(looks: Iterable[Any]) -> dict[str, Any]:
-    """The last look at each interval, by its name."""
-    return {look.name: look for look in sorted(looks, key=lambda look: look.after)}
+def last(assessments: Iterable[Any]) -> dict[str, Any]:
+    """The assessment of each interval with the most acquisitions after it, by the interval's name."""
+    return {one.name: one for one in sorted(assessments, key=lambda one: one.after)}
 
 
 def halves(train: xr.Dataset, test: xr.Dataset, odd: bool) -> tuple[xr.Dataset, xr.Dataset]:
@@ -196,13 +197,13 @@ def halves(train: xr.Dataset, test: xr.Dataset, odd: bool) -> tuple[xr.Dataset, 
 
 
 def scored(scorer: Scorer, batches: Iterator[xr.Dataset]) -> dict[tuple[str, int], float]:
-    """Score of every look that has one, by name and acquisitions after it."""
+    """Score of every assessment that has one, by name and acquisitions after it."""
     out: dict[tuple[str, int], float] = {}
     for batch in batches:
         score = scorer.score(batch[list(scorer.inputs)])["score"].values
         after = batch["after"].values if "after" in batch.coords else [0] * len(score)
-        looks = zip(map(str, batch["pair"].values), map(int, after), strict=True)
-        out |= {look: float(s) for look, s in zip(looks, score, strict=True) if not np.isnan(s)}
+        names = zip(map(str, batch["pair"].values), map(int, after), strict=True)
+        out |= {name: float(s) for name, s in zip(names, score, strict=True) if not np.isnan(s)}
     return out
 
 
@@ -211,7 +212,7 @@ def tiles(stack: xr.Dataset) -> xr.Dataset:
     return preprocess.tiles(stack.chunk(pair=BATCH) if stack.sizes["pair"] > 2 * BATCH else stack, **SETTINGS)
 
 
-def at_once(stack: xr.Dataset) -> xr.Dataset:
+def loaded(stack: xr.Dataset) -> xr.Dataset:
     """The same, never lazy: windows take pairs as they need them."""
     return preprocess.tiles(stack, **SETTINGS)
 

@@ -1,4 +1,4 @@
-"""Small simulated stacks as tiles, for the tests of detectors; as `preprocess.tiles` would hand them over, made by hand."""
+"""Small simulated stacks as tiles, for tests of detectors: what `tiles.preprocess.tiles` would return, made here."""
 
 from __future__ import annotations
 

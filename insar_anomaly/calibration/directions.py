@@ -13,7 +13,7 @@ from insar_anomaly.evidence.protocol import Assessed
 
 
 def trial(ascending: Mapping[Sample, Sequence[Assessed]], descending: Mapping[Sample, Sequence[Assessed]]) -> Trial:
-    """What two stacks' trials say of both together: see `trials.Trial.assessments`, by sample.
+    """What two stacks' trials say of both together: see `trial.Trial.assessments`, by sample.
 
     Sources were injected into each by itself, at places of their own: a joint positive has the same peak in both views, and
     no place (all stand in the middle).

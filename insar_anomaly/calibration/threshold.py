@@ -1,5 +1,5 @@
 """Each stack's threshold, from ROC: negatives are its own quiet evidence scored out of sample, positives labels or
-injections; see `trials`.
+injections; see `trial`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
 
 
 def count_flags(result: Trial, threshold: float, *, clear_after_days: int) -> int:
-    """Flags that a trial's negatives raise: `flags.run` over them."""
+    """Flags that a trial's negatives raise: `flags.machine.run` over them."""
     days = result.dates.astype("datetime64[D]").astype(object)
     seen = [None] * len(days) if result.seen is None else result.seen.astype("datetime64[D]").astype(object)
     evidence = [

@@ -81,10 +81,10 @@ def trial(
 
     Parameters
     ----------
-    stack : quiet pairs, lazy, as `store.open` gives them
+    stack : quiet pairs, lazy, as `stack.store.Store.open` gives them
     evidence : what is made of them; sources are injected into the phase, before anything is made of it
     detector : fitted once per block, on the pairs that share no date with the block
-    folds, peaks_cm, seed : see `config.Calibrate`
+    folds, peaks_cm, seed : see `config.sections.Calibrate`
 
     Raises
     ------

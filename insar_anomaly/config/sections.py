@@ -81,7 +81,7 @@ class Ingest(Section):
 
 
 class Preprocess(Section):
-    """From a stack to tiles; see insar_anomaly.preprocess."""
+    """From a stack to tiles; see insar_anomaly.tiles.preprocess."""
 
     remove: tuple[Literal["plane", "quadratic", "height", "piecewise-height"], ...] = Field(
         ("plane", "height"),
@@ -114,7 +114,7 @@ class Detector(Section):
 
 
 class Fusion(Section):
-    """What many pairs tell together, scored beside each of them alone; see insar_anomaly.fusion."""
+    """What many pairs tell together, scored beside each of them alone; see insar_anomaly.evidence."""
 
     evidence: tuple[Literal["interval", "acquisition", "directions"], ...] = Field(
         ("interval", "acquisition", "directions"),
@@ -133,7 +133,7 @@ class Fusion(Section):
 
 
 class Calibrate(Section):
-    """How each stack's threshold is chosen from ROC; see insar_anomaly.calibrate."""
+    """How each stack's threshold is chosen from ROC; see insar_anomaly.calibration."""
 
     policy: Literal["false-alarms-per-year", "fpr", "youden", "quantile"] = Field(
         "false-alarms-per-year", description="quantile is the papers' in-sample percentile, for parity"

@@ -28,7 +28,7 @@ def grey(phase: NDArray[np.floating]) -> NDArray[np.float32]:
 class SimulatedAtmosphere:
     """S + T: stratified delay over a random volcano and turbulence, of two acquisitions together.
 
-    `removed` names what was removed from the stack's pairs (see `trends.PARTS`), and is then removed here too.
+    `removed` names what was removed from the stack's pairs (see `tiles.trends.PARTS`), and is then removed here too.
     """
 
     size: int

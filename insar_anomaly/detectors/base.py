@@ -1,6 +1,6 @@
 """What every detector is: `Detector.fit(tiles) -> Scorer`, `Scorer.score(tiles) -> scores`.
 
-*tiles* is what `preprocess.tiles` returns: a lazy (Dask) or loaded Dataset with dims ``(pair, y, x)``,
+*tiles* is what `tiles.preprocess.tiles` returns: a lazy (Dask) or loaded Dataset with dims ``(pair, y, x)``,
 
 ==========  =======  ===========================================================================================
 ``phase``   float32  rad, positive away from the satellite, referenced, masked ground filled, no NaN

@@ -1,8 +1,7 @@
 """What is scored: single pairs, intervals between acquisitions, acquisitions alone. Each kind turns pairs into tiles.
 
-A *assessment* is one thing that gets a score: a pair, once and for all; an interval as seen with so many acquisitions after
-it; an
-acquisition as seen with its neighbours. Assessments follow from the pairs' dates alone, and from no pair that came later.
+An *assessment* is one scoring: of a pair, which has one only; of an interval with a number of acquisitions after it; of an
+acquisition with its neighbours. Assessments follow from the pairs' dates alone, and from no pair that came later.
 """
 
 from __future__ import annotations

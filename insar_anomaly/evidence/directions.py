@@ -1,7 +1,7 @@
 """Two views of one volcano: intervals of an ascending and a descending frame that share time, judged together.
 
 Motion of the ground is in both; the atmosphere of a frame's days is in one. Scores of fused evidence are measured alike (see
-`trials.Level`), so the sum of two, over the root of two, has the spread of one on quiet ground, and what both see stands out
+`level.Level`), so the sum of two, over the root of two, has the spread of one on quiet ground, and what both see stands out
 more. Intervals of two frames never begin on the same days: two that overlap are judged for the time that they share, and
 motion within it is in both.
 """

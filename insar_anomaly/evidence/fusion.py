@@ -7,8 +7,8 @@ the interval minus the mean of those before it is what a step inside it leaves, 
 Each acquisition counts by the inverse of its noise: a day of bad weather counts little. The same phases tell what one
 *acquisition* shows that neither those before nor those after it do: the atmosphere of its day, or motion that came back.
 
-An interval is assessed as often as an acquisition comes after it, up to a few times: at once, and better each time. A
-`Window` says what such an assessment sees; it follows from the pairs' dates alone. What comes out has the form of tiles, an
+An interval is assessed each time that an acquisition comes after it, up to a few times, and better each time. A `Window`
+says what such an assessment uses; it follows from the pairs' dates alone. What comes out has the form of tiles, an
 interval or an acquisition in the place of a pair: detectors and flags need to know nothing of it. All arrays (pair, y, x)
 are phases in rad, positive away from the satellite.
 """
@@ -25,7 +25,7 @@ from insar_anomaly.evidence.network import Network, Window
 
 Floats = NDArray[np.floating]
 RangeStep = Callable[[Floats], NDArray[np.float32]]
-"""The range step: phase in rad -> tile in [-1, 1]; see `preprocess.range_step`."""
+"""The range step: phase in rad -> tile in [-1, 1]; see `tiles.preprocess.range_step`."""
 
 
 _MEASURED = 0.5
@@ -35,7 +35,7 @@ _MEASURED = 0.5
 class Cleaned:
     """Tiles of a network's pairs, made as windows need them and kept while windows walk through time.
 
-    `stack` holds the pairs, lazy or loaded; `to_tiles` is `preprocess.tiles` with its settings.
+    `stack` holds the pairs, lazy or loaded; `to_tiles` is `tiles.preprocess.tiles` with its settings.
     """
 
     def __init__(self, stack: xr.Dataset, to_tiles: Callable[[xr.Dataset], xr.Dataset]) -> None:

@@ -27,7 +27,7 @@ def evidence_of(kind: EvidenceKind, reach: Reach, volcano: Volcano, stack: xr.Da
 
 
 def tiles_of(volcano: Volcano, stack: xr.Dataset, cleaning: Cleaning, *, chunk: int | None = BATCH) -> ToTiles:
-    """`preprocess.tiles` with its settings and the volcano's exclusion polygons.
+    """`tiles.preprocess.tiles` with its settings and the volcano's exclusion polygons.
 
     Tiles are lazy in chunks of `chunk` pairs; with None they are made when they are asked for.
     """
@@ -36,7 +36,7 @@ def tiles_of(volcano: Volcano, stack: xr.Dataset, cleaning: Cleaning, *, chunk: 
 
 
 def build_detector(choice: DetectorChoice, storage: StorageOptions) -> Detector:
-    """The chosen detector. Weights that are no name of `backbone.named_weights` are read from their path or URL.
+    """The chosen detector. Weights that are no name of `detectors.backbone.named_weights` are read from their path or URL.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""LiCSAR archives on any fsspec URL, read by windows; and the writer of simulated ones.
+"""LiCSAR archives on any fsspec URL, read by windows.
 
 Layout: ``<frame>/interferograms/<pair>/<pair>.geo.unw.tif`` and ``.geo.cc.tif`` (or ``GEOC`` for ``interferograms``), static
 layers in ``<frame>/metadata/<frame>.geo.hgt.tif`` (or ``GEOC/``); optional beside it ``.geo.E.tif``, ``.geo.N.tif``,
@@ -105,7 +105,7 @@ class LicsarSource:
         return list(listed.values()), twice
 
     def static(self, frame: str, box: Box, *, height: bool) -> xr.Dataset:
-        """Grid, height, water and look vector of the box, cut to the frame; see `schema.STACK`.
+        """Grid, height, water and look vector of the box, cut to the frame; see `stack.schema.STACK`.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class LicsarSource:
         )
 
     def read(self, listed: Listed, grids: Mapping[str, Grid]) -> dict[str, tuple[Any, Any, float]]:
-        """Phase and coherence of several stacks' windows, each file opened once; see `sources.Window`.
+        """Phase and coherence of several stacks' windows, each file opened once; see `sources.base.Window`.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class LicsarSource:
         return out
 
     def delays(self, wanted: Mapping[str, Sequence[Listed]], grids: Mapping[str, Grid]) -> tuple[Delays, list[str]]:
-        """Modelled delays of the stacks' pairs whose two acquisitions have one; see `sources.Source`.
+        """Modelled delays of the stacks' pairs whose two acquisitions have one; see `sources.base.Source`.
 
         Each acquisition's file is opened once for all of them. One that cannot be used, whatever the cause, is as good as
         absent: no pair depends on it.

@@ -133,7 +133,7 @@ class Store:
             return self._repository("stacks", stack).lookup_branch(_BRANCH)
 
     def open(self, stack: str, *, snapshot: str | None = None, pairs: Sequence[str] | None = None) -> xr.Dataset:
-        """A stack sorted by date, as in `schema.STACK` plus coordinate ``pair``; nothing but coordinates is read yet.
+        """A stack sorted by date, as in `stack.schema.STACK` plus coordinate ``pair``; nothing but coordinates is read yet.
 
         Coherence stays uint8. Attribute ``snapshot`` says what is read. Chunk the result to compute on it lazily.
 

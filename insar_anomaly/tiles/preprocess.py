@@ -72,7 +72,7 @@ def tiles(
 
     Parameters
     ----------
-    stack : Dataset as in `schema`: ``phase`` (pair, y, x) rad with NaN = no measurement, ``coherence`` uint8 in 1/255,
+    stack : Dataset as in `stack.schema`: ``phase`` (pair, y, x) rad with NaN = no measurement, ``coherence`` uint8 in 1/255,
         static ``water``, ``height`` (m, may be NaN where `remove` does not name it)
     excluded : (y, x) bool, ground that is never to be looked at (a catalogue's exclusion polygons)
     remove : any of `PARTS`: they are fitted together to the measured ground by least squares and subtracted
@@ -84,7 +84,7 @@ def tiles(
     smooth_px : sigma of a mean over neighbours, weighted by squared coherence, before anything is removed; 0 for none
     weight : ``coherence`` adds ``weight`` (pair, y, x) float32, the squared coherence, 0 where not valid
 
-    The settings' defaults stand in `config.Preprocess`.
+    The settings' defaults stand in `config.sections.Preprocess`.
 
     Returns
     -------

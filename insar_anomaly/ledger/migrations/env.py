@@ -1,4 +1,4 @@
-"""Alembic runs this file. `migrations.upgrade` hands over an open connection: no alembic.ini, no logging set-up."""
+"""Alembic runs this file. `ledger.database` hands over an open connection: no alembic.ini, no logging set-up."""
 
 from __future__ import annotations
 

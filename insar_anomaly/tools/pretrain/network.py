@@ -28,7 +28,7 @@ def squeezed(motion: Tensor) -> Tensor:
 
 
 class Pretext(nn.Module):
-    """A trainable `features.Trunk` with heads for where, how much and which kind of motion a crop holds."""
+    """A trainable `detectors.backbone.Trunk` with heads for where, how much and which kind of motion a crop holds."""
 
     def __init__(self, backbone: str = "resnet18") -> None:
         super().__init__()

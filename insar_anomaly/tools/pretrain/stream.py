@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 RANGE_RAD = 8.0
-"""Tiles are ``tanh(phase / RANGE_RAD)``, as `config.Preprocess` has it."""
+"""Tiles are ``tanh(phase / RANGE_RAD)``, as `config.sections.Preprocess` has it."""
 
 PATCH = 4
 """Pixels per side of one cell of the targets: the grid of the trunk's layer1."""

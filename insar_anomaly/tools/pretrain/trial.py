@@ -24,7 +24,7 @@ CLEANING = {
     "min_coherence": 0.0,
     "fill_grow": 0,
 }
-"""The settings' defaults, see `config.Preprocess`."""
+"""The settings' defaults, see `config.sections.Preprocess`."""
 
 
 @dataclass(frozen=True)
