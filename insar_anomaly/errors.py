@@ -12,6 +12,7 @@
     |   |-- NotFitted
     |   `-- StoreFailed
     |-- SourceUnavailable     try again later; nothing was lost, exit code 1
+    |-- WorkersFailed         worker processes do not start; nothing was lost, exit code 1
     |-- Busy                  another run holds the ledger: exit code 1
     `-- PairRejected          this pair gets a numbered verdict, the stack goes on
 """
@@ -105,6 +106,10 @@ class StoreFailed(StackFailed):
 
 class SourceUnavailable(InsarAnomalyError):
     """The source (bucket, server, folder) cannot be reached or listed now."""
+
+
+class WorkersFailed(InsarAnomalyError):
+    """Worker processes could not be started on this machine."""
 
 
 class Busy(InsarAnomalyError):

@@ -102,7 +102,7 @@ def test_without_gpu_workers_nothing_asks_for_a_gpu(two):
     assert two.gpu_wanted() == {}
     assert Workers().gpu_wanted() == {}
     started = time.monotonic()
-    assert outcome(two.fan_out(square, [5], resources=two.gpu_wanted())) == {5: 25}
+    assert outcome(two.fan_out(square, [5], gpu=True)) == {5: 25}
     assert time.monotonic() - started < 30
 
 
@@ -115,7 +115,7 @@ def test_workers_that_declare_a_gpu_are_asked_for_it():
         workers("address", count=None, address=client.scheduler.address) as hands,
     ):
         assert hands.gpu_wanted() == {"GPU": 1}
-        assert outcome(hands.fan_out(square, [6], resources=hands.gpu_wanted())) == {6: 36}
+        assert outcome(hands.fan_out(square, [6], gpu=True)) == {6: 36}
 
 
 def test_inline_works_here_and_brings_errors_back_too():

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from insar_anomaly.notify.message import Message, NotDelivered
 from insar_anomaly.pipeline.assess import accepted_until, score_task, spans
 from insar_anomaly.pipeline.installation import Installation, Run
 from insar_anomaly.pipeline.worker import ScoreTask, assessment_tiles
-from insar_anomaly.report.figures import PairFigure, pair_png
 from insar_anomaly.stack.schema import Grid
+
+if TYPE_CHECKING:
+    from insar_anomaly.report.figures import PairFigure
 
 log = logging.getLogger(__name__)
 
@@ -149,12 +151,16 @@ def _figure(s: Installation, run: Run, stack: str, payload: Mapping[str, Any]) -
 
 def _drawn(s: Installation, stack: str, payload: Mapping[str, Any]) -> bytes:
     """The evidence as a picture: one row of panels, or one for each stack of a couple."""
+    from insar_anomaly.report.figures import pair_png  # with matplotlib, which takes half a second
+
     parts = payload.get("members") or [{"stack": stack}]
     note = f"screening flag {payload['kind']}: score {payload['score']:.4g}, threshold {payload['threshold']:.4g}"
     return pair_png(*(_panels(s, {**payload, **part}, note) for part in parts))
 
 
 def _panels(s: Installation, payload: Mapping[str, Any], note: str) -> PairFigure:
+    from insar_anomaly.report.figures import PairFigure
+
     stack, name, after = payload["stack"], payload["pair"], payload.get("after", 0)
     task = _shown(s, stack, payload)
     dataset = s.store.open(stack, pairs=task.pairs)

@@ -45,7 +45,7 @@ def fit(s: Installation, run: Run, *, period: Period, again: bool = False) -> No
         if changed:
             _note_covered(s, run, changed[0])
         tasks += changed
-    for done, (task, result, error) in enumerate(s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()), 1):
+    for done, (task, result, error) in enumerate(s.workers.fan_out(fit_stack, tasks, gpu=True), 1):
         if result is not None:
             _publish(s, run, task, result, settings[str(task)])
         elif task.evidence != "pair" and isinstance(error, NotFitted):  # pairs alone are enough to go on with

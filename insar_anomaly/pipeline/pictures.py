@@ -8,7 +8,6 @@ from typing import Any
 
 from insar_anomaly.names import EvidenceKind, file_stem
 from insar_anomaly.pipeline.installation import Installation
-from insar_anomaly.report.figures import calibration_png
 
 
 def draw_calibration(s: Installation, stack: str, evidence: str, calibration: Mapping[str, Any]) -> None:
@@ -16,6 +15,8 @@ def draw_calibration(s: Installation, stack: str, evidence: str, calibration: Ma
 
     Raises OSError where it cannot be written.
     """
+    from insar_anomaly.report.figures import calibration_png  # with matplotlib, which takes half a second
+
     folder = Path(s.config.figures) / "calibration"
     folder.mkdir(parents=True, exist_ok=True)
     stem = file_stem(stack) + ("" if evidence == EvidenceKind.PAIR else f"_{evidence}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
@@ -18,7 +18,6 @@ from insar_anomaly.calibration import threshold as calibrate
 from insar_anomaly.calibration.threshold import Target
 from insar_anomaly.calibration.trial import Trial, blocks, trial
 from insar_anomaly.catalogue.volcano import Volcano
-from insar_anomaly.detectors import backbone as features
 from insar_anomaly.detectors.base import BATCH, Detector, Scorer
 from insar_anomaly.errors import NotFitted, PairRejected, SourceUnavailable, UsageError
 from insar_anomaly.evidence.fused import Fused
@@ -30,6 +29,9 @@ from insar_anomaly.stack.prechecks import precheck
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.stack.store import Store
 from insar_anomaly.tiles import preprocess
+
+if TYPE_CHECKING:
+    from insar_anomaly.detectors.backbone import Weights
 
 _FEWEST = 8
 """Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
@@ -253,23 +255,27 @@ def build_detector(settings: Mapping[str, Any], storage: Mapping[str, Any]) -> D
     UsageError
         where the weights cannot be read or belong to another backbone.
     """
+    from insar_anomaly.detectors.backbone import NAMES  # with torch, which takes a second: not for who only reads pairs
+
     kind, options = str(settings["kind"]), {k: v for k, v in settings.items() if k != "kind"}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     weights = options.get("weights")
-    if isinstance(weights, str) and weights not in features.NAMES:
+    if isinstance(weights, str) and weights not in NAMES:
         options["network"] = read_weights(weights, options.get("backbone", "resnet18"), storage)
         options["network_name"] = weights
     return detectors.build(kind, **options)
 
 
-def read_weights(url: str, backbone: str, storage: Mapping[str, Any]) -> features.Weights:
+def read_weights(url: str, backbone: str, storage: Mapping[str, Any]) -> Weights:
     """A backbone's weights from a .safetensors file at any fsspec URL. Raises `UsageError` naming it."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    from insar_anomaly.detectors.backbone import from_torchvision
+
     try:
         with fsspec.open(url, "rb", **(storage if url.startswith("s3://") else {})) as f:
-            return features.from_torchvision(backbone, load(f.read()))
+            return from_torchvision(backbone, load(f.read()))
     except (OSError, SafetensorError, ValueError) as problem:
         raise UsageError(
             f"[detector] weights = {url!r}: {problem}; give insar, imagenet, random or a .safetensors file"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class Spectrum:
         pairs = (-(-number // 2), *big)
         white = rng.standard_normal(pairs, np.float32) + 1j * rng.standard_normal(pairs, np.float32)
         # real gain on complex white noise: real and imaginary part are two independent fields
-        both = fft.ifft2(white * gain.astype(np.float32), axes=(1, 2))[:, : shape[0], : shape[1]]
+        both = scipy.fft.ifft2(white * gain.astype(np.float32), axes=(1, 2))[:, : shape[0], : shape[1]]
         fields = np.concatenate([both.real, both.imag])[:number].astype(np.float64)
         fields -= fields.mean((1, 2), keepdims=True)
         out: Floats = fields / fields.std((1, 2), keepdims=True)
