@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -133,3 +134,20 @@ class PairRejected(InsarAnomalyError):
     def __reduce__(self) -> tuple[type, tuple[Verdict, str]]:
         # rejections travel back from Dask workers; the default reduce would call us with one argument
         return type(self), (self.verdict, self.detail)
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space in your quota",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+    errno.EROFS: "make its file system writable",
+    errno.EACCES: "make it writable",
+}
+
+
+def not_written(problem: OSError) -> str | None:
+    """One line with file, reason and remedy where the operating system says that a file cannot be written; else None."""
+    if problem.errno not in _REMEDIES:
+        return None
+    place = problem.filename or "a file"
+    return f"{place}: {problem.strerror}; {_REMEDIES[problem.errno]}, then run the same command again"

@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from insar_anomaly.ledger import Ledger, ModelRow
 
 
+def scores_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `scores`."""
+    sub.add_argument("--csv", metavar="OUT", default="-", help="file to write; - is standard output (the default)")
+    sub.add_argument(
+        "--evidence",
+        choices=("pair", "interval", "acquisition", "directions"),
+        default="pair",
+        help="which scores: of single pairs (the default), of intervals between acquisitions, of acquisitions alone, or of "
+        "an ascending and a descending frame together",
+    )
+
+
 def scores_command(args: argparse.Namespace) -> int:
+    """Write a table of scores."""
     import csv
 
     columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
@@ -45,8 +58,13 @@ def scores_command(args: argparse.Namespace) -> int:
     return 0
 
 
-def flags_command(args: argparse.Namespace) -> int:
+def flags_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `flags`."""
+    sub.add_argument("--open", action="store_true", help="only flags that are neither cleared nor withdrawn")
 
+
+def flags_command(args: argparse.Namespace) -> int:
+    """List flags."""
     with ledger_of(args) as ledger:
         rows = [r for r in ledger.episodes(open_only=args.open) if not args.volcano or int(r["gvp"]) in args.volcano]
         current = {stack: _raised_by(ledger, stack, r["model"]) for r in rows if (stack := stack_name(r["gvp"], r["frame"]))}
@@ -75,7 +93,15 @@ def _raised_by(ledger: Ledger, stack: str, identity: str) -> ModelRow | None:
     return ledger.current(stack, evidence)
 
 
+def notices_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `notices`."""
+    sub.add_argument("--all", action="store_true", help="list also notices that were delivered or dropped")
+    sub.add_argument("--drop", metavar="KEY", help="give up the notice with this key: it is not sent any more")
+    sub.add_argument("--why", metavar="TEXT", help="the reason for --drop; it is kept in the ledger")
+
+
 def notices_command(args: argparse.Namespace) -> int:
+    """List the notices of the outbox, or drop one."""
     if bool(args.drop) != bool(args.why):
         raise UsageError("--drop KEY and --why TEXT belong together: who reads the outbox later wants the reason")
     with ledger_of(args) as ledger:

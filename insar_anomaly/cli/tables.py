@@ -1,4 +1,4 @@
-"""What a command prints at its end."""
+"""What a command prints at its end, and the exit code that follows from it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from insar_anomaly.cli.exits import Exit
+
 if TYPE_CHECKING:
     from insar_anomaly.pipeline import Run
 
 
 def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: Sequence[str]) -> int:
+    """Print a run's result: `words`, or `result` as JSON, to standard output; its failures, once, to standard error."""
     if args.json:
         print(json.dumps(result, default=str))
     elif not args.quiet:
         print("\n".join(words))
     if args.quiet or not args.json:
         for failure in run.failures:
-            print(f"insar-anomaly: {failure.stack}: {failure.stage}: {failure.error}", file=sys.stderr)
-    return 1 if run.failures else 0
+            print(f"insar-anomaly: {failed(failure.stack, failure.stage, failure.error)}", file=sys.stderr)
+    if args.quiet:  # an exit code that is not 0 is explained
+        for stack, why in run.blind.items():
+            print(f"insar-anomaly: {stack}: blind: {why}", file=sys.stderr)
+    return Exit.of(run)
 
 
-def counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
+def failed(stack: str, stage: str, error: str) -> str:
+    """A failure in one line; many errors name their stack already."""
+    return f"{stack}: {stage}: {error.removeprefix(f'{stack}: ')}"
+
+
+def counted(run: Run, kind: str, nothing: str) -> tuple[dict[str, Any], list[str]]:
+    """A run's counts, blind stacks and warnings, for JSON and in words; `nothing` says what no count means."""
     result = {
         "kind": kind,
         **run.counts,
@@ -32,7 +44,9 @@ def counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
         "warnings": run.warnings,
     }
     counted = [f"{n} {name.replace('_', ' ')}" for name, n in run.counts.items() if n]
-    words = [f"{kind}: " + (", ".join(counted) or "nothing to do")]
-    words += [f"  {stack}: {why}" for stack, why in run.blind.items()]
+    words = [f"{kind}: " + (", ".join(counted) or nothing)]
+    if run.failures:
+        words[0] += f"; {len(run.failures)} failures, {len(run.failed)} stacks"
+    words += [f"  blind, raises no flags: {stack}: {why}" for stack, why in run.blind.items()]
     words += [f"  {warning}" for warning in run.warnings]
     return result, words

@@ -192,6 +192,7 @@ def _started(processes: int) -> Iterator[Any]:
         Client(cluster) as client,
         _killed_if_stopped(cluster),
     ):
+        log.info("%d worker processes were started", processes)
         yield client
 
 
@@ -303,7 +304,7 @@ def _attempt(work: Callable[[Task], Result], task: Task) -> tuple[Task, Result |
         # a stage's own lazy arrays are computed where the stage runs, not sent to the cluster again
         with dask.config.set(scheduler="synchronous"):
             return task, work(task), None
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001
         if not isinstance(problem, InsarAnomalyError):
             problem.add_note(traceback.format_exc())  # the traceback itself does not survive the journey, notes do
         return task, None, problem

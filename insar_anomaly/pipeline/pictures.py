@@ -13,11 +13,16 @@ from insar_anomaly.pipeline.installation import Installation
 def draw_calibration(s: Installation, stack: str, evidence: str, calibration: Mapping[str, Any]) -> None:
     """Write ``calibration/<gvp>_<frame>[_<evidence>].png`` in the figures' folder; single pairs have no suffix.
 
-    Raises OSError where it cannot be written.
+    Raises OSError, which names the file, where it cannot be written.
     """
     from insar_anomaly.report.figures import calibration_png  # with matplotlib, which takes half a second
 
     folder = Path(s.config.figures) / "calibration"
-    folder.mkdir(parents=True, exist_ok=True)
     stem = file_stem(stack) + ("" if evidence == EvidenceKind.PAIR else f"_{evidence}")
-    (folder / f"{stem}.png").write_bytes(calibration_png(stack, evidence, calibration))
+    file = folder / f"{stem}.png"
+    picture = calibration_png(stack, evidence, calibration)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture)
+    except OSError as problem:  # a disk that is full while something is written does not say where
+        raise OSError(problem.errno, problem.strerror, problem.filename or str(file)) from problem

@@ -89,7 +89,7 @@ class Spectrum:
 
         Drawn on a grid half as large again and cropped, so that opposite edges are (nearly) independent.
         """
-        big = [fft.next_fast_len(n + n // 2) for n in shape]
+        big = [scipy.fft.next_fast_len(n + n // 2) for n in shape]
         ky, kx = np.fft.fftfreq(big[0], pixel_km)[:, None], np.fft.fftfreq(big[1], pixel_km)[None]
         turn = np.radians(self.angle_deg)
         along, across = kx * np.cos(turn) + ky * np.sin(turn), ky * np.cos(turn) - kx * np.sin(turn)

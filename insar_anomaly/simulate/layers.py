@@ -63,7 +63,9 @@ def modelled(scene: Scene, rng: np.random.Generator, *, error: float = 0.45) -> 
     out = np.empty_like(scene.screens)
     for i, screen in enumerate(scene.screens):
         layered = float((screen * height).mean()) * height
-        broad = scipy.ndimage.gaussian_filter(screen - layered, [_LONG_WAVE_KM / km for km in scene.pixel_km], mode="nearest")
+        broad = scipy.ndimage.gaussian_filter(
+            screen - layered, [_LONG_WAVE_KM / km for km in scene.pixel_km], mode="nearest"
+        )
         wrongness = error * float(np.exp(rng.normal(0, 0.6))) * screen.std()
         out[i] = _DRY_RAD + rng.normal(0.9, 0.3) * layered + rng.uniform(0.2, 1.0) * broad + wrongness * wrong[i]
     return replace(scene, delays=out)
