@@ -33,9 +33,10 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
-        # after a first Ctrl-C the second handler stays: the interpreter's own end may take a moment, too
-        if mine and signal.getsignal(signal.SIGINT) is _first:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if mine:
+            # after a first Ctrl-C everything is in order here: another one must not disturb the interpreter's own end
+            untouched = signal.getsignal(signal.SIGINT) is _first
+            signal.signal(signal.SIGINT, signal.default_int_handler if untouched else signal.SIG_IGN)
 
 
 def say_stopped() -> None:

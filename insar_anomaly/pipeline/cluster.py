@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -199,6 +200,7 @@ def _started(processes: int) -> Iterator[Any]:
 def _local_cluster(processes: int, folder: Path) -> Any:
     from distributed import LocalCluster
 
+    _start_tracker()
     others = set(multiprocessing.active_children())
     try:
         with _interrupts_kept_from_children():
@@ -247,6 +249,21 @@ def _scratch() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_tracker() -> None:
+    """Start the process in which Python keeps count of semaphores; it removes what is left, and here without a warning.
+
+    Something is left where this process ends at once.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker")))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        os.environ.pop("PYTHONWARNINGS")
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextmanager
