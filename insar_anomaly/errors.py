@@ -20,6 +20,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -151,3 +153,14 @@ def not_written(problem: OSError) -> str | None:
         return None
     place = problem.filename or "a file"
     return f"{place}: {problem.strerror}; {_REMEDIES[problem.errno]}, then run the same command again"
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Name the place in an error of the operating system: one that comes while a file is written does not name it."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.filename is not None or problem.errno is None:
+            raise
+        raise OSError(problem.errno, problem.strerror, str(place)) from problem

@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             words = not_written(problem)
             if words is None:
                 raise
-            if problem.filename is None and not _writable():
-                words = f"standard output: {words.removeprefix('a file: ')}"
+            if problem.filename is None:  # files are named where they are written
+                words = words.replace("a file", "standard output", 1)
+                _forget_output()
             return _said(words, Exit.FAILED)
     return code
 
@@ -45,16 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _said(problem: Exception | str, code: Exit) -> Exit:
     print(f"insar-anomaly: {problem}", file=sys.stderr)
     return code
-
-
-def _writable() -> bool:
-    """False where standard output cannot take what it was given; then it is forgotten, so that nobody stumbles over it."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _forget_output()
-        return False
-    return True
 
 
 def _forget_output() -> None:

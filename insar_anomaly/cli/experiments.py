@@ -11,6 +11,7 @@ from insar_anomaly.cli.arguments import day
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import opened, progress
 from insar_anomaly.cli.tables import outcome
+from insar_anomaly.errors import writing
 from insar_anomaly.tools.benchmark import command as comparison
 from insar_anomaly.tools.pretrain import command as pretraining
 
@@ -30,7 +31,7 @@ def demo(args: argparse.Namespace) -> int:
     from insar_anomaly.report.digest import lines
     from insar_anomaly.tools import demo
 
-    with progress(args) as watch:
+    with progress(args) as watch, writing(args.folder):
         file = demo.write_demo(Path(args.folder), watch=watch)
     if args.prepare:
         print(f"{file} is ready")
@@ -58,7 +59,7 @@ def simulate(args: argparse.Namespace) -> int:
     from insar_anomaly.tools.demo import QUIET_VOLCANOES, VOLCANOES, write_demo
 
     volcanoes = QUIET_VOLCANOES if args.quiet_volcanoes else VOLCANOES
-    with progress(args) as watch:
+    with progress(args) as watch, writing(args.folder):
         file = write_demo(Path(args.folder), volcanoes=volcanoes, seed=args.seed, watch=watch)
     written = {
         "seed": args.seed,
@@ -94,7 +95,8 @@ def benchmark(args: argparse.Namespace) -> int:
         measured = benchmark.run(s, run, plan, Path(args.out))
         for words in run.warnings:
             print(f"insar-anomaly: {words}", file=sys.stderr)
-        written = benchmark.write(Path(args.out), plan, measured)
+        with writing(args.out):
+            written = benchmark.write(Path(args.out), plan, measured)
     table = [written[0].read_text(encoding="utf-8"), *(f"written: {path}" for path in written)]
     return outcome(args, run, json.loads(written[1].read_text(encoding="utf-8")), table)
 

@@ -8,11 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import ledger_of
 from insar_anomaly.errors import UsageError
 from insar_anomaly.names import EvidenceKind, stack_name, volcano_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
+
     from insar_anomaly.ledger import Ledger, ModelRow
 
 
@@ -30,8 +34,6 @@ def scores_arguments(sub: argparse.ArgumentParser) -> None:
 
 def scores_command(args: argparse.Namespace) -> int:
     """Write a table of scores."""
-    import csv
-
     columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
     with ledger_of(args) as ledger:
         if args.evidence == "pair":
@@ -43,19 +45,30 @@ def scores_command(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows, default=str))
         if args.csv == "-":
-            return 0
+            return Exit.OK
+    _write_csv(args.csv, columns, rows)
+    if args.csv != "-" and not args.quiet and not args.json:
+        print(f"{args.csv}: {len(rows)} {'pairs' if args.evidence == 'pair' else 'assessments'}", file=sys.stderr)
+    return Exit.OK
+
+
+def _write_csv(place: str, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows to a file, or to standard output where `place` is ``-``. Raises UsageError naming the file."""
+    import csv
+
+    def write(out: TextIO) -> None:
+        writer = csv.DictWriter(out, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+    if place == "-":
+        write(sys.stdout)
+        return
     try:
-        out = sys.stdout if args.csv == "-" else Path(args.csv).open("w", newline="", encoding="utf-8")  # noqa: SIM115
+        with Path(place).open("w", newline="", encoding="utf-8") as out:
+            write(out)
     except OSError as problem:
-        raise UsageError(f"--csv {args.csv}: {problem.strerror}; name a file that can be written") from None
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    if out is not sys.stdout:
-        out.close()
-        if not args.quiet and not args.json:
-            print(f"{args.csv}: {len(rows)} {'pairs' if args.evidence == 'pair' else 'assessments'}", file=sys.stderr)
-    return 0
+        raise UsageError(f"--csv {place}: {problem.strerror}; name a file that can be written") from None
 
 
 def flags_arguments(sub: argparse.ArgumentParser) -> None:
@@ -70,7 +83,7 @@ def flags_command(args: argparse.Namespace) -> int:
         current = {stack: _raised_by(ledger, stack, r["model"]) for r in rows if (stack := stack_name(r["gvp"], r["frame"]))}
     if args.json:
         print(json.dumps(rows, default=str))
-        return 0
+        return Exit.OK
     for row in rows:
         state = f"{'withdrawn' if row['withdrawn'] else 'cleared'} {row['cleared']}" if row["cleared"] else "open"
         model = current[stack_name(row["gvp"], row["frame"])]
@@ -84,7 +97,7 @@ def flags_command(args: argparse.Namespace) -> int:
         )
     if not rows:
         print("no flags")
-    return 0
+    return Exit.OK
 
 
 def _raised_by(ledger: Ledger, stack: str, identity: str) -> ModelRow | None:
@@ -112,7 +125,7 @@ def notices_command(args: argparse.Namespace) -> int:
     rows = [row for row in rows if args.all or (row["delivered_at"] is None and row["dropped"] is None)]
     if args.json:
         print(json.dumps(rows, default=str))
-        return 0
+        return Exit.OK
     for row in rows:
         state = f"arrived {row['delivered_at']:%Y-%m-%d %H:%M} UTC" if row["delivered_at"] else "waits"
         state = f"dropped: {row['dropped']}" if row["dropped"] else state
@@ -120,4 +133,4 @@ def notices_command(args: argparse.Namespace) -> int:
         print(f"{row['key']}: {state}{tried}")
     if not rows:
         print("no notices" if args.all else "no notice waits")
-    return 0
+    return Exit.OK

@@ -22,16 +22,11 @@ def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: S
         print("\n".join(words))
     if args.quiet or not args.json:
         for failure in run.failures:
-            print(f"insar-anomaly: {failed(failure.stack, failure.stage, failure.error)}", file=sys.stderr)
+            print(f"insar-anomaly: {failure.stack}: {failure.stage}: {failure.error}", file=sys.stderr)
     if args.quiet:  # an exit code that is not 0 is explained
         for stack, why in run.blind.items():
             print(f"insar-anomaly: {stack}: blind: {why}", file=sys.stderr)
     return Exit.of(run)
-
-
-def failed(stack: str, stage: str, error: str) -> str:
-    """A failure in one line; many errors name their stack already."""
-    return f"{stack}: {stage}: {error.removeprefix(f'{stack}: ')}"
 
 
 def counted(run: Run, kind: str, nothing: str) -> tuple[dict[str, Any], list[str]]:
@@ -46,7 +41,7 @@ def counted(run: Run, kind: str, nothing: str) -> tuple[dict[str, Any], list[str
     counted = [f"{n} {name.replace('_', ' ')}" for name, n in run.counts.items() if n]
     words = [f"{kind}: " + (", ".join(counted) or nothing)]
     if run.failures:
-        words[0] += f"; {len(run.failures)} failures, {len(run.failed)} stacks"
+        words[0] += f"; {len(run.failed)} {'stack' if len(run.failed) == 1 else 'stacks'} failed"
     words += [f"  blind, raises no flags: {stack}: {why}" for stack, why in run.blind.items()]
     words += [f"  {warning}" for warning in run.warnings]
     return result, words

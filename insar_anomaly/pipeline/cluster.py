@@ -241,9 +241,9 @@ def _scratch() -> Iterator[Path]:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         raise WorkersFailed(
-            f"workers need a folder for temporary files, and {folder or parent or 'none'} cannot be written "
-            f"({problem.strerror}); free space there, or name another folder in the environment variable TMPDIR, then run "
-            "the same command again"
+            f"workers need a folder for temporary files, and {folder or parent or tempfile.tempdir} cannot be written "
+            f"({problem.strerror}); free space there, or name another folder in the environment variable "
+            f"{'DASK_TEMPORARY_DIRECTORY' if parent else 'TMPDIR'}, then run the same command again"
         ) from problem
     try:
         yield folder

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from insar_anomaly.errors import writing
 from insar_anomaly.names import EvidenceKind, file_stem
 from insar_anomaly.pipeline.installation import Installation
 
@@ -21,8 +22,6 @@ def draw_calibration(s: Installation, stack: str, evidence: str, calibration: Ma
     stem = file_stem(stack) + ("" if evidence == EvidenceKind.PAIR else f"_{evidence}")
     file = folder / f"{stem}.png"
     picture = calibration_png(stack, evidence, calibration)
-    try:
+    with writing(file):
         folder.mkdir(parents=True, exist_ok=True)
         file.write_bytes(picture)
-    except OSError as problem:  # a disk that is full while something is written does not say where
-        raise OSError(problem.errno, problem.strerror, problem.filename or str(file)) from problem
