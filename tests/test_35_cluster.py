@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -23,6 +24,9 @@ pytestmark = [
 ]
 
 
+FOR_EVER_S = 600
+
+
 def square(number):
     """A task that kills its process, raises, or succeeds."""
     if number == "poison":
@@ -30,6 +34,8 @@ def square(number):
     if number == "slow":
         time.sleep(0.3)
         return "slow"
+    if number == "for ever":
+        time.sleep(FOR_EVER_S)
     if number == "mistake":
         raise UsageError("a mistake in a setting")
     if number == "rejected":
@@ -88,6 +94,34 @@ def test_an_error_comes_back_as_a_value_with_its_type_and_words(two):
     }
     assert str(found["mistake"]) == "a mistake in a setting"
     assert (found["rejected"].verdict, found["rejected"].detail) == (Verdict.ROTATED, "a file: resample it")
+
+
+def test_the_traceback_of_a_defect_travels_with_it(two):
+    [(_, _, error)] = two.fan_out(square, ["zero"])
+    assert "in square" in "".join(error.__notes__)
+    [(_, _, error)] = two.fan_out(square, ["mistake"])
+    assert not hasattr(error, "__notes__")  # no defect: its words say it all
+
+
+def test_workers_start_with_the_first_task_and_end_with_the_context(capfd):
+    others = set(multiprocessing.active_children())
+    with workers("local", count=1, address=None) as hands:
+        assert list(hands.fan_out(square, [], gpu=True)) == []
+        assert set(multiprocessing.active_children()) == others
+        assert outcome(hands.fan_out(square, [3])) == {3: 9}
+        assert len(set(multiprocessing.active_children()) - others) == 1
+    assert set(multiprocessing.active_children()) == others
+
+
+def test_a_person_who_stops_the_run_does_not_wait_for_its_tasks():
+    others = set(multiprocessing.active_children())
+    with pytest.raises(KeyboardInterrupt), workers("local", count=1, address=None) as hands:  # noqa: PT012
+        for number, result, _ in hands.fan_out(square, [4, "for ever"]):
+            assert (number, result) == (4, 16)
+            started = time.monotonic()
+            raise KeyboardInterrupt
+    assert time.monotonic() - started < FOR_EVER_S / 10
+    assert set(multiprocessing.active_children()) == others
 
 
 def test_a_task_that_kills_its_worker_fails_alone(two):

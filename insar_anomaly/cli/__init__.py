@@ -62,7 +62,8 @@ def _set_up_logging(verbose: int) -> None:
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    logging.getLogger("insar_anomaly").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    if verbose:
+        logging.getLogger("insar_anomaly").setLevel(logging.DEBUG)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def flags_command(args: argparse.Namespace) -> int:
         state = f"{'withdrawn' if row['withdrawn'] else 'cleared'} {row['cleared']}" if row["cleared"] else "open"
         model = current[stack_name(row["gvp"], row["frame"])]
         if model and model.threshold is not None and model.threshold != row["threshold"]:
-            state += f"; the threshold is {model.threshold:.4g} now, pairs were counted by the one in force when they came"
+            state += f"; the present threshold is {model.threshold:.4g}, the count uses the threshold of each night"
         over = EvidenceKind(model.evidence if model else "pair").counted(row["pairs_over"])
         print(
             f"{row['gvp']}/{row['frame']} flag {row['number']}: {row['since']} to {row['until']}, "
