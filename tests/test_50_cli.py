@@ -109,8 +109,8 @@ def test_a_command_without_a_configuration_says_how_to_get_one(tmp_path, capsys)
 # a night by hand
 
 
-def test_a_night_by_hand_ends_with_exit_code_0_and_a_digest(fitted, capsys):
-    assert run(fitted, "nightly", "--as-of", AS_OF) == 0
+def test_a_night_by_hand_ends_with_a_digest_and_the_code_of_its_blind_stack(fitted, capsys):
+    assert run(fitted, "nightly", "--as-of", AS_OF) == 3
     said = capsys.readouterr()
     assert f"Screening of {AS_OF} (ok): 3 stacks" in said.out
     assert f"Rising Cone {RISING}" in said.out
@@ -126,13 +126,13 @@ def test_a_night_by_hand_ends_with_exit_code_0_and_a_digest(fitted, capsys):
 
 
 def test_json_goes_alone_to_standard_output(fitted, capsys):
-    assert run(fitted, "--json", "nightly", "--as-of", AS_OF) == 0
+    assert run(fitted, "--json", "nightly", "--as-of", AS_OF) == 3
     digest = json.loads(capsys.readouterr().out)
     assert digest["open_flags"][0]["stack"] == RISING
     assert digest["new_notices"] == 1
     assert run(fitted, "--json", "ingest") == 0
     assert json.loads(capsys.readouterr().out)["new_pairs"] == 0
-    assert run(fitted, "--json", "fit", "--to", FIT.last) == 0
+    assert run(fitted, "--json", "fit", "--to", FIT.last) == 3
     result = json.loads(capsys.readouterr().out)
     assert result["unchanged_models"] == 8  # three stacks, three kinds of evidence, one of them too short
     assert list(result["blind"]) == [BLIND]
@@ -254,7 +254,7 @@ def test_expire_says_how_many_snapshots_it_forgot_and_the_night_goes_on(fitted, 
     assert run(fitted, "--json", "expire", "--days", 0) == 0
     assert json.loads(capsys.readouterr().out)["expired_snapshots"] > 0
     tasks._scorer.cache_clear()
-    assert run(fitted, "-q", "nightly", "--as-of", AS_OF) == 0
+    assert run(fitted, "-q", "nightly", "--as-of", AS_OF) == 3
     assert flagged(fitted)[0][0] == RISING
 
 

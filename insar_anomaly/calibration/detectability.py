@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from insar_anomaly.names import JsonObject
 
@@ -119,6 +117,8 @@ class _Chance:
 
     @classmethod
     def fitted(cls, peaks: NDArray[np.float64], places: NDArray[np.float64], seen: NDArray[np.bool_]) -> _Chance:
+        from sklearn.linear_model import LogisticRegression  # half a second, and few commands come here
+
         columns = np.column_stack([np.log(peaks), _quadratic(places)])
         model = LogisticRegression(C=1.0, max_iter=1000).fit(columns, seen)
         # a larger source is never harder to see: few injections may say so by chance
@@ -134,14 +134,14 @@ class _Chance:
         offset = self.level + _quadratic(places) @ self.bend
 
         def missing(log_peak: float) -> float:
-            return float(expit(offset + self.slope * log_peak).mean()) - share
+            return float(scipy.special.expit(offset + self.slope * log_peak).mean()) - share
 
         first, last = np.log(low), np.log(high)
         if missing(first) > 0:
             return Peak(low, "<")
         if missing(last) < 0:
             return Peak(high, ">")
-        return Peak(float(np.exp(brentq(missing, first, last))))
+        return Peak(float(np.exp(scipy.optimize.brentq(missing, first, last))))
 
 
 def _quadratic(places: NDArray[np.float64]) -> NDArray[np.float64]:

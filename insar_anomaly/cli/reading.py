@@ -8,19 +8,32 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import ledger_of
 from insar_anomaly.errors import UsageError
 from insar_anomaly.names import EvidenceKind, columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
 
     from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, ScoredAssessment, ScoredPair
 
 
-def scores_command(args: argparse.Namespace) -> int:
-    import csv
+def scores_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `scores`."""
+    sub.add_argument("--csv", metavar="OUT", default="-", help="file to write; - is standard output (the default)")
+    sub.add_argument(
+        "--evidence",
+        choices=("pair", "interval", "acquisition", "directions"),
+        default="pair",
+        help="which scores: of single pairs (the default), of intervals between acquisitions, of acquisitions alone, or of "
+        "an ascending and a descending frame together",
+    )
 
+
+def scores_command(args: argparse.Namespace) -> int:
+    """Write a table of scores."""
     columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
     with ledger_of(args) as ledger:
         every: Sequence[ScoredPair | ScoredAssessment] = ledger.scores()
@@ -32,37 +45,49 @@ def scores_command(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows, default=str))
         if args.csv == "-":
-            return 0
+            return Exit.OK
+    _write_csv(args.csv, columns, rows)
+    if args.csv != "-" and not args.quiet and not args.json:
+        print(f"{args.csv}: {len(rows)} {'pairs' if args.evidence == 'pair' else 'assessments'}", file=sys.stderr)
+    return Exit.OK
+
+
+def _write_csv(place: str, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows to a file, or to standard output where `place` is ``-``. Raises UsageError naming the file."""
+    import csv
+
+    def write(out: TextIO) -> None:
+        writer = csv.DictWriter(out, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+    if place == "-":
+        write(sys.stdout)
+        return
     try:
-        out = sys.stdout if args.csv == "-" else Path(args.csv).open("w", newline="", encoding="utf-8")  # noqa: SIM115
+        with Path(place).open("w", newline="", encoding="utf-8") as out:
+            write(out)
     except OSError as problem:
-        raise UsageError(f"--csv {args.csv}: {problem.strerror}; name a file that can be written") from None
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    if out is not sys.stdout:
-        out.close()
-        if not args.quiet and not args.json:
-            print(f"{args.csv}: {len(rows)} {'pairs' if args.evidence == 'pair' else 'assessments'}", file=sys.stderr)
-    return 0
+        raise UsageError(f"--csv {place}: {problem.strerror}; name a file that can be written") from None
 
 
-def _columns(row: ScoredPair | ScoredAssessment | EpisodeRow) -> dict[str, object]:
-    """A row as a table has it: the stack's name in two columns."""
-    return {**columns_of(row.stack), **vars(row)}
+def flags_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `flags`."""
+    sub.add_argument("--open", action="store_true", help="only flags that are neither cleared nor withdrawn")
 
 
 def flags_command(args: argparse.Namespace) -> int:
+    """List flags."""
     with ledger_of(args) as ledger:
         rows = [row for row in ledger.episodes(open_only=args.open) if not args.volcano or row.gvp in args.volcano]
         models = [_raised_by(ledger, row) for row in rows]
     if args.json:
         print(json.dumps([_flag_columns(row) for row in rows], default=str))
-        return 0
+        return Exit.OK
     for row, model in zip(rows, models, strict=True):
         state = "open" if row.state.open else f"{row.state} {row.cleared}"
         if model and model.threshold is not None and model.threshold != row.threshold:
-            state += f"; the threshold is {model.threshold:.4g} now, pairs were counted by the one in force when they came"
+            state += f"; the present threshold is {model.threshold:.4g}, the count uses the threshold of each night"
         over = (model.evidence if model else EvidenceKind.PAIR).counted(row.pairs_over)
         print(
             f"{row.stack} flag {row.number}: {row.since} to {row.until}, {over} over {row.threshold:.4g}, "
@@ -70,7 +95,12 @@ def flags_command(args: argparse.Namespace) -> int:
         )
     if not rows:
         print("no flags")
-    return 0
+    return Exit.OK
+
+
+def _columns(row: ScoredPair | ScoredAssessment | EpisodeRow) -> dict[str, object]:
+    """A row as a table has it: the stack's name in two columns."""
+    return {**columns_of(row.stack), **vars(row)}
 
 
 def _flag_columns(row: EpisodeRow) -> dict[str, object]:
@@ -84,7 +114,15 @@ def _raised_by(ledger: Ledger, row: EpisodeRow) -> ModelRow | None:
     return ledger.current(row.stack, model.evidence if model else EvidenceKind.PAIR)
 
 
+def notices_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `notices`."""
+    sub.add_argument("--all", action="store_true", help="list also notices that were delivered or dropped")
+    sub.add_argument("--drop", metavar="KEY", help="give up the notice with this key: it is not sent any more")
+    sub.add_argument("--why", metavar="TEXT", help="the reason for --drop; it is kept in the ledger")
+
+
 def notices_command(args: argparse.Namespace) -> int:
+    """List the notices of the outbox, or drop one."""
     if bool(args.drop) != bool(args.why):
         raise UsageError("--drop KEY and --why TEXT belong together: who reads the outbox later wants the reason")
     with ledger_of(args) as ledger:
@@ -95,7 +133,7 @@ def notices_command(args: argparse.Namespace) -> int:
     rows = [row for row in rows if args.all or row.waits]
     if args.json:
         print(json.dumps([vars(row) for row in rows], default=str))
-        return 0
+        return Exit.OK
     for row in rows:
         state = f"arrived {row.delivered_at:%Y-%m-%d %H:%M} UTC" if row.delivered_at else "waits"
         state = f"dropped: {row.dropped}" if row.dropped else state
@@ -103,4 +141,4 @@ def notices_command(args: argparse.Namespace) -> int:
         print(f"{row.key}: {state}{tried}")
     if not rows:
         print("no notices" if args.all else "no notice waits")
-    return 0
+    return Exit.OK

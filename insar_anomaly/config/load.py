@@ -17,8 +17,12 @@ from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import ConfigError
 
 
-def load(path: str | Path) -> Config:
+def load(path: str | Path, *, secrets: bool = True) -> Config:
     """Read and check a configuration file.
+
+    Parameters
+    ----------
+    secrets : False where nothing is sent: the environment variables that channels name need not be set then
 
     Raises
     ------
@@ -35,7 +39,7 @@ def load(path: str | Path) -> Config:
     except SettingsError as problem:
         mistakes.append(f"{file}: environment: {problem}; a list or a whole section is given as JSON")
     else:
-        mistakes += _contradictions(file, text, config)
+        mistakes += _contradictions(file, text, config) + (_unset_secrets(file, text, config) if secrets else [])
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return _resolved(config, file.resolve().parent)
@@ -54,7 +58,12 @@ def where(path: str | Path, *place: str | int) -> str:
 
 
 def secret(variable: str | None) -> str | None:
-    """The value of the environment variable that a channel names, None where it names none."""
+    """The value of the environment variable that a channel names, None where it names none.
+
+    Raises ConfigError where the variable is not set.
+    """
+    if variable and variable not in os.environ:
+        raise ConfigError(f"environment variable {variable} is not set")
     return os.environ[variable] if variable else None
 
 
@@ -134,6 +143,11 @@ def _contradictions(file: Path, text: str, config: Config) -> list[str]:
     if config.cluster.kind == "address" and not config.cluster.address:
         line = _line(text, ["cluster", "kind"])
         lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
+    return lines
+
+
+def _unset_secrets(file: Path, text: str, config: Config) -> list[str]:
+    lines = []
     for i, channel in enumerate(config.channel):
         for key, variable in channel.variables.items():
             if variable not in os.environ:

@@ -22,13 +22,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
-from safetensors.torch import load, save
+
+if TYPE_CHECKING:
+    import torch
 
 from insar_anomaly.names import JsonObject
 
@@ -136,11 +137,15 @@ def join(parts: list[xr.Dataset]) -> xr.Dataset:
 
 def pack_network(weights: dict[str, torch.Tensor]) -> xr.DataArray:
     """Network weights as safetensors bytes in a 1-D uint8 array, so that a scorer stays one Dataset."""
+    from safetensors.torch import save  # torch takes a second to import, and who only reads stacks needs none of it
+
     return xr.DataArray(np.frombuffer(save({k: v.contiguous().cpu() for k, v in weights.items()}), np.uint8), dims="byte")
 
 
 def unpack_network(packed: xr.DataArray) -> dict[str, torch.Tensor]:
     """The inverse of `pack_network`."""
+    from safetensors.torch import load
+
     return dict(load(np.ascontiguousarray(packed.values, np.uint8).tobytes()))
 
 

@@ -48,7 +48,7 @@ def assess(s: Installation, run: Run, *, period: Period | None = None) -> None:
             run.fail(stack, "assess", problem)
     total = sum(len(task.assessments) for task in tasks)
     done = 0
-    for task, result, error in s.workers.fan_out(score_assessments, tasks, resources=s.workers.gpu_wanted()):
+    for task, result, error in s.workers.fan_out(score_assessments, tasks, gpu=True):
         if result is None:
             run.fail(task.stack, "assess", error or "no result")
         else:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -27,11 +28,25 @@ from insar_anomaly.sources import check_source
 _NOT_IN_FILES = ("network", "network_name", "labelled")
 
 
-def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
+class Part(StrEnum):
+    """A part of the configuration that some commands use and others do not."""
+
+    SOURCES = "sources"
+    DETECTOR = "detector"
+    LABELS = "labels"
+    CHANNELS = "channels"
+
+
+def load_checked(path: str | Path, *, volcanoes: bool = True, needs: Collection[Part] = tuple(Part)) -> Config:
     """The configuration, once everything that can be known before work begins is right.
 
-    Looks at the file, the environment, the detector's own settings, the ledger's and the sources' URLs, the channels and,
-    unless `volcanoes` is False, the catalogue. Nothing is opened on a network.
+    Looks at the file, the environment, the ledger's URL and, unless `volcanoes` is False, the catalogue. Nothing is opened
+    on a network.
+
+    Parameters
+    ----------
+    needs : further parts to check: what the command does not use cannot stop it. A secret must be set only where channels
+        are needed
 
     Raises
     ------
@@ -40,28 +55,53 @@ def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
     """
     mistakes: list[str] = []
     try:
-        config = load(path)
+        config = load(path, secrets=Part.CHANNELS in needs)
     except ConfigError as problem:
         mistakes += str(problem).splitlines()
+        if Part.DETECTOR not in needs:
+            raise
         table = detector_table(path)  # a file that cannot be read at all ends here
         mistakes += _detector_mistakes(path, str(table.get("kind", Detector().kind)), table)
         raise ConfigError("\n".join(mistakes)) from None
-    mistakes += _detector_mistakes(path, config.detector.kind, config.detector.options)
     mistakes += _complaints(where(path, "ledger"), lambda: check_url(config.ledger))
-    for number, source in enumerate(config.source):
-        place = where(path, "source", number, "url")
-        mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.kind, source.url))
-    for number, (name, channel) in enumerate(notify.named(config.channel).items()):
-        place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
-        mistakes += _complaints(place, partial(notify.opened, channel, name, notify.SOMEBODY))
-    labels = config.calibrate.labels
-    if labels and not Path(labels).is_file():
-        mistakes.append(f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file")
+    for part in Part:
+        mistakes += _CHECKS[part](path, config) if part in needs else []
     if volcanoes:
         mistakes += _complaints(where(path, "catalogue"), lambda: catalogue.load(config.catalogue))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
+
+
+def _source_mistakes(path: str | Path, config: Config) -> list[str]:
+    mistakes = []
+    for number, source in enumerate(config.source):
+        place = where(path, "source", number, "url")
+        mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.kind, source.url))
+    return mistakes
+
+
+def _channel_mistakes(path: str | Path, config: Config) -> list[str]:
+    mistakes = []
+    for number, (name, channel) in enumerate(notify.named(config.channel).items()):
+        place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
+        mistakes += _complaints(place, partial(notify.opened, channel, name, notify.SOMEBODY))
+    return mistakes
+
+
+def _label_mistakes(path: str | Path, config: Config) -> list[str]:
+    labels = config.calibrate.labels
+    if not labels or Path(labels).is_file():
+        return []
+    return [f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file"]
+
+
+_CHECKS: dict[Part, Callable[[str | Path, Config], list[str]]] = {
+    Part.SOURCES: _source_mistakes,
+    Part.DETECTOR: lambda path, config: _detector_mistakes(path, config.detector.kind, config.detector.options),
+    Part.LABELS: _label_mistakes,
+    Part.CHANNELS: _channel_mistakes,
+}
 
 
 def _complaints(place: str, look: Callable[[], object]) -> list[str]:

@@ -52,7 +52,7 @@ def fit(s: Installation, run: Run, *, period: Period, again: bool = False) -> No
 def _fit_all(s: Installation, run: Run, tasks: list[FitTask]) -> None:
     steps = _Steps(s.watch, tasks)
     with listening(s.workers.client, steps.heard):
-        for task, result, error in s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()):
+        for task, result, error in s.workers.fan_out(fit_stack, tasks, gpu=True):
             if result is not None:
                 _publish(s, run, task, result)
             elif task.evidence is not EvidenceKind.PAIR and isinstance(error, NotFitted):  # pairs alone are enough to go on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from insar_anomaly.sources.listing import fresh, precheck_listing, replaced
 from insar_anomaly.stack.prechecks import batch
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.tiles.trends import needs_height
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -79,6 +82,7 @@ def _plans(s: Installation, run: Run, period: Period, *, dry: bool) -> list[_Fra
                 _plan_stack(s, run, plan, stack, _Listing(listed, twice, period), dry=dry)
             except InsarAnomalyError as problem:
                 run.fail(stack, "ingest", problem)
+        log.info("frame %s: %d pairs listed, %d to read", frame, len(listed), len(plan.wanted))
         plans.append(plan)
     return plans
 

@@ -17,7 +17,7 @@ from insar_anomaly import __version__, catalogue
 from insar_anomaly.calibration.threshold import Target
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.config.sections import Config, Storage
-from insar_anomaly.errors import InsarAnomalyError, UsageError
+from insar_anomaly.errors import InsarAnomalyError, UsageError, not_written
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import OF_A_STACK, Couple, EvidenceKind, place
@@ -53,14 +53,16 @@ class Run:
     def warn(self, words: str) -> None:
         """Say something that a person should know, though nothing failed: it stands in the digest, once."""
         if words not in self.warnings:
-            log.warning("%s", words)
+            log.info("%s", words)
             self.warnings.append(words)
 
     def fail(self, stack: str, stage: str, error: BaseException | str) -> None:
-        """Write a failure down, with its class where it is not one of ours (then it is a defect)."""
-        if isinstance(error, BaseException) and not isinstance(error, InsarAnomalyError):
-            log.error("%s: %s failed", stack, stage, exc_info=error)
-            error = f"{type(error).__name__}: {error}"
+        """Write a failure down; who ends the run says it, once. An error that is not one of ours is a defect."""
+        if isinstance(error, OSError) and (words := not_written(error)):
+            error = words
+        elif isinstance(error, BaseException) and not isinstance(error, InsarAnomalyError):
+            log.debug("%s: %s failed", stack, stage, exc_info=error)
+            error = f"{type(error).__name__}: {error} (a defect of insar-anomaly: please report it with the output of -v)"
         failure = Failure(stack, stage, str(error))
         self.failures.append(failure)
         self.ledger.record_failure(self.number, stack, stage, failure.error)
@@ -160,6 +162,7 @@ class Installation:
         with self.ledger.lock():
             number = self.ledger.start_run(kind, day, json.dumps(self._settings), __version__)
             run = Run(number, kind, day, self.ledger)
+            log.info("run %d: %s as of %s, %d stacks", number, kind, day, len(self.by_stack))
             try:
                 yield run
             except BaseException:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from insar_anomaly.calibration.record import Calibration
+from insar_anomaly.errors import writing
 from insar_anomaly.names import EvidenceKind, file_stem
 from insar_anomaly.pipeline.installation import Installation
-from insar_anomaly.report.figures import calibration_png
 
 
 def calibration_file(figures: str, stack: str, evidence: EvidenceKind) -> Path:
@@ -19,8 +19,12 @@ def calibration_file(figures: str, stack: str, evidence: EvidenceKind) -> Path:
 def draw_calibration(s: Installation, stack: str, evidence: EvidenceKind, calibration: Calibration) -> None:
     """Write a stack's `calibration_file`.
 
-    Raises OSError where it cannot be written.
+    Raises OSError, which names the file, where it cannot be written.
     """
+    from insar_anomaly.report.figures import calibration_png  # with matplotlib, which takes half a second
+
     file = calibration_file(s.config.figures, stack, evidence)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(calibration_png(stack, evidence, calibration))
+    picture = calibration_png(stack, evidence, calibration)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from insar_anomaly.units import RAD_PER_M
 
@@ -89,8 +89,8 @@ def penny_crack(east_km: Floats, north_km: Floats, *, depth_km: float, radius_km
         )
         outward += away.mean(1)
         upward += up.mean(1)
-    out = CubicSpline(at, outward)(distance) / np.maximum(distance, 1e-9)
-    return out * east, out * north, CubicSpline(at, upward)(distance)
+    out = scipy.interpolate.CubicSpline(at, outward)(distance) / np.maximum(distance, 1e-9)
+    return out * east, out * north, scipy.interpolate.CubicSpline(at, upward)(distance)
 
 
 def line_of_sight(displacement: Displacement, look: tuple[float, float, float] = LOOK) -> Floats:

@@ -1,4 +1,4 @@
-"""What an operator checks before the first night and when a night was strange: is everything there, and does it work?"""
+"""What an operator checks before the first night, and after a night that went wrong: is everything there, does it work?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.notify.files import Files
 from insar_anomaly.notify.message import Registration as Channel
 from insar_anomaly.pipeline import storage_options
-from insar_anomaly.pipeline.cluster import workers
+from insar_anomaly.pipeline.cluster import local_count, workers
 from insar_anomaly.pipeline.parts import build_detector
 from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.registry import CHANNELS, DETECTORS, SOURCES, Registry
@@ -29,7 +29,7 @@ from insar_anomaly.stack.store import Store
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     what: str
     ok: bool
@@ -37,7 +37,7 @@ class Finding:
 
 
 def examine(config: Config) -> list[Finding]:
-    """Look at catalogue, sources, ledger, store, figures, channels, detector, workers and other packages.
+    """Check catalogue, sources, ledger, store, figures, channels, detector, workers and other packages.
 
     Changes nothing but the ledger's tables; what it writes to see whether it can, it takes away again.
     """
@@ -114,7 +114,7 @@ def _channels(config: Config) -> Iterator[Finding]:
     volcanoes = _volcanoes(config)
     known = [] if isinstance(volcanoes, InsarAnomalyError) else volcanoes
     if not config.channel:
-        yield Finding("channels", False, "no [[channel]] is configured: flags are raised and nobody is told")
+        yield Finding("channels", False, "no [[channel]] is configured: flags are raised and nobody is notified; add one")
     for name, settings in notify.named(config.channel).items():
         try:
             channel = notify.opened(settings, name, notify.SOMEBODY)
@@ -145,9 +145,11 @@ def _device() -> Finding:
 def _workers(config: Config) -> Finding:
     place = config.cluster
     try:
-        with workers(place.kind, count=place.workers, address=place.address) as hands:
+        # one local worker proves that they start; a night starts as many as are configured
+        with workers(place.kind, count=1, address=place.address) as hands:
             gpu = "GPU workers" if hands.gpu_wanted() else "CPU workers"
-            return Finding("workers", True, f"{place.kind}: {hands.width} {gpu}")
+            count = place.workers or local_count() if place.kind == "local" else hands.width
+            return Finding("workers", True, f"{place.kind}: {count} {gpu}")
     except (InsarAnomalyError, OSError) as problem:
         return Finding("workers", False, f"{place.kind}: {problem}; check [cluster]")
 

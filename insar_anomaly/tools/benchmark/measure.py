@@ -110,7 +110,7 @@ def run(s: Installation, night: Run, plan: Plan, out: Path) -> list[Measured]:
                 found.append(Measured(**json.loads(kept.read_text())))
             else:
                 tasks.append(task)
-    for done, (task, result, error) in enumerate(s.workers.fan_out(_measure, tasks, resources=s.workers.gpu_wanted()), 1):
+    for done, (task, result, error) in enumerate(s.workers.fan_out(_measure, tasks, gpu=True), 1):
         if result is None:
             night.fail(task.case.stack, f"benchmark {task.system}", error or "no result")
         else:
