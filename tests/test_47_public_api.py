@@ -153,3 +153,16 @@ def test_a_stage_runs_from_a_notebook(fitted):
         assert flag.stack == RISING
         first = Interval.of(flag.peak_pair)
         assert Pair.of(flag.first_pair).first <= first.first
+
+
+def test_the_command_exports_the_newest_map(screened, tmp_path, capsys):
+    from insar_anomaly import cli
+
+    out = tmp_path / "newest.tif"
+    words = ["-c", str(screened.config), "export", "--stack", RISING, "--out", str(out)]
+    assert cli.main(words) == 0
+    assert f"written: {out}" in capsys.readouterr().out
+    with rasterio.open(out) as tif:
+        assert tif.tags()["stack"] == RISING
+    assert cli.main([*words, "--pair", "20010101_20010113"]) == 2
+    assert "the newest are" in capsys.readouterr().err

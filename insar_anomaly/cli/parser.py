@@ -33,6 +33,7 @@ COMMANDS = (
     Command(
         "notices", reading.notices_command, "list notices that wait for delivery, or drop one", reading.notices_arguments
     ),
+    Command("export", reading.export_command, "write a score map as a GeoTIFF", reading.export_arguments),
     Command("config", upkeep.config, "print all settings with their defaults, or check a file", upkeep.config_arguments),
     Command("doctor", upkeep.doctor, "check everything that a night needs: files, store, sources, channels, workers"),
     Command("expire", upkeep.expire, "delete old snapshots from the store to free space", upkeep.expire_arguments),

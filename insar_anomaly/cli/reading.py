@@ -1,4 +1,4 @@
-"""Commands that only read the ledger: scores, flags, notices."""
+"""Commands that only read: scores, flags, notices, export."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from insar_anomaly.cli.exits import Exit
-from insar_anomaly.cli.opened import ledger_of
+from insar_anomaly.cli.opened import file_of, ledger_of
 from insar_anomaly.errors import UsageError
 from insar_anomaly.names import EvidenceKind, columns_of
 
@@ -141,4 +141,33 @@ def notices_command(args: argparse.Namespace) -> int:
         print(f"{row.key}: {state}{tried}")
     if not rows:
         print("no notices" if args.all else "no notice waits")
+    return Exit.OK
+
+
+def export_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `export`."""
+    sub.add_argument("--stack", required=True, metavar="GVP/FRAME", help="the stack, as `scores` and `flags` name it")
+    sub.add_argument("--pair", metavar="NAME", help="pair, interval or acquisition, YYYYMMDD_YYYYMMDD (default: the newest)")
+    sub.add_argument(
+        "--evidence",
+        choices=("pair", "interval", "acquisition"),
+        default="interval",
+        help="what the map is of (default: interval)",
+    )
+    sub.add_argument("--after", type=int, metavar="N", help="of an interval: the assessment with N acquisitions after it")
+    sub.add_argument("--out", metavar="FILE", help="GeoTIFF to write (default: score-GVP_FRAME-NAME.tif here)")
+
+
+def export_command(args: argparse.Namespace) -> int:
+    """Write one score map as a GeoTIFF."""
+    from insar_anomaly.pipeline import open_installation
+    from insar_anomaly.pipeline.check import load_checked
+    from insar_anomaly.tools.export import export_score_map
+
+    with open_installation(load_checked(file_of(args), needs=())) as s:
+        file = export_score_map(s, args.stack, args.pair, out=args.out, evidence=args.evidence, after=args.after)
+    if args.json:
+        print(json.dumps({"file": str(file)}))
+    elif not args.quiet:
+        print(f"written: {file}")
     return Exit.OK

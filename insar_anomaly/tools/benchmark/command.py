@@ -41,7 +41,7 @@ def arguments(sub: argparse.ArgumentParser, day: Callable[[str], date]) -> None:
     sub.add_argument(
         "--budget",
         default="small",
-        help="effort of the training: small (CPU), full (GPU, as in the papers) or tiny (a trial)",
+        help="effort of the training: small (CPU), brief (CPU, less), full (GPU, as in the papers) or tiny (a trial)",
     )
     sub.add_argument("--weights", default="insar", help="backbone of the PaDiM detectors: insar, imagenet, random or a file")
     sub.add_argument("--seed", type=int, default=0, help="seed of the injected sources and of the training (default: 0)")
