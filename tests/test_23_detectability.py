@@ -59,9 +59,9 @@ def test_more_motion_is_never_harder_to_see_however_few_injections_there_are():
 
 def test_a_notice_says_it_in_words():
     sure = detectability(*drawn(3.0, 4.0))
-    assert words(sure.half, sure.most).startswith("this stack would not have seen less than 3")
-    assert "not even at 8 cm are nine of ten seen" in words(sure.half, Peak(8.0, ">"))
-    assert "would have missed at least half of all sources of 8 cm" in words(Peak(8.0, ">"), sure.most)
+    assert words(sure.half, sure.most).startswith("This stack detects half of all sources of 3")
+    assert "Even at 8 cm, fewer than nine of ten are detected" in words(sure.half, Peak(8.0, ">"))
+    assert "misses at least half of all sources of 8 cm" in words(Peak(8.0, ">"), sure.most)
     easy = words(Peak(1.0, "<"), Peak(3.0, "="))
     assert "at least half of all sources of 1 cm" in easy
-    assert "nine of ten are seen from 3 cm" in easy
+    assert "Nine of ten are detected from 3 cm" in easy

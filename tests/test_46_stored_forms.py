@@ -167,14 +167,14 @@ def test_a_notice_opens_with_what_happened_and_how_sure_that_is():
     order = [
         "does not look like this stack's quiet past",
         "How sure is this?",
-        "score 9, threshold 7",
+        "Score 9, threshold 7",
         "The episode",
         "model 0123",
     ]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     assert "The interval 2020-01-01 to 2020-01-13" in text
-    assert "2 acquisitions after it have been seen" in text.lower()
+    assert "assessed with 2 acquisitions after it" in text
     assert wording.subject(PAYLOAD) == "Screening flag raised: Erta Ale (221080), 2020-01-01 to 2020-01-13"
 
 

@@ -92,19 +92,19 @@ def detectability(peaks_cm: ArrayLike, places: ArrayLike, seen: ArrayLike) -> De
 
 def words(half: Peak, most: Peak) -> str:
     """The two peaks of a `Detectability`, as a notice says them."""
-    nine = {"=": f"nine of ten are seen from {most.cm:.2g} cm", ">": f"not even at {most.cm:.2g} cm are nine of ten seen"}
-    nine["<"] = "nine of ten of those are seen"
+    nine = {
+        "=": f"Nine of ten are detected from {most.cm:.2g} cm.",
+        ">": f"Even at {most.cm:.2g} cm, fewer than nine of ten are detected.",
+        "<": f"Nine of ten of {most.cm:.2g} cm are detected, too.",
+    }
+    motion = "peak line-of-sight motion"
     if half.bound == ">":
-        return f"this stack would have missed at least half of all sources of {half.cm:.2g} cm peak line-of-sight motion"
+        return f"This stack misses at least half of all sources of {half.cm:.2g} cm {motion}. Larger ones were not tried."
     if half.bound == "<":
-        return (
-            f"this stack would have seen at least half of all sources of {half.cm:.2g} cm peak line-of-sight motion "
-            f"(smaller ones were not tried; {nine[most.bound]})"
-        )
-    return (
-        f"this stack would not have seen less than {half.cm:.2g} cm of peak line-of-sight motion (half of all such sources "
-        f"are missed; {nine[most.bound]})"
-    )
+        seen = f"This stack detects at least half of all sources of {half.cm:.2g} cm {motion}. Smaller ones were not tried."
+    else:
+        seen = f"This stack detects half of all sources of {half.cm:.2g} cm {motion}."
+    return f"{seen} {nine[most.bound]}"
 
 
 @dataclass(frozen=True)

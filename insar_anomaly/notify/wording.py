@@ -14,14 +14,15 @@ def subject(told: Payload) -> str:
 
 def body(told: Payload) -> str:
     """The whole notice as plain text, without the disclaimer."""
-    parts = (
-        ["", f"Screening flag {told.outcome}: {told.volcano} ({told.gvp}), stack {told.stack}", *_event(told)],
-        ["How sure is this?", *_certainty(told), *_days_alone(told)],
+    parts = [
+        [f"Screening flag {told.outcome}: {told.volcano} ({told.gvp}), stack {told.stack}", *_event(told)],
         ["The episode", *_episode(told)],
-        ["What this stack can see", *_sight(told)],
         ["For recomputing", *_sources(told)],
-    )
-    return "\n\n".join("\n".join([title, *lines]).lstrip("\n") for title, *lines in parts if lines)
+    ]
+    if told.outcome == "raised":
+        parts[1:1] = [["How sure is this?", *_certainty(told), *_days_alone(told)]]
+        parts[3:3] = [["What this stack can detect", *_sight(told)]]
+    return "\n\n".join("\n".join(lines) for lines in parts if len(lines) > 1)
 
 
 def _event(told: Payload) -> list[str]:
@@ -36,7 +37,7 @@ def _event(told: Payload) -> list[str]:
         return [f"Nothing has been over the threshold since {episode.until}. The flag of {episode.since} is cleared."]
     return [
         f"The {told.evidence.one} {_dates(told.pair)} does not look like this stack's quiet past.",
-        f"It ended {told.pair_age_days} days before this night ({told.as_of}).",
+        f"It ended {told.pair_age_days} days before the night of {told.as_of}.",
         *_seen_with(told),
     ]
 
@@ -48,25 +49,24 @@ def _seen_with(told: Payload) -> list[str]:
         for one in told.members:
             own = "no threshold of its own" if one.threshold is None else f"its own threshold {one.threshold:.4g}"
             lines.append(
-                f"{one.stack}: interval {_dates(one.pair)}, {_acquisitions(one.after)} after it: "
-                f"score {one.score:.4g}, {own}" + (", flagged by itself too" if one.flagged else "")
+                f"{one.stack}: interval {_dates(one.pair)}, {_acquisitions(one.after)} after it: score {one.score:.4g}, "
+                + own
+                + (", flagged by itself too" if one.flagged else "")
             )
         return lines
     if not told.after:
         return []
-    return [
-        f"All pairs around it were fused. {_acquisitions(told.after).capitalize()} after it {_have(told.after)} been seen."
-    ]
+    return [f"It was fused from all pairs around it, and assessed with {_acquisitions(told.after)} after it."]
 
 
 def _certainty(told: Payload) -> list[str]:
-    lines = [f"score {told.score:.5g}, threshold {told.threshold:.5g}"]
+    lines = [f"Score {told.score:.5g}, threshold {told.threshold:.5g}."]
     if told.percentile is not None:
-        lines.append(f"higher than {told.percentile:.1f} % of this stack's quiet {told.evidence.many}")
+        lines.append(f"The score is higher than {told.percentile:.1f} % of this stack's quiet {told.evidence.many}.")
     if told.calibration.false_alarms:
         rate = told.calibration.false_alarms
         lines.append(
-            f"on quiet ground this stack raises {rate.value:.2g} flags a year (95 %: {rate.low:.2g} to {rate.high:.2g})"
+            f"On quiet ground this stack raises {rate.value:.2g} flags a year (95 %: {rate.low:.2g} to {rate.high:.2g})."
         )
     return lines
 
@@ -77,7 +77,7 @@ def _days_alone(told: Payload) -> list[str]:
     Motion that stays shows half of itself on either side, so a day that is merely over its threshold proves nothing. A day
     that stands out more than the interval does is the likelier cause.
     """
-    return [f"acquisition {_dates(day)} alone: {_verdict(told, known)}" for day, known in told.alone.items()]
+    return [f"Acquisition {_dates(day)} alone: {_verdict(told, known)}." for day, known in told.alone.items()]
 
 
 def _verdict(told: Payload, known: Alone | None) -> str:
@@ -97,14 +97,14 @@ def _episode(told: Payload) -> list[str]:
     episode = told.episode
     over = told.evidence.counted(episode.pairs_over)
     return [
-        f"number {episode.number}, {episode.since} to {episode.until}",
-        f"{over} over the threshold, peak {episode.peak_score:.5g} in {_dates(episode.peak_pair)}",
+        f"Number {episode.number}, {episode.since} to {episode.until}.",
+        f"{over} over the threshold, peak {episode.peak_score:.5g} in {_dates(episode.peak_pair)}.",
     ]
 
 
 def _sight(told: Payload) -> list[str]:
     lines = [
-        f"injected {sample}: {rate.value:.0%} of {told.evidence.many} detected (95 %: {rate.low:.0%} to {rate.high:.0%})"
+        f"Injected {sample}: {rate.value:.0%} of {told.evidence.many} detected (95 %: {rate.low:.0%} to {rate.high:.0%})."
         for sample, rate in told.calibration.detection.items()
     ]
     found = told.calibration.detectability
@@ -128,7 +128,3 @@ def _dates(name: str) -> str:
 
 def _acquisitions(number: int) -> str:
     return "one acquisition" if number == 1 else f"{number} acquisitions"
-
-
-def _have(number: int) -> str:
-    return "has" if number == 1 else "have"
