@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import sys
-from datetime import date
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 
 from flows import stages
-from flows.arguments import parsed
-from flows.recorded import counted, recorded
+from flows.arguments import ConfigFile, Day, YesOrNo, parsed
+from flows.recorded import finished
 from insar_anomaly.names import Period
+from insar_anomaly.pipeline import fit_stages, period_asked
+from insar_anomaly.pipeline.outcome import failures_of, words_of
 
 
-@flow(name="fit", validate_parameters=False, persist_result=False)
-def fit(config: str, first: date | None = None, last: date | None = None, again: bool = False) -> State[Any]:
-    """Ingest what is new, then fit and calibrate every stack on its pairs inside the period."""
-    period = Period(first, last)
-    with stages.opened(config, "fit", None) as (screening, run):
-        parts = stages.batches(screening)
-        for part in parts:
-            counted(stages.ingest, part, run, None, name=stages.label("ingest", part))
-        for part in parts:
-            counted(stages.fit, part, run, period, again, name=stages.label("fit", part))
-    words = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in run.counts.items() if number)
-    blind = [f"{stack}: {why}" for stack, why in run.blind.items()]
-    text = "\n  ".join([f"fit: {words}", *blind, *run.warnings])
-    if run.failures:
-        text = "\n".join([text, *(f"  {f.stack} ({f.stage}): {f.error}" for f in run.failures)])
-        return Failed(message=text, data=dict(run.counts))
-    return Completed(message=text, data=dict(run.counts))
+@flow(name="fit", persist_result=False)
+def fit(
+    config: ConfigFile,
+    first: Day | None = None,
+    last: Day | None = None,
+    again: YesOrNo = False,
+    ingest: YesOrNo = True,
+) -> State[Any]:
+    """Ingest what is new (unless told not to), then fit and calibrate every stack on its pairs inside the period."""
+
+    def fitted() -> stages.Ending:
+        period = period_asked(first, last, called=("first", "last")) or Period()
+        with stages.opened(config, "fit", None) as (screening, run):
+            stages.walk(fit_stages(period, again=again, new_pairs=ingest), screening, run)
+        words = [*words_of(run, "fit"), *failures_of(run.failures)]
+        return stages.Ending(words, bool(run.failures), run.counted)
+
+    return stages.ended("fit", fitted)
 
 
 if __name__ == "__main__":
     given = parsed("fit", __doc__)
-    state = recorded(fit, given.config, first=given.first, last=given.last, again=given.again, return_state=True)
-    print(state.message)
-    sys.exit(0 if state.is_completed() else 1)
+    asked = {"first": given.first, "last": given.last, "again": given.again, "ingest": not given.no_ingest}
+    sys.exit(finished(fit, given.config, **asked))

@@ -1,4 +1,4 @@
-"""Run a flow so that its history is recorded whole.
+"""Run a flow from the command line so that its history is recorded whole.
 
 Without a configured API, Prefect starts an ephemeral server in this process. Task runs reach it as events, which it stores
 a little later; a process that exits first loses them (read and measured for Prefect 3.8). So before the process ends, this
@@ -8,6 +8,7 @@ waits until every task run of the flow stands in the server in a final state.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,7 +16,9 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL
 
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
@@ -32,6 +35,31 @@ def counted(task: Any, *args: Any, name: str, **kwargs: Any) -> Any:
         identity = context.flow_run.id
         _started[identity] = _started.get(identity, 0) + 1
     return task.with_options(task_run_name=name)(*args, **kwargs)
+
+
+def finished(flow: Callable[..., State[Any]], *args: Any, **kwargs: Any) -> int:
+    """Run a flow and print what it says at its end; returns the exit code."""
+    if silent := unreachable():
+        print(silent, file=sys.stderr)
+        return 1
+    state = recorded(flow, *args, **kwargs, return_state=True)
+    print(state.message)
+    return 0 if state.is_completed() else 1
+
+
+def unreachable() -> str:
+    """Why Prefect cannot run a flow here; empty where its configured server answers, or where none is configured."""
+    address = PREFECT_API_URL.value()
+    if not address:
+        return ""
+    with get_client(sync_client=True) as client:
+        problem = client.api_healthcheck()
+    if problem is None:
+        return ""
+    return (
+        f"Prefect's server at {address} (PREFECT_API_URL) does not answer ({problem}): nothing was done; start the server, "
+        "or run the command of the same name, which needs none: insar-anomaly -c FILE ..."
+    )
 
 
 def recorded(flow: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:

@@ -1,34 +1,50 @@
-"""The stages of the pipeline as Prefect tasks, one call per batch of volcanoes: visible, retried, named after them."""
+"""The stages of the pipeline as Prefect tasks, one call per batch of volcanoes: visible, retried, named after them.
+
+Which stages there are, and in which order, stands in `insar_anomaly.pipeline.order`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any
 
-from prefect import Task, get_run_logger, task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
+from flows.recorded import counted
 from insar_anomaly import pipeline
 from insar_anomaly.catalogue.volcano import Volcano
-from insar_anomaly.names import Period
-from insar_anomaly.pipeline import Installation, Run
+from insar_anomaly.errors import InsarAnomalyError
+from insar_anomaly.pipeline import Installation, Run, Stage
 from insar_anomaly.pipeline.check import load_checked
 from insar_anomaly.report.digest import Digest
 from insar_anomaly.tools import benchmark as comparison
 from insar_anomaly.tools.benchmark import Plan
 
-P = ParamSpec("P")
-R = TypeVar("R")
+
+@dataclass(frozen=True)
+class Ending:
+    """What a flow says at its end, line by line as its command does, and whether something failed."""
+
+    words: Sequence[str]
+    failed: bool
+    data: Mapping[str, object] = field(default_factory=dict)
 
 
-def stage(function: Callable[P, R]) -> Task[P, R]:
-    """A stage as a task. No cache: idempotency is the ledger's job, a stage that runs again finds what is already done."""
-    wrapped: Task[P, R] = task(retries=1, retry_delay_seconds=10, cache_policy=NO_CACHE, persist_result=False)(function)
-    return wrapped
+def ended(name: str, work: Callable[[], Ending]) -> State[Any]:
+    """Do the work of a flow; its final state says what the command of this name would print at its end."""
+    try:
+        ending = work()
+    except InsarAnomalyError as problem:
+        return Failed(message=f"{name}: {problem}")
+    message = "\n".join(ending.words)
+    return Failed(message=message, data=ending.data) if ending.failed else Completed(message=message, data=ending.data)
 
 
 @contextmanager
@@ -41,74 +57,53 @@ def opened(
         yield screening, run
 
 
-def batches(screening: Installation) -> list[Installation]:
-    """The installation in batches of volcanoes, one task each."""
+def walk(stages: Iterable[Stage], screening: Installation, run: Run) -> None:
+    """Do one stage after the other, each as one task per batch of volcanoes where it can be divided."""
     size = screening.config.cluster.volcanoes_per_task
-    return [screening.narrowed(part) for part in pipeline.batches(screening.volcanoes, size)]
+    parts = [screening.narrowed(part) for part in pipeline.batches(screening.volcanoes, size)]
+    for stage in stages:
+        do = work.with_options(name=stage.name)
+        for part in parts if stage.divisible else ():
+            counted(do, stage, part, run, name=_label(stage, part))
+        if not stage.divisible:
+            counted(do, stage, screening, run, name=stage.name)
 
 
-def label(stage: str, part: Installation) -> str:
-    """Name of a task run: the stage and its volcanoes."""
-    names = [volcano.name for volcano in part.volcanoes]
-    return f"{stage}: {_some(part.volcanoes)}" if len(names) > 3 else f"{stage}: {', '.join(names)}"
+# No cache: idempotency is the ledger's job, a stage that runs again finds what is already done.
+_stage = task(retries=1, retry_delay_seconds=10, cache_policy=NO_CACHE, persist_result=False)
 
 
-@stage
-def ingest(part: Installation, run: Run, period: Period | None) -> None:
-    """Bring new interferograms into the stacks."""
-    pipeline.ingest(part, run, period=period)
-    _report(run, part)
+@_stage
+def work(stage: Stage, part: Installation, run: Run) -> None:
+    """One stage for some of the volcanoes."""
+    with _reported(run):
+        stage.work(part, run)
 
 
-@stage
-def fit(part: Installation, run: Run, period: Period, again: bool) -> None:
-    """Fit and calibrate."""
-    pipeline.fit(part, run, period=period, again=again)
-    _report(run, part)
-
-
-@stage
-def score(part: Installation, run: Run, period: Period | None) -> None:
-    """Score new pairs."""
-    pipeline.score(part, run, period=period)
-    _report(run, part)
-
-
-@stage
-def flag(part: Installation, run: Run) -> None:
-    """Raise and clear flags."""
-    pipeline.flag(part, run)
-    _report(run, part)
-
-
-@stage
-def deliver(screening: Installation, run: Run) -> None:
-    """Send what waits in the outbox."""
-    pipeline.deliver(screening, run)
-    _report(run, screening)
-
-
-@stage
+@_stage
 def digest(screening: Installation, run: Run) -> Digest:
     """Write the night's digest."""
     return pipeline.summary(screening, run)
 
 
-@stage
+@_stage
 def measure(screening: Installation, run: Run, plan: Plan, system: str, out: Path) -> None:
     """Measure one system on every stack of a comparison; what was measured is kept in `out`."""
-    comparison.run(screening, run, replace(plan, systems=(system,)), out)
-    _report(run, screening)
+    with _reported(run):
+        comparison.run(screening, run, replace(plan, systems=(system,)), out)
 
 
-def _report(run: Run, part: Installation) -> None:
-    """Failures of these volcanoes, where Prefect's users look."""
-    logger = get_run_logger()
-    mine = part.by_stack
-    for failure in run.failures:
-        if failure.stack in mine:
-            logger.error("%s: %s: %s", failure.stack, failure.stage, failure.error)
+@contextmanager
+def _reported(run: Run) -> Iterator[None]:
+    """Log what fails inside, where Prefect's users look."""
+    before = len(run.failures)
+    yield
+    for failure in run.failures[before:]:
+        get_run_logger().error("%s: %s: %s", failure.stack, failure.stage, failure.error)
 
 
-def _some(volcanoes: list[Volcano]) -> str:
-    return f"{volcanoes[0].name} .. {volcanoes[-1].name} ({len(volcanoes)} volcanoes)"
+def _label(stage: Stage, part: Installation) -> str:
+    """Name of a task run: the stage and its volcanoes."""
+    names = [volcano.name for volcano in part.volcanoes]
+    few = ", ".join(names) if len(names) <= 3 else f"{names[0]} .. {names[-1]} ({len(names)} volcanoes)"
+    return f"{stage.name}: {few}"

@@ -6,6 +6,7 @@ runs through all rooms. In the order in which data flows:
 ==============  ======================================================================================================
 `errors`        what can go wrong, grouped by what the caller does about it
 `units`         constants of the satellites and of the Earth
+`registry`      sources, detectors and channels by name, also from other packages
 `names`         pairs, intervals, acquisitions, stacks, couples, kinds of evidence: parsed, printed, ordered here only
 `catalogue`     volcanoes, their frames, boxes, exclusion polygons and contacts
 `config`        every setting, once: its meaning, default and bounds
@@ -25,7 +26,72 @@ runs through all rooms. In the order in which data flows:
 `cli`           the command line
 ==============  ======================================================================================================
 
-No room imports one that stands below it in this list without need; the exact law is in ``pyproject.toml`` and is checked.
+Who may import whom is in ``pyproject.toml`` and is checked: no arrow points up.
+
+From Python, for a notebook (`docs/api.md` has more)::
+
+    import insar_anomaly as ia
+
+    with ia.open_installation("night.toml") as here:
+        phase = ia.read_stack(here, "221080/079D_07694_131313")              # xarray: pair, y, x
+        scores = ia.read_scores(here, evidence="interval")                   # pandas: one row per assessment
+        maps = ia.read_score_maps(here, "221080/079D_07694_131313")          # xarray: pair, lat, lon
+        flags = ia.read_flags(here)                                          # pandas: one row per flag
+        with here.run("nightly") as run:                                     # a stage needs a run; a run locks the ledger
+            digest = ia.nightly(here, run)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from insar_anomaly.names import Couple, EvidenceKind, Period, Stack
+    from insar_anomaly.pipeline.assess import assess
+    from insar_anomaly.pipeline.deliver import deliver
+    from insar_anomaly.pipeline.fit import fit
+    from insar_anomaly.pipeline.flag import flag
+    from insar_anomaly.pipeline.ingest import ingest
+    from insar_anomaly.pipeline.installation import open_installation
+    from insar_anomaly.pipeline.night import nightly
+    from insar_anomaly.pipeline.reading import read_flags, read_score_maps, read_scores, read_stack
+    from insar_anomaly.tools.export import export_score_map
+
 __version__ = "0.1.0"
+
+_DOORS = {
+    "insar_anomaly.names": ("Couple", "EvidenceKind", "Period", "Stack"),
+    "insar_anomaly.pipeline": ("assess", "deliver", "fit", "flag", "ingest", "nightly", "open_installation"),
+    "insar_anomaly.pipeline.reading": ("read_flags", "read_score_maps", "read_scores", "read_stack"),
+    "insar_anomaly.tools.export": ("export_score_map",),
+}
+
+__all__ = [
+    "Couple",
+    "EvidenceKind",
+    "Period",
+    "Stack",
+    "assess",
+    "deliver",
+    "export_score_map",
+    "fit",
+    "flag",
+    "ingest",
+    "nightly",
+    "open_installation",
+    "read_flags",
+    "read_score_maps",
+    "read_scores",
+    "read_stack",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for, and nothing before: ``import insar_anomaly`` costs nothing."""
+    for module, names in _DOORS.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

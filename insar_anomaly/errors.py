@@ -5,19 +5,24 @@
     InsarAnomalyError
     |-- UsageError            the user mends the command or a file: exit code 2
     |   |-- ConfigError
-    |   `-- CatalogueError
+    |   |-- CatalogueError
+    |   `-- PluginFailed
     |-- StackFailed           this stack stops, the night goes on, exit code 1
     |   |-- NotInFrame
     |   |-- MissingLayer
     |   |-- NotFitted
     |   `-- StoreFailed
     |-- SourceUnavailable     try again later; nothing was lost, exit code 1
+    |-- WorkersFailed         worker processes do not start; nothing was lost, exit code 1
     |-- Busy                  another run holds the ledger: exit code 1
     `-- PairRejected          this pair gets a numbered verdict, the stack goes on
 """
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -83,6 +88,10 @@ class CatalogueError(UsageError):
     """A volcano catalogue is wrong."""
 
 
+class PluginFailed(UsageError):
+    """A source, detector or channel of another installed package cannot be imported, or is not what it should be."""
+
+
 class StackFailed(InsarAnomalyError):
     """One stack cannot go on; the others do."""
 
@@ -107,6 +116,10 @@ class SourceUnavailable(InsarAnomalyError):
     """The source (bucket, server, folder) cannot be reached or listed now."""
 
 
+class WorkersFailed(InsarAnomalyError):
+    """Worker processes could not be started on this machine."""
+
+
 class Busy(InsarAnomalyError):
     """Another run holds this ledger, or another training its checkpoint."""
 
@@ -128,3 +141,31 @@ class PairRejected(InsarAnomalyError):
     def __reduce__(self) -> tuple[type, tuple[Verdict, str]]:
         # rejections travel back from Dask workers; the default reduce would call us with one argument
         return type(self), (self.verdict, self.detail)
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space in your quota",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+    errno.EROFS: "make its file system writable",
+    errno.EACCES: "make it writable",
+}
+
+
+def not_written(problem: OSError) -> str | None:
+    """One line with file, reason and remedy where the operating system says that a file cannot be written; else None."""
+    if problem.errno not in _REMEDIES:
+        return None
+    place = problem.filename or "a file"
+    return f"{place}: {problem.strerror}; {_REMEDIES[problem.errno]}, then run the same command again"
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Name the place in an error of the operating system: one that comes while a file is written does not name it."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.filename is not None or problem.errno is None:
+            raise
+        raise OSError(problem.errno, problem.strerror, str(place)) from problem

@@ -16,10 +16,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import product
-from typing import Self
+from typing import Any, Self
+
+JsonObject = dict[str, Any]
+"""What the json module makes of an object in a text: the edge of the house. Inside, it becomes a dataclass."""
 
 
 class EvidenceKind(StrEnum):
@@ -66,6 +69,16 @@ def day_of(text: str) -> date | None:
         return None
 
 
+def read_date(text: str) -> date:
+    """The date that a person wrote as YYYY-MM-DD or YYYYMMDD. Raises ValueError where the text is neither."""
+    for form in ("%Y-%m-%d", "%Y%m%d"):
+        try:
+            return datetime.strptime(text, form).date()  # noqa: DTZ007
+        except ValueError:
+            continue
+    raise ValueError(f"{text!r} is not a date: write YYYY-MM-DD")
+
+
 def stamp(day: date) -> str:
     """``YYYYMMDD``."""
     return f"{day.year:04d}{day.month:02d}{day.day:02d}"
@@ -85,6 +98,11 @@ class Span:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def days(self) -> tuple[date, date]:
+        """Both days, the earlier one first."""
+        return self.first, self.last
 
     @property
     def order(self) -> tuple[date, date]:

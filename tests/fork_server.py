@@ -21,7 +21,11 @@ import contourpy
 import dask.array
 import distributed.worker
 import fsspec.implementations.local
+import scipy.ndimage
 import scipy.sparse.linalg
+import scipy.stats
+import sklearn.linear_model
+import sklearn.metrics
 import torch
 import xarray.groupers
 

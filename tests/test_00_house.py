@@ -62,3 +62,59 @@ def test_no_test_is_in_a_package_and_every_test_file_has_its_floor():
     files = [file.name for file in (ROOT / "tests").glob("*.py")]
     assert "__init__.py" not in files
     assert [name for name in files if name.startswith("test_") and not re.match(r"test_\d\d_", name)] == []
+
+
+TAKEN_APART = (
+    re.compile(r"\[:8\]|\[9:\]"),  # a date cut out of a pair's name
+    re.compile(r"""split\(["'][_/+]["']|partition\(["'][/+]["']\)"""),
+    re.compile(r"%Y%m%d"),
+)
+"""Signs that a name of a pair or a stack is taken apart or put together."""
+NOT_NAMES = {
+    "insar_anomaly/names.py",  # the place for it
+    "insar_anomaly/cli/parser.py",  # dates as people write them on a command line
+    "insar_anomaly/detectors/_training.py",  # keys of a checkpoint
+    "insar_anomaly/sources/licsar.py",  # paths of an archive
+    "insar_anomaly/stack/store.py",  # bucket and prefix of a URL
+}
+
+
+def test_names_are_taken_apart_in_one_place():
+    found = []
+    for file in CODE:
+        name = str(file.relative_to(ROOT))
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            hit = any(sign.search(line) for sign in TAKEN_APART) and not re.search(r"digest\(?\)?\[:8\]|content\[:8\]", line)
+            if hit and name not in NOT_NAMES:
+                found.append(f"{name}:{number}: {line.strip()}")
+    assert found == []
+
+
+def test_what_passes_between_rooms_has_a_type():
+    """At most 25 places speak of an untyped mapping: what a foreign library hands over."""
+    loose = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for file in CODE
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if re.search(r"(?:dict|Mapping)\[str, Any\]", line)
+    ]
+    assert len(loose) <= 25, loose
+
+
+BARE = ("dask", "distributed", "zarr", "icechunk", "rasterio", "sqlalchemy", "pydantic", "prefect", "matplotlib", "fsspec")
+SCIENCE = (
+    "insar_anomaly.simulate",
+    "insar_anomaly.tiles.preprocess",
+    "insar_anomaly.evidence",
+    "insar_anomaly.detectors",
+    "insar_anomaly.detectors.padim",
+    "insar_anomaly.calibration.threshold",
+    "insar_anomaly.tools.pretrain.recipe",
+)
+
+
+def test_the_science_imports_without_storage_database_and_figures():
+    blocked = "\n".join(f"sys.modules[{name!r}] = None" for name in BARE)
+    code = f"import sys\n{blocked}\nimport importlib\nfor name in {SCIENCE!r}: importlib.import_module(name)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

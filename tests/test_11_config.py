@@ -17,6 +17,7 @@ from insar_anomaly.config.load import load, secret
 from insar_anomaly.config.sections import Config, Source
 from insar_anomaly.errors import ConfigError
 from insar_anomaly.pipeline.check import detector_lines, load_checked
+from insar_anomaly.registry import DETECTORS
 
 SMALL = '[[source]]\nurl = "archive"\n'
 
@@ -107,7 +108,7 @@ def test_every_setting_is_printed_with_its_meaning():
     assert "(false-alarms-per-year | fpr | youden | quantile)" in printed()
 
 
-@pytest.mark.parametrize("kind", detectors.NAMES)
+@pytest.mark.parametrize("kind", DETECTORS.kinds)
 def test_the_printed_settings_of_every_detector_are_its_settings(kind, write):
     lines = printed().splitlines()
     start = lines.index(f'# settings of kind = "{kind}":') + 1
@@ -173,8 +174,15 @@ def test_the_printed_channels_are_valid_once_filled_in(write):
         ('"https://example.org/hook"', '"ftp://example.org"', 23, "[channel] url: String should match pattern"),
         ('folder = "notices"', 'folders = "notices"', 19, "[channel] folders: unknown key"),
         ('folder = "notices"', 'folders = "notices"', 17, "[channel] folder: Field required"),
-        ('kind = "files"', 'kind = "pigeon"', 17, "channel: Input tag 'pigeon' found using 'kind' does not match"),
-        ('kind = "webhook"\n', "", 21, "channel: Unable to extract tag using discriminator 'kind'"),
+        ('kind = "files"', 'kind = "fils"', 18, "[channel] kind: choose one of files, webhook, email; did you mean files?"),
+        ('kind = "files"', 'kind = "pigeon"', 18, "[channel] kind: choose one of files, webhook, email (given: 'pigeon')"),
+        ('kind = "webhook"\n', "", 21, "[channel] kind: choose one of files, webhook, email"),
+        (
+            'url = "s3:',
+            'kind = "licsr"\nurl = "s3:',
+            8,
+            "[source] kind: choose one of licsar; did you mean licsar? (given: 'licsr')",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_file_line_section_key_and_value(write, old, new, line, words):

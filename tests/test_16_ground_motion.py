@@ -20,6 +20,7 @@ from insar_anomaly.simulate import (
     point_crack,
     terrain,
 )
+from insar_anomaly.units import NOMINAL_LOOK
 
 SLOW = settings(deadline=None, max_examples=40)
 EAST, NORTH = np.meshgrid(np.linspace(-9, 9, 19), np.linspace(-8, 8, 17))
@@ -162,3 +163,9 @@ def test_terrains_are_seeded_finite_and_above_the_sea(kind):
     assert one.min() >= 0
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
+
+
+def test_the_nominal_look_vectors_are_those_of_a_right_looking_satellite_at_mid_swath():
+    for letter, heading in (("A", -10), ("D", -170)):
+        assert NOMINAL_LOOK[letter] == pytest.approx(look_vector(38.7, heading), abs=5e-3)
+    assert pytest.approx(NOMINAL_LOOK["A"], abs=0.0101) == LOOK

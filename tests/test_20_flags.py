@@ -7,10 +7,12 @@ from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from insar_anomaly.flags.machine import Evidence, Notice, State, run, step
+from insar_anomaly.flags.states import FlagState
 
 DAY0 = date(2020, 1, 1)
 CLEAR = 60
@@ -138,7 +140,7 @@ def test_an_interval_that_does_not_stay_over_is_withdrawn_at_once():
     state, notices = step(state, look(5, 2, 0.5), clear_after_days=CLEAR)
     assert kinds(notices) == [("cleared", 1)]
     (episode,) = state.episodes
-    assert episode.withdrawn
+    assert episode.state is FlagState.WITHDRAWN
     assert episode.cleared == look(5, 2).seen  # the day on which the acquisition came that took it back
 
 
@@ -151,13 +153,26 @@ def test_an_episode_stands_as_long_as_one_of_its_intervals_does():
     assert state.open.standing == {look(6, 1).key}
     state, notices = step(state, last, clear_after_days=CLEAR)
     assert kinds(notices) == [("cleared", 1)]
-    assert state.episodes[0].withdrawn
+    assert state.episodes[0].state is FlagState.WITHDRAWN
 
 
 def test_what_rises_again_after_a_withdrawal_raises_a_new_flag():
     state, notices = run(State(), [look(5, 1), look(5, 2, 0.5), look(5, 3)], clear_after_days=CLEAR)
     assert kinds(notices) == [("raised", 1), ("cleared", 1), ("raised", 2)]
     assert state.open is not None
+
+
+@pytest.mark.parametrize("state", FlagState)
+def test_a_flag_is_open_or_has_a_day_on_which_it_ended(state):
+    state_of, _ = run(State(), [pair(0, 12)], clear_after_days=CLEAR)
+    episode = state_of.open
+    assert episode is not None
+    right, wrong = (None, DAY0) if state.open else (DAY0, None)
+    assert State((replace(episode, state=state, cleared=right),)).open == (
+        replace(episode, state=state) if state.open else None
+    )
+    with pytest.raises(ValueError, match=f"flag 1 is {state} and its day of clearing is {wrong}"):
+        replace(episode, state=state, cleared=wrong)
 
 
 def test_a_pair_that_is_judged_again_and_found_quiet_withdraws_nothing():
@@ -191,7 +206,7 @@ def test_an_open_episode_is_one_for_which_something_stands(evidence):
         if episode.cleared is None:
             assert episode.standing
             assert all(newest[name].over for name in episode.standing)
-        assert episode.withdrawn <= (episode.cleared is not None and not episode.standing)
+        assert (episode.state is FlagState.WITHDRAWN) <= (episode.cleared is not None and not episode.standing)
 
 
 @given(series)

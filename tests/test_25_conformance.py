@@ -13,7 +13,8 @@ import torch
 import xarray as xr
 from quiet_tiles import masked, quiet, unrest
 
-from insar_anomaly.detectors.base import Detector, Scorer
+from insar_anomaly import detectors, registry
+from insar_anomaly.detectors.base import Detector, Registration, Scorer
 from insar_anomaly.detectors.cnn import Cnn
 from insar_anomaly.detectors.diffusion import Diffusion
 from insar_anomaly.detectors.ganomaly import Ganomaly
@@ -67,7 +68,11 @@ DETECTORS: dict[str, Detector] = {
     "cnn": Cnn(**SMALL_CNN),
     "cnn-quiet": Cnn(**SMALL_CNN, use_quiet=True),
 }
-"""A new detector, or a new form of one, is one line here: settings small enough for seconds on one core."""
+"""A new detector, or a new form of one, is one line here: settings small enough for seconds on one core.
+
+Detectors of other installed packages are tried with their default settings.
+"""
+DETECTORS |= {plugin.kind: detectors.build(plugin.kind) for plugin in registry.DETECTORS.plugins}
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,17 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module", params=DETECTORS)
 def case(request: pytest.FixtureRequest) -> Case:
     return Case(DETECTORS[request.param], quiet(), masked(quiet(seed=1, first=2021, acquisitions=6)))
+
+
+def test_every_registered_detector_is_tried():
+    registered = {kind: detectors.settings_class(kind) for kind in registry.DETECTORS.kinds}
+    assert {type(detector) for detector in DETECTORS.values()} == set(registered.values())
+
+
+def test_the_registered_scorer_is_the_one_that_a_fit_makes(case):
+    kind = next(k for k in registry.DETECTORS.kinds if detectors.settings_class(k) is type(case.detector))
+    assert registry.DETECTORS.load(kind, Registration) == Registration(type(case.detector), type(case.scorer))
+    assert type(detectors.load(case.scorer.to_dataset())) is type(case.scorer)
 
 
 def test_detector_and_scorer_keep_the_protocol(case):
@@ -170,7 +186,9 @@ def test_a_scorer_survives_its_dataset(case):
 
 def test_lazy_tiles_give_the_same_digits(case):
     lazy = case.test.chunk({"pair": 5, "y": -1, "x": -1})
-    xr.testing.assert_identical(case.scorer.score(lazy), case.scores)
+    scores = case.scorer.score(lazy)
+    xr.testing.assert_identical(scores, case.scores)
+    assert not scores.chunks  # the store could not write it
     few = case.test.isel(pair=slice(1, 4))
     lazily, loaded = (case.brief.fit(t).score(few) for t in (case.train.chunk({"pair": 7}), case.train))
     xr.testing.assert_identical(lazily, loaded)

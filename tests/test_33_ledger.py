@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
+import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from contextlib import closing, contextmanager
+from dataclasses import astuple, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -26,10 +31,12 @@ from postgres import PASSWORD, binaries, postgres_server
 
 import insar_anomaly
 from insar_anomaly.errors import Busy, ConfigError, StoreFailed, Verdict
+from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger.database import _alembic
 from insar_anomaly.ledger.ledger import Ledger
-from insar_anomaly.ledger.records import EpisodeRow, ModelRow, NewNotice, PairRow, ScoreRow
+from insar_anomaly.ledger.records import Decision, EpisodeRow, FailureRow, ModelRow, NewNotice, PairRow, ScoreRow, Seen
 from insar_anomaly.ledger.tables import VERSION_TABLE, metadata
+from insar_anomaly.names import EvidenceKind
 
 STACK, OTHER = "221080/079D_07694_131313", "211060/124D_04854_171313"
 PAIRS = ["20200101_20200113", "20200113_20200125", "20200101_20200125"]
@@ -48,6 +55,7 @@ MODEL = ModelRow(
     why="",
 )
 EPISODE = EpisodeRow(
+    stack=STACK,
     number=1,
     since=date(2020, 1, 1),
     until=date(2020, 1, 13),
@@ -56,7 +64,6 @@ EPISODE = EpisodeRow(
     peak_score=5.0,
     threshold=3.5,
     pairs_over=1,
-    cleared=None,
     model="m1",
 )
 NOTICE = NewNotice(f"{STACK}:1:raised:files", "files", "raised", '{"score": 5.0}')
@@ -92,24 +99,24 @@ def ledger(url: str) -> Iterator[Ledger]:
 def filled(ledger: Ledger) -> Ledger:
     """Two pairs scored by one model, one pair rejected."""
     ledger.record_pairs(STACK, [pair_row(PAIRS[0]), pair_row(PAIRS[1])])
-    ledger.record_pairs(STACK, [replace(pair_row(PAIRS[2]), verdict=32, snapshot=None)])
+    ledger.record_pairs(STACK, [replace(pair_row(PAIRS[2]), verdict=Verdict.LOW_COHERENCE, snapshot=None)])
     ledger.publish(STACK, MODEL)
     ledger.record_scores(STACK, [score_row(PAIRS[1], 2.0), score_row(PAIRS[0], 5.0)])
     return ledger
 
 
 def pair_row(pair: str) -> PairRow:
-    return PairRow(pair=pair, uri=f"s3://b/{pair}", fingerprint="f1", verdict=0, detail="", snapshot="S1")
+    return PairRow(pair=pair, uri=f"s3://b/{pair}", fingerprint="f1", verdict=Verdict.OK, detail="", snapshot="S1")
 
 
 def score_row(pair: str, score: float | None, **other: object) -> ScoreRow:
-    row = ScoreRow(pair, "m1", score, threshold=3.5, verdict=0, percentile=50.0, snapshot="S2")
+    row = ScoreRow(pair, "m1", score, threshold=3.5, verdict=Verdict.OK, percentile=50.0, snapshot="S2")
     return replace(row, **other)
 
 
 def keep(episodes, scores, counted):
-    """A step that changes nothing."""
-    return episodes, []
+    """Decide that nothing changes."""
+    return Decision(episodes)
 
 
 @contextmanager
@@ -275,11 +282,11 @@ def test_runs(ledger):
     second = ledger.start_run("nightly", None, settings="{}", version="0.1.0")
     ledger.finish_run(second, "ok", {"stacks": 3})
     newest, oldest = ledger.runs()
-    assert (newest["run"], newest["status"], newest["summary"]) == (second, "ok", {"stacks": 3})
-    assert (oldest["run"], oldest["status"], oldest["finished"]) == (first, "interrupted", None)
-    assert oldest["as_of"] == date(2020, 2, 1)
-    assert newest["started"].tzinfo == UTC
-    assert abs((datetime.now(UTC) - newest["finished"]).total_seconds()) < 60
+    assert (newest.run, newest.status, newest.summary) == (second, "ok", {"stacks": 3})
+    assert (oldest.run, oldest.status, oldest.finished) == (first, "interrupted", None)
+    assert oldest.as_of == date(2020, 2, 1)
+    assert newest.started.tzinfo == UTC
+    assert abs((datetime.now(UTC) - newest.finished).total_seconds()) < 60
     assert len(ledger.runs(1)) == 1
 
 
@@ -293,8 +300,8 @@ def test_failures(ledger):
     ledger.record_failure(run, STACK, "score", "boom")
     ledger.record_failure(run, OTHER, "ingest", "bang")
     assert ledger.failures(run) == [
-        {"run": run, "stack": STACK, "stage": "score", "error": "boom"},
-        {"run": run, "stack": OTHER, "stage": "ingest", "error": "bang"},
+        FailureRow(run=run, stack=STACK, stage="score", error="boom"),
+        FailureRow(run=run, stack=OTHER, stage="ingest", error="bang"),
     ]
     assert ledger.failures(run + 1) == []
 
@@ -306,7 +313,7 @@ def test_pairs_are_replaced_not_doubled(ledger):
     ledger.record_pairs(STACK, [])
     ledger.record_pairs(STACK, [pair_row(PAIRS[0]), pair_row(PAIRS[1])])
     ledger.record_pairs(STACK, [replace(pair_row(PAIRS[0]), fingerprint="f2", verdict=Verdict.LOW_COHERENCE)])
-    assert ledger.seen(STACK) == {PAIRS[0]: ("f2", 32), PAIRS[1]: ("f1", 0)}
+    assert ledger.seen(STACK) == {PAIRS[0]: Seen("f2", Verdict.LOW_COHERENCE), PAIRS[1]: Seen("f1", Verdict.OK)}
     assert ledger.seen(OTHER) == {}
 
 
@@ -322,6 +329,39 @@ def test_the_model_published_last_is_current(ledger):
     assert ledger.current(OTHER) == MODEL
 
 
+def test_the_current_model_is_found_by_the_index_and_no_other_models_calibration_is_read(tmp_path):
+    with Ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        for number in range(5):
+            for kind in EvidenceKind:
+                ledger.publish(STACK, replace(MODEL, model=f"{kind} {number}", evidence=kind))
+        newest = [f"{kind} 4" for kind in EvidenceKind]
+        with ledger._transaction(writes=True) as tx:  # whoever reads one of the others fails
+            others = sa.text("UPDATE model SET calibration = CAST(x'ff' AS TEXT) WHERE model NOT IN :kept")
+            tx.execute(others.bindparams(sa.bindparam("kept", newest, expanding=True)))
+        with pytest.raises(StoreFailed, match="(?i)utf-8"):
+            ledger.models(STACK)
+        asked: list[tuple[str, object]] = []
+        listen = (ledger._database._engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+        sa.event.listen(*listen)
+        assert [ledger.current(STACK, kind) for kind in EvidenceKind] == [
+            replace(MODEL, model=f"{kind} 4", evidence=kind) for kind in EvidenceKind
+        ]
+        sa.event.remove(*listen)
+    asked = [(query, values) for query, values in asked if query.startswith("SELECT")]
+    assert len(asked) == len(EvidenceKind)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+        for query, values in asked:
+            plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+            assert plan == ["SEARCH model USING INDEX ix_model_current (stack=? AND evidence=?)"]
+            assert "LIMIT" in query
+
+
+def test_a_model_is_found_by_its_name(filled):
+    assert filled.model(STACK, "m1") == MODEL
+    assert filled.model(STACK, "m2") is None
+    assert filled.model(OTHER, "m1") is None
+
+
 def test_scores_are_idempotent_and_stay_considered(filled):
     assert filled.scored(STACK, "m1") == {(PAIRS[0], 0): 0, (PAIRS[1], 0): 0}
     filled.advance(STACK, "m1", keep)
@@ -329,7 +369,7 @@ def test_scores_are_idempotent_and_stay_considered(filled):
     seen = []
     filled.advance(STACK, "m1", lambda episodes, scores, _: (seen.extend(scores), keep(episodes, scores, _))[1])
     assert seen == []
-    assert [row["score"] for row in filled.scores()] == [6.0, None, 2.0]
+    assert [row.score for row in filled.scores()] == [6.0, None, 2.0]
     assert filled.scored(STACK, "m2") == {}
 
 
@@ -338,9 +378,9 @@ def test_numpy_numbers_and_nan_are_stored_as_numbers_and_none(filled):
         PAIRS[0], np.float32(1.5), threshold=float("nan"), verdict=Verdict.NOT_CALIBRATED, percentile=np.float64(2)
     )
     filled.record_scores(STACK, [row])
-    (stored,) = (row for row in filled.scores() if row["pair"] == PAIRS[0])
-    assert (stored["score"], stored["threshold"], stored["verdict"]) == (1.5, None, 61)
-    assert type(stored["score"]) is float
+    (stored,) = (row for row in filled.scores() if row.pair == PAIRS[0])
+    assert (stored.score, stored.threshold, stored.verdict) == (1.5, None, 61)
+    assert type(stored.score) is float
 
 
 def test_a_score_without_its_model_is_refused(filled):
@@ -363,7 +403,7 @@ def test_each_evidence_has_a_current_model_of_its_own(filled):
     filled.publish(STACK, INTERVALS)
     assert (filled.current(STACK), filled.current(STACK, "interval")) == (MODEL, INTERVALS)
     assert filled.current(STACK, "acquisition") is None
-    assert [row["score"] for row in filled.scores(STACK)] == [5.0, None, 2.0]  # by the model of pairs, as before
+    assert [row.score for row in filled.scores(STACK)] == [5.0, None, 2.0]  # by the model of pairs, as before
 
 
 def test_every_look_at_an_interval_is_kept_and_only_other_inputs_are_considered_again(filled):
@@ -374,14 +414,14 @@ def test_every_look_at_an_interval_is_kept_and_only_other_inputs_are_considered_
 
     def watching(episodes, scores, counted):
         seen.append(([(row.after, row.score) for row in scores], counted))
-        return episodes, []
+        return keep(episodes, scores, counted)
 
     filled.advance(STACK, "mi", watching)
     filled.record_scores(STACK, [look_row(PAIRS[0], 1, 5.0), look_row(PAIRS[0], 2, 3.0, inputs=8)])
     filled.advance(STACK, "mi", watching)
     # the name was over at its first look: the pair that came late does not count it twice
     assert seen == [([(1, 5.0), (2, 1.0)], set()), ([(2, 3.0)], {PAIRS[0]})]
-    assert [(row["after"], row["flagged"]) for row in filled.assessments(STACK, "interval")] == [(1, True), (2, True)]
+    assert [(row.after, row.flagged) for row in filled.assessments(STACK, "interval")] == [(1, True), (2, True)]
     assert filled.assessments(STACK, "acquisition") == []
 
 
@@ -418,7 +458,7 @@ def test_what_another_model_judged_on_fewer_pairs_is_judged_again(filled):
 
 def test_a_ledger_of_pairs_alone_is_brought_up_to_date_without_a_loss(filled, url):
     """Down to the schema before looks, and up again: what pairs, flags and notices say stays."""
-    filled.advance(STACK, "m1", lambda *_: ([EPISODE], [NOTICE]))
+    filled.advance(STACK, "m1", lambda *_: Decision([EPISODE], [NOTICE]))
     before = (filled.scores(), filled.episodes(), filled.notices(), filled.models(STACK), filled.seen(STACK))
     filled.publish(STACK, INTERVALS)
     filled.record_scores(STACK, [look_row(PAIRS[0], 1, 5.0)])
@@ -427,30 +467,170 @@ def test_a_ledger_of_pairs_alone_is_brought_up_to_date_without_a_loss(filled, ur
         assert "after" not in {column["name"] for column in sa.inspect(tx).get_columns("score")}
     with Ledger(url) as again:
         after = (again.scores(), again.episodes(), again.notices(), again.models(STACK), again.seen(STACK))
-        assert [row.pop("standing") for row in after[1]] == ['["*"]']  # nothing that is looked at later withdraws it
-        assert [row.pop("standing") for row in before[1]] == ["[]"]
+        [episode] = after[1]
+        assert episode.standing == {"*"}  # nothing that is assessed later withdraws it
+        after[1][:] = [replace(episode, standing=frozenset())]
         assert after == before
-        assert again.advance(STACK, "m1", keep) == 0
+        assert again.advance(STACK, "m1", keep)[0] == 0
         with _connection(url) as connection:
             context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
             assert compare_metadata(context, metadata) == []
 
 
+def test_states_are_made_from_the_two_columns_before_them_and_go_back(filled, url):
+    raised = replace(EPISODE, number=3, since=date(2020, 9, 1), until=date(2020, 9, 13), standing=frozenset({"a", "b"}))
+    cleared = replace(EPISODE, state=FlagState.CLEARED, cleared=date(2020, 5, 1))
+    withdrawn = replace(EPISODE, number=2, state=FlagState.WITHDRAWN, cleared=date(2020, 6, 1))
+    filled.advance(STACK, "m1", lambda *_: Decision([cleared, withdrawn, raised], [NOTICE]))
+    before = (filled.scores(), filled.episodes(), filled.notices(), filled.models(STACK), filled.seen(STACK))
+    with filled._transaction(writes=True) as tx:
+        command.downgrade(_alembic(connection=tx), "0003")
+        query = sa.text("SELECT number, cleared IS NULL, withdrawn, standing FROM episode ORDER BY number")
+        old = [(number, bool(still), bool(gone), standing) for number, still, gone, standing in tx.execute(query)]
+        assert sa.inspect(tx).get_indexes("model") == []
+    assert old == [(1, False, False, "[]"), (2, False, True, "[]"), (3, True, False, '["a", "b"]')]
+    with Ledger(url) as again:
+        assert (again.scores(), again.episodes(), again.notices(), again.models(STACK), again.seen(STACK)) == before
+        assert [row.number for row in again.episodes(open_only=True)] == [3]
+        with _connection(url) as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+            assert compare_metadata(context, metadata) == []
+
+
+# the copy before a change of the tables
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """The file of a ledger as the version before left it, over 200 kB of it."""
+    file = tmp_path / "older" / "ledger.db"
+    with Ledger(f"sqlite:///{file}") as ledger:
+        ledger.publish(STACK, replace(MODEL, calibration=json.dumps({"negatives": [0.5] * 40_000})))
+        ledger.record_pairs(STACK, [pair_row(PAIRS[0])])
+        ledger.advance(STACK, "m1", lambda *_: Decision([replace(EPISODE, standing=frozenset({"a"}))], [NOTICE]))
+        with ledger._transaction(writes=True) as tx:
+            command.downgrade(_alembic(connection=tx), "0003")
+    return file
+
+
+def dump(file: Path) -> list[str]:
+    """Everything that a SQLite file holds."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        return list(database.iterdump())
+
+
+def names(folder: Path) -> set[str]:
+    """Files of a folder but those that SQLite makes for the time in which it is open, and the lock."""
+    return {file.name for file in folder.iterdir() if not file.name.endswith(("-wal", "-shm", ".lock"))}
+
+
+def test_an_older_ledger_is_copied_before_it_is_brought_up_to_date(older, caplog):
+    before = dump(older)
+    copy = older.with_name("ledger.db.before-0004")
+    with Ledger(f"sqlite:///{older}") as ledger:
+        assert [row.state for row in ledger.episodes()] == [FlagState.RAISED]
+    assert names(older.parent) == {"ledger.db", copy.name}
+    assert dump(copy) == before
+    with closing(sqlite3.connect(copy)) as old:
+        assert old.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [("0003",)]
+        assert old.execute("SELECT withdrawn, standing FROM episode").fetchall() == [(0, '["a"]')]
+        assert old.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert f"{older} is brought up to date; a copy of it as it was is {copy}" in caplog.text
+    # whoever goes back to the copy can open it with this version too
+    copy.rename(older)
+    Ledger(f"sqlite:///{older}").close()
+    assert names(older.parent) == {"ledger.db", copy.name}
+
+
+def test_the_copy_has_what_still_waits_in_the_write_ahead_log(older):
+    with closing(sqlite3.connect(older)) as other:
+        other.execute("UPDATE interferogram SET detail = 'written a moment ago'")
+        other.commit()
+        assert older.with_name("ledger.db-wal").stat().st_size > 0
+        Ledger(f"sqlite:///{older}").close()
+    assert any("written a moment ago" in line for line in dump(older.with_name("ledger.db.before-0004")))
+
+
+def test_a_copy_is_never_overwritten_and_a_new_or_current_ledger_gets_none(older, tmp_path, caplog):
+    copy = older.with_name("ledger.db.before-0004")
+    copy.write_text("precious")
+    Ledger(f"sqlite:///{older}").close()
+    assert copy.read_text() == "precious"
+    assert f"{copy} is there already and is kept" in caplog.text
+    for _ in range(2):
+        Ledger(f"sqlite:///{tmp_path}/fresh/ledger.db").close()
+    assert names(tmp_path / "fresh") == {"ledger.db"}
+
+
+def test_what_a_killed_process_left_of_a_copy_is_made_anew(older):
+    part = older.with_name("ledger.db.before-0004.part")
+    part.write_bytes(older.read_bytes()[:8192])
+    before = dump(older)
+    Ledger(f"sqlite:///{older}").close()
+    assert not part.exists()
+    assert dump(older.with_name("ledger.db.before-0004")) == before
+
+
+def test_without_room_for_the_copy_the_ledger_stays_as_it_was(older):
+    before = dump(older)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # no file may grow over it: as on a full disk
+    try:
+        with pytest.raises(ConfigError, match=r"that copy cannot be made \(.+\); the ledger is as it was: make room"):
+            Ledger(f"sqlite:///{older}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (names(older.parent), dump(older)) == ({"ledger.db"}, before)
+    Ledger(f"sqlite:///{older}").close()
+    assert dump(older.with_name("ledger.db.before-0004")) == before
+
+
+def test_in_a_folder_that_cannot_be_written_the_ledger_stays_as_it_was(older):
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to other users
+        folder = Path(place)
+        folder.chmod(0o755)
+        file = folder / "ledger.db"
+        shutil.copy(older, file)
+        before = dump(file)
+        with closing(sqlite3.connect(file)) as reader:  # it keeps the write-ahead log in place, which nobody could make
+            reader.execute("SELECT count(*) FROM run").fetchall()
+            (folder / "ledger.db.lock").touch()
+            for one in folder.iterdir():
+                one.chmod(0o666)
+            folder.chmod(0o555)
+            with as_nobody(), pytest.raises(ConfigError, match=r"before-0004.*cannot be made.*make the folder writable"):
+                Ledger(f"sqlite:///{file}")
+            folder.chmod(0o755)
+        assert (names(folder), dump(file)) == ({"ledger.db"}, before)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to write everywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 def test_the_score_table_is_every_pair_with_its_current_score(filled):
     filled.record_pairs(OTHER, [pair_row(PAIRS[0])])
     filled.advance(STACK, "m1", keep)
-    columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
     rows = filled.scores()
-    assert [list(row) for row in rows] == [columns] * 4
-    assert [tuple(row.values()) for row in rows] == [
-        ("211060", "124D_04854_171313", PAIRS[0], None, None, False, 0, "S1", None),
-        ("221080", "079D_07694_131313", PAIRS[0], 5.0, 3.5, True, 0, "S2", "m1"),
-        ("221080", "079D_07694_131313", PAIRS[2], None, None, False, 32, None, None),
-        ("221080", "079D_07694_131313", PAIRS[1], 2.0, 3.5, False, 0, "S2", "m1"),
+    assert [(row.gvp, row.frame, *astuple(row)[1:]) for row in rows] == [
+        (211060, "124D_04854_171313", PAIRS[0], None, None, False, 0, "S1", None),
+        (221080, "079D_07694_131313", PAIRS[0], 5.0, 3.5, True, 0, "S2", "m1"),
+        (221080, "079D_07694_131313", PAIRS[2], None, None, False, 32, None, None),
+        (221080, "079D_07694_131313", PAIRS[1], 2.0, 3.5, False, 0, "S2", "m1"),
     ]
+    assert {type(row.flagged) for row in rows} == {bool}
     assert filled.scores(STACK) == rows[1:]
     filled.publish(STACK, replace(MODEL, model="m2"))
-    assert [row["score"] for row in filled.scores(STACK)] == [None, None, None]
+    assert [row.score for row in filled.scores(STACK)] == [None, None, None]
 
 
 # advance and the outbox
@@ -461,13 +641,13 @@ def test_advance_gives_new_scores_in_order_of_date(filled):
 
     def step(episodes, scores, counted):
         seen.append((episodes, [(row.pair, row.score) for row in scores]))
-        return [EPISODE], [NOTICE]
+        return Decision([EPISODE], [NOTICE])
 
-    assert filled.advance(STACK, "m1", step) == 1
-    assert filled.advance(STACK, "m1", step) == 0  # the key is in the outbox already
+    assert filled.advance(STACK, "m1", step)[0] == 1
+    assert filled.advance(STACK, "m1", step)[0] == 0  # the key is in the outbox already
     assert seen == [([], [(PAIRS[0], 5.0), (PAIRS[1], 2.0)]), ([EPISODE], [])]
     assert [row.key for row in filled.pending()] == [NOTICE[0]]
-    assert [row["pair"] for row in filled.scores(STACK) if row["flagged"]] == [PAIRS[0]]
+    assert [row.pair for row in filled.scores(STACK) if row.flagged] == [PAIRS[0]]
 
 
 def test_scores_with_another_verdict_are_considered_and_never_flagged(filled):
@@ -481,9 +661,9 @@ def test_scores_with_another_verdict_are_considered_and_never_flagged(filled):
     )
     seen = []
     for _ in range(2):
-        filled.advance(STACK, "m1", lambda _, scores, __: (seen.extend(row.pair for row in scores), keep([], [], set()))[1])
+        filled.advance(STACK, "m1", lambda _, scores, __: (seen.extend(row.pair for row in scores), Decision([]))[1])
     assert seen == PAIRS[:2]
-    assert [row["pair"] for row in filled.scores(STACK) if row["flagged"]] == [PAIRS[0]]
+    assert [row.pair for row in filled.scores(STACK) if row.flagged] == [PAIRS[0]]
     with filled._transaction(writes=False) as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM score WHERE considered").scalar() == 4
 
@@ -498,29 +678,59 @@ def test_a_step_that_raises_leaves_nothing(filled):
     assert (filled.scores(), filled.episodes(), filled.pending()) == (before, [], [])
 
 
+def test_an_episode_of_another_stack_is_refused(filled):
+    with pytest.raises(ValueError, match=f"{OTHER} was decided on from scores of {STACK}"):
+        filled.advance(STACK, "m1", lambda *_: Decision([EPISODE, replace(EPISODE, stack=OTHER)]))
+    assert filled.episodes() == []
+
+
+def test_a_second_writer_waits_and_decides_on_what_the_first_has_left(filled, url):
+    """Without the lock of the ledger, which a run holds: even then no score is decided on twice, and none is lost."""
+    seen, done = [], threading.Event()
+
+    def second():
+        with Ledger(url) as other:
+            other.advance(
+                STACK, "m1", lambda episodes, scores, _: (seen.append((episodes, scores)), keep(episodes, [], _))[1]
+            )
+        done.set()
+
+    thread = threading.Thread(target=second)
+
+    def first(episodes, scores, counted):
+        assert len(scores) == 2
+        thread.start()
+        assert not done.wait(1)  # time enough to go wrong; it decides nothing else
+        return Decision([EPISODE], [NOTICE])
+
+    assert filled.advance(STACK, "m1", first)[0] == 1
+    thread.join()
+    assert seen == [([EPISODE], [])]
+
+
 def test_a_write_that_fails_halfway_leaves_nothing(filled):
     broken = NewNotice(NOTICE.key + "2", "files", "raised", None)
     with pytest.raises(StoreFailed, match=r"(?i)not.null.*nothing was half written"):
-        filled.advance(STACK, "m1", lambda episodes, scores, _: ([EPISODE], [NOTICE, broken]))
+        filled.advance(STACK, "m1", lambda *_: Decision([EPISODE], [NOTICE, broken]))
     assert (filled.episodes(), filled.pending()) == ([], [])
-    assert filled.advance(STACK, "m1", lambda episodes, scores, _: ([EPISODE] * len(scores[:1]), [NOTICE])) == 1
+    assert filled.advance(STACK, "m1", lambda _, scores, __: Decision([EPISODE] * len(scores[:1]), [NOTICE]))[0] == 1
 
 
 def test_episodes(filled):
-    closed = replace(EPISODE, cleared=date(2020, 5, 1), pairs_over=2)
+    closed = replace(EPISODE, state=FlagState.CLEARED, cleared=date(2020, 5, 1), pairs_over=2)
     second = replace(EPISODE, number=2, since=date(2020, 6, 1), until=date(2020, 6, 13))
-    filled.advance(STACK, "m1", lambda episodes, scores, _: ([EPISODE], []))
-    filled.advance(STACK, "m1", lambda episodes, scores, _: ([closed, second], []))
-    gvp_frame = {"gvp": "221080", "frame": "079D_07694_131313"}
-    assert filled.episodes() == [{**gvp_frame, **asdict(closed)}, {**gvp_frame, **asdict(second)}]
-    assert [row["number"] for row in filled.episodes(STACK, open_only=True)] == [2]
+    filled.advance(STACK, "m1", lambda *_: Decision([EPISODE]))
+    filled.advance(STACK, "m1", lambda *_: Decision([closed, second]))
+    assert filled.episodes() == [closed, second]
+    assert [(row.gvp, row.frame) for row in filled.episodes()] == [(221080, "079D_07694_131313")] * 2
+    assert [row.number for row in filled.episodes(STACK, open_only=True)] == [2]
     assert filled.episodes(OTHER) == []
 
 
 def test_the_outbox(filled):
     second = NewNotice(NOTICE.key + "2", "email", "cleared", "{}", after=NOTICE.key)
     orphan = NewNotice(NOTICE.key + "3", "email", "cleared", "{}", after="never sent")
-    assert filled.advance(STACK, "m1", lambda *_: ([], [NOTICE, second, orphan])) == 2
+    assert filled.advance(STACK, "m1", lambda *_: Decision([], [NOTICE, second, orphan]))[0] == 2
     first, second = filled.pending()
     assert (first.key, first.stack, first.channel, first.kind, first.payload) == (NOTICE[0], STACK, *NOTICE[1:4])
     assert (first.attempts, first.last_error, first.delivered_at) == (0, None, None)
@@ -534,7 +744,7 @@ def test_the_outbox(filled):
     filled.delivered(second.key)
     filled.drop(first.key, "the hook is gone")
     assert filled.pending() == []
-    assert [(row["key"], row["dropped"], row["delivered_at"] is None) for row in filled.notices()] == [
+    assert [(row.key, row.dropped, row.delivered_at is None) for row in filled.notices()] == [
         (first.key, "the hook is gone", True),
         (second.key, None, False),
     ]
@@ -543,7 +753,7 @@ def test_the_outbox(filled):
 
 
 def test_delivered_keeps_the_first_moment_in_utc(filled, url):
-    filled.advance(STACK, "m1", lambda episodes, scores, _: ([], [NOTICE]))
+    filled.advance(STACK, "m1", lambda *_: Decision([], [NOTICE]))
 
     def moment() -> datetime:
         with filled._transaction(writes=False) as tx:
@@ -604,16 +814,18 @@ def test_reading_while_another_connection_writes(tmp_path):
 
 
 def test_a_new_threshold_judges_stored_scores_again_in_the_same_transaction(filled):
-    assert filled.advance(STACK, "m1", lambda *_: ([EPISODE], [])) == 0
+    assert filled.advance(STACK, "m1", lambda *_: Decision([EPISODE]))[0] == 0
     filled.publish(STACK, replace(MODEL, threshold=1.0), lambda row: replace(row, threshold=1.0))
-    assert [(row["score"], row["threshold"]) for row in filled.scores(STACK) if row["model"]] == [(5.0, 1.0), (2.0, 1.0)]
+    assert [(row.score, row.threshold) for row in filled.scores(STACK) if row.model] == [(5.0, 1.0), (2.0, 1.0)]
     seen = []
-    filled.advance(STACK, "m1", lambda _, scores, counted: (seen.append(([r.pair for r in scores], counted)), ([], []))[1])
+    filled.advance(
+        STACK, "m1", lambda _, scores, counted: (seen.append(([r.pair for r in scores], counted)), Decision([]))[1]
+    )
     assert seen == [(PAIRS[:2], {PAIRS[0]})]  # the first was over the old threshold: it is not to be counted twice
-    assert [row["pair"] for row in filled.scores(STACK) if row["flagged"]] == PAIRS[:2]
+    assert [row.pair for row in filled.scores(STACK) if row.flagged] == PAIRS[:2]
     # published once more with the same threshold nothing is considered again
     filled.publish(STACK, replace(MODEL, threshold=1.0), lambda row: replace(row, threshold=1.0))
-    filled.advance(STACK, "m1", lambda _, scores, __: (seen.append(scores), ([], []))[1])
+    filled.advance(STACK, "m1", lambda _, scores, __: (seen.append(scores), Decision([]))[1])
     assert seen[-1] == []
 
 
@@ -624,18 +836,18 @@ def test_a_judge_that_raises_leaves_the_old_threshold(filled):
     with pytest.raises(ZeroDivisionError):
         filled.publish(STACK, replace(MODEL, threshold=1.0), judge)
     assert filled.current(STACK) == MODEL
-    assert {row["threshold"] for row in filled.scores(STACK) if row["model"]} == {3.5}
+    assert {row.threshold for row in filled.scores(STACK) if row.model} == {3.5}
 
 
 def test_what_one_model_has_judged_another_does_not_judge_again(filled):
-    filled.advance(STACK, "m1", lambda *_: ([], []))
+    filled.advance(STACK, "m1", lambda *_: Decision([]))
     filled.record_pairs(STACK, [pair_row("20200125_20200206")])
     filled.record_scores(STACK, [score_row("20200125_20200206", 9.0, threshold=None, verdict=Verdict.NOT_CALIBRATED)])
-    filled.advance(STACK, "m1", lambda *_: ([], []))
+    filled.advance(STACK, "m1", lambda *_: Decision([]))
     filled.publish(STACK, replace(MODEL, model="m2"))
     rows = [score_row(pair, 8.0, model="m2") for pair in (*PAIRS[:2], "20200125_20200206")]
     filled.record_scores(STACK, rows)
     seen = []
-    filled.advance(STACK, "m2", lambda _, scores, __: (seen.extend(r.pair for r in scores), ([], []))[1])
+    filled.advance(STACK, "m2", lambda _, scores, __: (seen.extend(r.pair for r in scores), Decision([]))[1])
     assert seen == ["20200125_20200206"]  # the first model had no threshold for it
-    assert sum(row["flagged"] for row in filled.scores(STACK)) == 3
+    assert sum(row.flagged for row in filled.scores(STACK)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -23,6 +24,9 @@ pytestmark = [
 ]
 
 
+FOR_EVER_S = 600
+
+
 def square(number):
     """A task that kills its process, raises, or succeeds."""
     if number == "poison":
@@ -30,6 +34,8 @@ def square(number):
     if number == "slow":
         time.sleep(0.3)
         return "slow"
+    if number == "for ever":
+        time.sleep(FOR_EVER_S)
     if number == "mistake":
         raise UsageError("a mistake in a setting")
     if number == "rejected":
@@ -90,6 +96,34 @@ def test_an_error_comes_back_as_a_value_with_its_type_and_words(two):
     assert (found["rejected"].verdict, found["rejected"].detail) == (Verdict.ROTATED, "a file: resample it")
 
 
+def test_the_traceback_of_a_defect_travels_with_it(two):
+    [(_, _, error)] = two.fan_out(square, ["zero"])
+    assert "in square" in "".join(error.__notes__)
+    [(_, _, error)] = two.fan_out(square, ["mistake"])
+    assert not hasattr(error, "__notes__")  # no defect: its words say it all
+
+
+def test_workers_start_with_the_first_task_and_end_with_the_context(capfd):
+    others = set(multiprocessing.active_children())
+    with workers("local", count=1, address=None) as hands:
+        assert list(hands.fan_out(square, [], gpu=True)) == []
+        assert set(multiprocessing.active_children()) == others
+        assert outcome(hands.fan_out(square, [3])) == {3: 9}
+        assert len(set(multiprocessing.active_children()) - others) == 1
+    assert set(multiprocessing.active_children()) == others
+
+
+def test_a_person_who_stops_the_run_does_not_wait_for_its_tasks():
+    others = set(multiprocessing.active_children())
+    with pytest.raises(KeyboardInterrupt), workers("local", count=1, address=None) as hands:  # noqa: PT012
+        for number, result, _ in hands.fan_out(square, [4, "for ever"]):
+            assert (number, result) == (4, 16)
+            started = time.monotonic()
+            raise KeyboardInterrupt
+    assert time.monotonic() - started < FOR_EVER_S / 10
+    assert set(multiprocessing.active_children()) == others
+
+
 def test_a_task_that_kills_its_worker_fails_alone(two):
     found = outcome(two.fan_out(square, [*range(10), "poison", "slow", *range(10, 20)]))
     culprit = found.pop("poison")
@@ -102,7 +136,7 @@ def test_without_gpu_workers_nothing_asks_for_a_gpu(two):
     assert two.gpu_wanted() == {}
     assert Workers().gpu_wanted() == {}
     started = time.monotonic()
-    assert outcome(two.fan_out(square, [5], resources=two.gpu_wanted())) == {5: 25}
+    assert outcome(two.fan_out(square, [5], gpu=True)) == {5: 25}
     assert time.monotonic() - started < 30
 
 
@@ -115,7 +149,7 @@ def test_workers_that_declare_a_gpu_are_asked_for_it():
         workers("address", count=None, address=client.scheduler.address) as hands,
     ):
         assert hands.gpu_wanted() == {"GPU": 1}
-        assert outcome(hands.fan_out(square, [6], resources=hands.gpu_wanted())) == {6: 36}
+        assert outcome(hands.fan_out(square, [6], gpu=True)) == {6: 36}
 
 
 def test_inline_works_here_and_brings_errors_back_too():

@@ -296,3 +296,11 @@ def test_wrong_arguments_are_told(wrong, tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["train-backbone", *(["--out", str(tmp_path)] if wrong else []), *wrong])
     assert "usage" in capsys.readouterr().err
+
+
+def test_the_trial_cleans_as_the_settings_defaults_do():
+    """`tools.pretrain` cannot import the settings (a bare machine lacks pydantic), so it repeats their defaults."""
+    from insar_anomaly.config import Preprocess
+
+    defaults = Preprocess().model_dump()
+    assert {name: defaults[name] for name in CLEANING} == CLEANING

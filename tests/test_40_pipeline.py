@@ -281,16 +281,14 @@ def test_a_score_can_be_recomputed_from_its_snapshot_and_model_after_more_pairs_
         with fitted.opened() as (s, _):
             model = s.ledger.current(RISING, kind)
             # what was scored in that night, from the snapshot of that night
-            rows = [
-                row for row in s.ledger.assessments(RISING, kind) if row["score"] is not None and row["seen"] <= DATES[19]
-            ]
+            rows = [row for row in s.ledger.assessments(RISING, kind) if row.score is not None and row.seen <= DATES[19]]
             pairs = [pair for pair in s.ledger.seen(RISING) if Pair.of(pair).last <= DATES[19]]
-            wanted = [Assessment(row["pair"], row["after"], 1, row["seen"]) for row in rows]
-            task = score_task(s, RISING, model, pairs=pairs, assessments=wanted, snapshot=rows[0]["snapshot"])
+            wanted = [Assessment(row.pair, row.after, 1, row.seen) for row in rows]
+            task = score_task(s, RISING, model, pairs=pairs, assessments=wanted, snapshot=rows[0].snapshot)
             again = tasks.score_assessments(task)
         after = again["after"].values if "after" in again else [0] * len(rows)
         found = dict(zip(zip(again["pair"].values, after, strict=True), again["score"].values, strict=True))
-        assert found == {(row["pair"], row["after"]): row["score"] for row in rows}
+        assert found == {(row.pair, row.after): row.score for row in rows}
 
 
 def test_a_new_threshold_judges_what_is_scored_already(fitted):
@@ -327,7 +325,7 @@ def test_a_stack_that_gets_its_threshold_late_is_flagged_then(fitted):
     assert (digest["blind"], digest["scored_pairs"]) == ([], 0)
     assert [row[:2] for row in flagged(fitted)] == [(RISING, 1)]
     with fitted.opened() as (s, _):
-        found = {k: {r["verdict"] for r in s.ledger.assessments(RISING, k) if r["score"] is not None} for k in OF_A_STACK}
+        found = {k: {r.verdict for r in s.ledger.assessments(RISING, k) if r.score is not None} for k in OF_A_STACK}
     # acquisitions are too few in this short record
     assert found == {"pair": {Verdict.OK}, "interval": {Verdict.OK}, "acquisition": {Verdict.NOT_CALIBRATED}}
 

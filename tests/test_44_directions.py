@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import installation
 import numpy as np
 import pytest
 from installation import CONFIG, DATES, ENTRY, FIT, KM, NORTH, STEP, WEST, Installation, flagged
+from sqlalchemy import event
 
 from insar_anomaly import cli
 from insar_anomaly.errors import Verdict
+from insar_anomaly.ledger import Ledger
+from insar_anomaly.names import EvidenceKind, Period
+from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.simulate import PointSource, Unrest, scene
 from insar_anomaly.tools.layouts import write_archive
 
@@ -55,10 +61,10 @@ def test_a_couple_has_a_threshold_and_scores_of_its_own(both, capsys):
         assert {"8 cm", "8 cm, first assessment"} == set(calibration["detection"])
         assert calibration["detectability"]["half"]["cm"] > 0
         rows = s.ledger.assessments(COUPLE, "directions")
-    assert {row["verdict"] for row in rows} == {Verdict.OK}
-    best = max(rows, key=lambda row: row["score"])
-    assert best["score"] > model.threshold
-    first, last = best["pair"].split("_")
+    assert {row.verdict for row in rows} == {Verdict.OK}
+    best = max(rows, key=lambda row: row.score)
+    assert best.score > model.threshold
+    first, last = best.pair.split("_")
     assert first <= f"{START + timedelta(7):%Y%m%d}"
     assert last >= f"{START + timedelta(6):%Y%m%d}"
     assert cli.main(["-c", str(both.config), "scores", "--evidence", "directions"]) == 0
@@ -76,6 +82,7 @@ def test_a_couple_says_which_of_its_frames_have_flagged_too(both):
     assert COUPLE in stacks
     told = {content["stack"]: content for p in both.notices if (content := json.loads(p.read_text()))["kind"] == "raised"}
     assert told.keys() == stacks
+    assert len(told[COUPLE]["payload"]["members"]) == 2
     for one in told[COUPLE]["payload"]["members"]:
         assert one["flagged"] == (one["stack"] in stacks)
         assert f"{one['stack']}: interval" in told[COUPLE]["body"]
@@ -99,6 +106,48 @@ def test_a_couple_alone_tells_with_both_views_in_the_picture(both):
     assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     width, height = (int.from_bytes(figure.read_bytes()[i : i + 4], "big") for i in (16, 20))
     assert height / width == pytest.approx(2 * 4.4 / 15, rel=0.02)  # a row of panels for each frame
+
+
+def test_deciding_asks_the_ledger_nothing_and_comes_to_the_same_twice(both, monkeypatch):
+    original, asked, decided = Ledger.advance, [], []
+
+    def watched(self, stack, model, decide):
+        def twice(*loaded):
+            listen = (self._database._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+            event.listen(*listen)
+            first, second = decide(*loaded), decide(*loaded)
+            event.remove(*listen)
+            assert first == second
+            decided.append((stack, len(first.notices)))
+            return first
+
+        return original(self, stack, model, twice)
+
+    monkeypatch.setattr(Ledger, "advance", watched)
+    both.config.write_text(
+        both.config.read_text() + '\n[[channel]]\nkind = "email"\nhost = "h"\nsender = "us@example.org"\n'
+    )
+    run, digest = both.nightly(DATES[-1] + timedelta(days=20))
+    assert run.failures == []
+    assert (COUPLE, 1) in decided
+    assert asked == []
+    assert sum("channel email has no recipients" in words for words in digest["warnings"]) == len(flagged(both))
+
+
+def test_a_threshold_is_made_of_calibrations_that_the_version_before_wrote(both):
+    def threshold():
+        with both.opened() as (s, run):
+            score_couples(s, run, Period())
+            return s.ledger.current(COUPLE, EvidenceKind.DIRECTIONS).threshold
+
+    wanted = threshold()
+    assert wanted is not None
+    with closing(sqlite3.connect(both.folder / "ledger.sqlite")) as ledger:
+        ledger.execute("delete from model where evidence = 'directions'")
+        renamed = ledger.execute("""update model set calibration = replace(calibration, '"assessments": ', '"looks": ')""")
+        assert renamed.rowcount > 0
+        ledger.commit()
+    assert threshold() == wanted
 
 
 def test_directions_without_intervals_are_refused(both, capsys):

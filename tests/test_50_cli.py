@@ -18,6 +18,8 @@ from installation import AS_OF, BLIND, CONFIG, DATES, FIT, QUIET, RISING, SHORT,
 
 from insar_anomaly import __version__, cli
 from insar_anomaly.errors import Verdict
+from insar_anomaly.names import Period
+from insar_anomaly.pipeline import period_asked
 from insar_anomaly.pipeline import worker as tasks
 
 COLUMNS = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
@@ -107,8 +109,8 @@ def test_a_command_without_a_configuration_says_how_to_get_one(tmp_path, capsys)
 # a night by hand
 
 
-def test_a_night_by_hand_ends_with_exit_code_0_and_a_digest(fitted, capsys):
-    assert run(fitted, "nightly", "--as-of", AS_OF) == 0
+def test_a_night_by_hand_ends_with_a_digest_and_the_code_of_its_blind_stack(fitted, capsys):
+    assert run(fitted, "nightly", "--as-of", AS_OF) == 3
     said = capsys.readouterr()
     assert f"Screening of {AS_OF} (ok): 3 stacks" in said.out
     assert f"Rising Cone {RISING}" in said.out
@@ -124,13 +126,13 @@ def test_a_night_by_hand_ends_with_exit_code_0_and_a_digest(fitted, capsys):
 
 
 def test_json_goes_alone_to_standard_output(fitted, capsys):
-    assert run(fitted, "--json", "nightly", "--as-of", AS_OF) == 0
+    assert run(fitted, "--json", "nightly", "--as-of", AS_OF) == 3
     digest = json.loads(capsys.readouterr().out)
     assert digest["open_flags"][0]["stack"] == RISING
     assert digest["new_notices"] == 1
     assert run(fitted, "--json", "ingest") == 0
     assert json.loads(capsys.readouterr().out)["new_pairs"] == 0
-    assert run(fitted, "--json", "fit", "--to", FIT.last) == 0
+    assert run(fitted, "--json", "fit", "--to", FIT.last) == 3
     result = json.loads(capsys.readouterr().out)
     assert result["unchanged_models"] == 8  # three stacks, three kinds of evidence, one of them too short
     assert list(result["blind"]) == [BLIND]
@@ -192,6 +194,33 @@ def test_a_dry_run_counts_and_writes_nothing(fresh, capsys):
     assert json.loads(capsys.readouterr().out)["new_pairs"] == 0
 
 
+def test_fit_ingests_what_is_new_first_unless_it_is_told_not_to(fresh, capsys):
+    fresh.only(990002)
+    fresh.change('weights = "random"\ndims = 20', 'kind = "matched_filter"')
+    assert run(fresh, "fit", "--to", FIT.last, "--no-ingest") == 1
+    assert f"{RISING}: nothing is stored; run `insar-anomaly ingest` first" in capsys.readouterr().err
+    assert fresh.rows("select count(*) from interferogram") == [(0,)]
+    assert run(fresh, "--json", "fit", "--to", FIT.last) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["stored_pairs"], result["fitted_models"]) == (len(fresh.pairs()), 3)  # of all dates: the night needs them
+    assert run(fresh, "--json", "fit", "--to", FIT.last) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["new_pairs"], result["unchanged_models"]) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "as_of", "period"),
+    [
+        (None, None, None, None),
+        (DATES[1], None, DATES[9], Period(DATES[1], DATES[9])),
+        (None, DATES[5], DATES[9], Period(None, DATES[5])),
+        (None, DATES[9], DATES[5], Period(None, DATES[5])),
+    ],
+)
+def test_a_period_ends_with_the_runs_date_at_the_latest(first, last, as_of, period):
+    assert period_asked(first, last, as_of) == period
+
+
 def test_one_volcano_only(fresh, capsys):
     assert run(fresh, "--volcano", 990001, "ingest", "--from", f"{DATES[2]:%Y%m%d}", "--to", DATES[5]) == 0
     assert [row[0] for row in fresh.rows("select distinct stack from interferogram")] == [QUIET]
@@ -225,7 +254,7 @@ def test_expire_says_how_many_snapshots_it_forgot_and_the_night_goes_on(fitted, 
     assert run(fitted, "--json", "expire", "--days", 0) == 0
     assert json.loads(capsys.readouterr().out)["expired_snapshots"] > 0
     tasks._scorer.cache_clear()
-    assert run(fitted, "-q", "nightly", "--as-of", AS_OF) == 0
+    assert run(fitted, "-q", "nightly", "--as-of", AS_OF) == 3
     assert flagged(fitted)[0][0] == RISING
 
 

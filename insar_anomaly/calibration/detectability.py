@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
+
+from insar_anomaly.names import JsonObject
 
 _CELLS = 9
 
@@ -40,7 +38,7 @@ class Detectability:
     map_cm: NDArray[np.float64]
     edges: tuple[float, float]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Everything, ready for JSON."""
         return {
             "half": {"cm": self.half.cm, "bound": self.half.bound},
@@ -50,7 +48,7 @@ class Detectability:
         }
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Detectability:
+    def of(cls, content: JsonObject) -> Detectability:
         """From what `as_dict` gave."""
         half, most = (Peak(**content[name]) for name in ("half", "most"))
         low, high = content["edges"]
@@ -119,6 +117,8 @@ class _Chance:
 
     @classmethod
     def fitted(cls, peaks: NDArray[np.float64], places: NDArray[np.float64], seen: NDArray[np.bool_]) -> _Chance:
+        from sklearn.linear_model import LogisticRegression  # half a second, and few commands come here
+
         columns = np.column_stack([np.log(peaks), _quadratic(places)])
         model = LogisticRegression(C=1.0, max_iter=1000).fit(columns, seen)
         # a larger source is never harder to see: few injections may say so by chance
@@ -134,14 +134,14 @@ class _Chance:
         offset = self.level + _quadratic(places) @ self.bend
 
         def missing(log_peak: float) -> float:
-            return float(expit(offset + self.slope * log_peak).mean()) - share
+            return float(scipy.special.expit(offset + self.slope * log_peak).mean()) - share
 
         first, last = np.log(low), np.log(high)
         if missing(first) > 0:
             return Peak(low, "<")
         if missing(last) < 0:
             return Peak(high, ">")
-        return Peak(float(np.exp(brentq(missing, first, last))))
+        return Peak(float(np.exp(scipy.optimize.brentq(missing, first, last))))
 
 
 def _quadratic(places: NDArray[np.float64]) -> NDArray[np.float64]:

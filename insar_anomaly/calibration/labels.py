@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from insar_anomaly.errors import UsageError
-from insar_anomaly.names import Pair
+from insar_anomaly.names import JsonObject, Pair
 
 # eight digits, or year, month and day set apart by one of - . /
 _DATE = re.compile(r"(?<!\d)(?:(\d{4})(\d{2})(\d{2})|(\d{4})[-./](\d{1,2})[-./](\d{1,2}))(?!\d)")
@@ -265,7 +264,7 @@ def case_studies() -> dict[str, CaseStudy]:
     return {name: _case(name, entry) for name, entry in tomllib.loads(text).items()}
 
 
-def _case(name: str, entry: dict[str, Any]) -> CaseStudy:
+def _case(name: str, entry: JsonObject) -> CaseStudy:
     positives, slips = dict[str, tuple[str, ...]](), list[Slip]()
     for group in entry.pop("positives"):
         pairs, odd = _read_list(group["list"], group["pairs"].split())

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ def auroc(negative: ArrayLike, positive: ArrayLike) -> float:
     labels, scores = _labelled(negative, positive)
     if not 0 < labels.sum() < labels.size:
         return float("nan")
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(labels, scores))
 
 
@@ -42,11 +43,15 @@ def average_precision(negative: ArrayLike, positive: ArrayLike) -> float:
     labels, scores = _labelled(negative, positive)
     if not 0 < labels.sum() < labels.size:
         return float("nan")
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(labels, scores))
 
 
 def roc(negative: ArrayLike, positive: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """False positive rate, true positive rate and threshold of every operating point, from strict to lax."""
+    from sklearn.metrics import roc_curve
+
     labels, scores = _labelled(negative, positive)
     fpr, tpr, threshold = roc_curve(labels, scores, drop_intermediate=False)
     return fpr, tpr, threshold
@@ -82,7 +87,7 @@ def proportion(count: int, total: int) -> Estimate:
     """A rate with its exact (Clopper-Pearson) 95 % binomial interval."""
     if total == 0:
         return Estimate(float("nan"), 0.0, 1.0)
-    exact = stats.binomtest(count, total).proportion_ci(0.95, "exact")
+    exact = scipy.stats.binomtest(count, total).proportion_ci(0.95, "exact")
     return Estimate(count / total, float(exact.low), float(exact.high))
 
 
@@ -96,8 +101,8 @@ def rate_per_year(count: int, years: float) -> Estimate:
     """
     if years <= 0:
         raise ValueError(f"years = {years}: a rate needs a positive time")
-    low = stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
-    high = stats.chi2.ppf(0.975, 2 * (count + 1)) / 2
+    low = scipy.stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+    high = scipy.stats.chi2.ppf(0.975, 2 * (count + 1)) / 2
     return Estimate(count / years, float(low) / years, float(high) / years)
 
 

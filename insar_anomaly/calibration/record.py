@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from insar_anomaly.calibration.detectability import Detectability
 from insar_anomaly.calibration.metrics import Estimate
 from insar_anomaly.calibration.samples import Sample
 from insar_anomaly.evidence.protocol import Assessed
+from insar_anomaly.names import JsonObject
 
 VERSION = 2
 """Of the stored form. 1: keys as ``4 cm at once``, assessments under ``looks``, no ``version``."""
@@ -80,7 +80,7 @@ class Calibration:
     @classmethod
     def read(cls, text: str) -> Calibration:
         """From the stored form of this version or an earlier one. Raises ValueError for a newer one."""
-        content: dict[str, Any] = json.loads(text)
+        content: JsonObject = json.loads(text)
         if content.get("version", 1) > VERSION:
             raise ValueError(
                 f"a calibration of version {content['version']} was written by newer code: upgrade this installation"
@@ -101,7 +101,7 @@ class Calibration:
             detectability=Detectability.of(found) if found else None,
             assessments={
                 Sample.parse(name): tuple(Assessed.of(one) for one in every)
-                for name, every in content.get("assessments", content.get("looks", {})).items()
+                for name, every in (content.get("assessments") or content.get("looks") or {}).items()
             },
         )
 

@@ -1,38 +1,69 @@
-"""The command line."""
+"""The command line: `main` runs one command, says what went wrong in one line, and returns the exit code."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
-from insar_anomaly.cli.parser import Command, parser
-from insar_anomaly.errors import InsarAnomalyError, UsageError
+from insar_anomaly.cli.exits import Exit
+from insar_anomaly.cli.interrupts import say_stopped, stoppable
+from insar_anomaly.cli.parser import Command, parse
+from insar_anomaly.errors import InsarAnomalyError, UsageError, not_written
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = parser().parse_args(argv)
+    args = parse(argv)
+    _set_up_logging(args.verbose)
+    command: Command = args.command
+    with stoppable():
+        try:
+            code = command.run(args)
+            sys.stdout.flush()  # a full disk or a closed pipe is met here, where it can be explained
+        except UsageError as problem:
+            return _said(problem, Exit.USAGE)
+        except InsarAnomalyError as problem:
+            return _said(problem, Exit.FAILED)
+        except KeyboardInterrupt:
+            say_stopped()
+            return Exit.STOPPED
+        except BrokenPipeError:
+            _forget_output()
+            return Exit.OK
+        except OSError as problem:
+            words = not_written(problem)
+            if words is None:
+                raise
+            if problem.filename is None:  # files are named where they are written
+                words = words.replace("a file", "standard output", 1)
+                _forget_output()
+            return _said(words, Exit.FAILED)
+    return code
+
+
+def _said(problem: Exception | str, code: Exit) -> Exit:
+    print(f"insar-anomaly: {problem}", file=sys.stderr)
+    return code
+
+
+def _forget_output() -> None:
+    """Drop what standard output still holds: the interpreter would try again at its end, and fail with a traceback."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _set_up_logging(verbose: int) -> None:
+    """Logs go to standard error: warnings; with -v all of this package's; with -vv all of every library's."""
     logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.WARNING,
+        level=logging.DEBUG if verbose > 1 else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    command: Command = args.command
-    try:
-        return command(args)
-    except UsageError as problem:
-        print(f"insar-anomaly: {problem}", file=sys.stderr)
-        return 2
-    except InsarAnomalyError as problem:
-        print(f"insar-anomaly: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("insar-anomaly: stopped; what was committed is kept, the same command goes on from there", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    if verbose:
+        logging.getLogger("insar_anomaly").setLevel(logging.DEBUG)
 
 
 if __name__ == "__main__":

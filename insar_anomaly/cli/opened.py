@@ -1,10 +1,10 @@
-"""What commands share: the opened installation, the opened ledger, the progress bar, the period."""
+"""What commands share: the opened installation, the opened ledger, the progress bar."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +15,27 @@ if TYPE_CHECKING:
     from insar_anomaly.catalogue import Volcano
     from insar_anomaly.ledger import Ledger
     from insar_anomaly.pipeline import Installation, Run, Watch
+    from insar_anomaly.pipeline.check import Part
 
 
 def file_of(args: argparse.Namespace) -> str:
+    """The configuration that the command line names. Raises UsageError where it names none."""
     if not args.config:
         raise UsageError(
-            "name the configuration: insar-anomaly -c FILE ...; `insar-anomaly config` prints one to start from"
+            "this command needs a configuration: insar-anomaly -c FILE ...; `insar-anomaly config > FILE` writes one to "
+            "start from"
         )
     return str(args.config)
 
 
 @contextmanager
 def ledger_of(args: argparse.Namespace) -> Iterator[Ledger]:
-    """The ledger alone, for commands that only look: a mistake elsewhere in the configuration does not stop them."""
+    """The ledger alone, for commands that send and compute nothing: they need no secret, no source and no catalogue."""
     from insar_anomaly.config.load import load
     from insar_anomaly.ledger.ledger import Ledger
 
-    with Ledger(load(file_of(args)).ledger) as ledger:
-        known = {int(row["gvp"]) for row in (*ledger.stacks(), *ledger.episodes())}
+    with Ledger(load(file_of(args), secrets=False).ledger) as ledger:
+        known = {stack.gvp for stack in ledger.stacks()} | {episode.gvp for episode in ledger.episodes()}
         if unknown := [gvp for gvp in args.volcano if gvp not in known]:
             raise UsageError(f"--volcano {unknown[0]}: the ledger holds nothing of it, but of {len(known)} other volcanoes")
         yield ledger
@@ -40,12 +43,20 @@ def ledger_of(args: argparse.Namespace) -> Iterator[Ledger]:
 
 @contextmanager
 def opened(
-    args: argparse.Namespace, kind: str, volcanoes: Sequence[Volcano] | None = None
+    args: argparse.Namespace, kind: str, needs: Collection[Part] = (), volcanoes: Sequence[Volcano] | None = None
 ) -> Iterator[tuple[Installation, Run]]:
+    """The installation that the command line names, and a run in it.
+
+    Parameters
+    ----------
+    kind : what the ledger calls the run
+    needs : parts of the configuration that the command uses: these are checked first
+    volcanoes : these, and not those of the configured catalogue
+    """
     from insar_anomaly.pipeline import open_installation
     from insar_anomaly.pipeline.check import load_checked
 
-    config = load_checked(file_of(args), volcanoes=volcanoes is None)
+    config = load_checked(file_of(args), volcanoes=volcanoes is None, needs=needs)
     with (
         progress(args) as watch,
         open_installation(config, only=args.volcano, watch=watch, volcanoes=volcanoes) as s,
@@ -63,22 +74,19 @@ def progress(args: argparse.Namespace) -> Iterator[Watch | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         known: dict[str, Any] = {}
 
-        def watch(stage: str, done: int, total: int) -> None:
+        def watch(stage: str, done: int, total: int, note: str = "") -> None:
             if stage not in known:
-                known[stage] = bars.add_task(stage, total=total)
-            bars.update(known[stage], completed=done, total=total)
+                known[stage] = bars.add_task(stage, total=total, note="")
+            bars.update(known[stage], completed=done, total=total, note=note)
 
         yield watch
-
-
-def period_of(args: argparse.Namespace) -> Any:
-    from insar_anomaly.names import Period
-
-    if args.first and args.last and args.first >= args.last:
-        raise UsageError(f"--from {args.first} is not before --to {args.last}")
-    last = min((d for d in (args.last, getattr(args, "as_of", None)) if d), default=None)
-    return Period(args.first, last) if args.first or last else None

@@ -1,94 +1,103 @@
-"""The commands and their arguments."""
+"""The commands, one line each, and the options that all of them take."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from insar_anomaly import __version__
-from insar_anomaly.cli.experiments import (
-    benchmark_command,
-    config_command,
-    demo_command,
-    doctor_command,
-    simulate_command,
-    train_backbone_command,
-)
-from insar_anomaly.cli.reading import flags_command, notices_command, scores_command
-from insar_anomaly.cli.stages import expire_command, fit_command, ingest_command, nightly_command
-from insar_anomaly.tools.benchmark.command import arguments
-from insar_anomaly.tools.pretrain import command as pretraining
+from insar_anomaly.cli import experiments, reading, stages, upkeep
+from insar_anomaly.cli.exits import Exit
 
-Command = Callable[[argparse.Namespace], int]
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its name, what runs it, what it does and changes (one line of --help), and its own arguments."""
+
+    name: str
+    run: Callable[[argparse.Namespace], int]
+    words: str
+    arguments: Callable[[argparse.ArgumentParser], None] | None = None
+
+
+COMMANDS = (
+    Command("ingest", stages.ingest, "copy new interferograms from the sources into the store", stages.ingest_arguments),
+    Command(
+        "fit", stages.fit, "fit every stack to quiet pairs, calibrate its threshold; stores models", stages.fit_arguments
+    ),
+    Command("nightly", stages.nightly, "ingest, score, raise flags and send notices: one night", stages.nightly_arguments),
+    Command("flags", reading.flags_command, "list the screening flags; changes nothing", reading.flags_arguments),
+    Command("scores", reading.scores_command, "write a CSV table of scores and verdicts", reading.scores_arguments),
+    Command(
+        "notices", reading.notices_command, "list notices that wait for delivery, or drop one", reading.notices_arguments
+    ),
+    Command("export", reading.export_command, "write a score map as a GeoTIFF", reading.export_arguments),
+    Command("config", upkeep.config, "print all settings with their defaults, or check a file", upkeep.config_arguments),
+    Command("doctor", upkeep.doctor, "check everything that a night needs: files, store, sources, channels, workers"),
+    Command("expire", upkeep.expire, "delete old snapshots from the store to free space", upkeep.expire_arguments),
+    Command("demo", experiments.demo, "simulate an archive, fit it, screen one night", experiments.demo_arguments),
+    Command(
+        "simulate", experiments.simulate, "write a simulated archive with its configuration", experiments.simulate_arguments
+    ),
+    Command("benchmark", experiments.benchmark, "compare all detectors on the same pairs", experiments.benchmark_arguments),
+    Command(
+        "train-backbone", experiments.train_backbone, "train the network on simulated pairs", experiments.training_arguments
+    ),
+)
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of a command line; a mistake in them ends the process with exit code 2."""
+    args = parser().parse_args(argv)
+    args.volcano = [*args.volcano, *args.volcano_too]
+    return args
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="insar-anomaly", description="Screen interferograms of volcanoes for what does not look like their quiet past."
+    """The parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="insar-anomaly",
+        description="Screen interferograms of volcanoes for signals that differ from each volcano's quiet past.",
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-c", "--config", metavar="FILE", help="configuration; `insar-anomaly config` prints the defaults")
-    parser.add_argument("--json", action="store_true", help="print JSON; no progress")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log what is done")
-    parser.add_argument(
-        "--volcano", type=int, action="append", default=[], metavar="GVP", help="only this volcano; may repeat"
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-
-    def add(name: str, command: Command, words: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=words, description=words)
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    _shared(top, "volcano", {"config": None, "json": False, "quiet": False, "verbose": 0, "volcano": [], "volcano_too": []})
+    places = top.add_subparsers(dest="name", required=True, metavar="COMMAND", title="commands")
+    for command in COMMANDS:
+        sub = places.add_parser(command.name, help=command.words, description=_sentence(command.words))
         sub.set_defaults(command=command)
-        return sub
-
-    ingest = add("ingest", ingest_command, "bring new interferograms into the stacks")
-    ingest.add_argument("--dry-run", action="store_true", help="only count what is new")
-    fit = add("fit", fit_command, "fit every stack and calibrate its threshold")
-    fit.add_argument("--again", action="store_true", help="fit also where nothing has changed")
-    night = add("nightly", nightly_command, "ingest, score, flag and notify")
-    for sub in (ingest, fit, night):
-        sub.add_argument("--from", dest="first", type=day, metavar="DATE", help="pairs whose earlier date is not before it")
-        sub.add_argument("--to", dest="last", type=day, metavar="DATE", help="pairs whose later date is not after it")
-    for sub in (ingest, night):
-        sub.add_argument("--as-of", type=day, metavar="DATE", help="as if today were this date")
-    scores = add("scores", scores_command, "write every pair's score and verdict")
-    scores.add_argument("--csv", metavar="OUT", default="-", help="file, - for standard output")
-    scores.add_argument(
-        "--evidence",
-        choices=("pair", "interval", "acquisition", "directions"),
-        default="pair",
-        help="what is scored (default: single pairs)",
-    )
-    flags = add("flags", flags_command, "list flags")
-    flags.add_argument("--open", action="store_true", help="only those not cleared")
-    notices = add("notices", notices_command, "list notices that have not arrived; every night tries them again")
-    notices.add_argument("--all", action="store_true", help="also those that have arrived or were dropped")
-    notices.add_argument("--drop", metavar="KEY", help="give up this notice")
-    notices.add_argument("--why", metavar="TEXT", help="the reason, kept in the ledger")
-    demo = add("demo", demo_command, "simulate an archive, fit it, screen it")
-    demo.add_argument("--folder", default="demo", help="where everything goes")
-    demo.add_argument("--prepare", action="store_true", help="only simulate and configure")
-    simulate = add("simulate", simulate_command, "write a simulated archive and its configuration")
-    simulate.add_argument("folder")
-    simulate.add_argument("--seed", type=int, default=0)
-    simulate.add_argument("--quiet-volcanoes", action="store_true", help="five volcanoes without unrest, for comparisons")
-    arguments(add("benchmark", benchmark_command, "compare every detector on labelled or injected pairs"), day)
-    pretraining.arguments(add("train-backbone", train_backbone_command, "train the backbone on simulated interferograms"))
-    config = add("config", config_command, "print the commented defaults, or check a file")
-    config.add_argument("--check", metavar="FILE")
-    expire = add("expire", expire_command, "forget old snapshots and collect what only they held")
-    expire.add_argument("--days", type=int, default=90, help="keep snapshots younger than this")
-    add("doctor", doctor_command, "check configuration, catalogue, ledger, store, sources and workers")
-    return parser
+        if command.arguments:
+            command.arguments(sub)
+        _shared(sub, "volcano_too", {})
+    return top
 
 
-def day(text: str) -> date:
-    for form in ("%Y-%m-%d", "%Y%m%d"):
-        try:
-            from datetime import datetime
+def _shared(parser: argparse.ArgumentParser, volcano: str, defaults: dict[str, Any]) -> None:
+    """Options of every command, which may stand before and after its name.
 
-            return datetime.strptime(text, form).date()  # noqa: DTZ007
-        except ValueError:
-            continue
-    raise argparse.ArgumentTypeError(f"{text!r} is not a date: write YYYY-MM-DD")
+    After it they have no defaults of their own, which would hide what stands before.
+    """
+    group = parser.add_argument_group("options of every command")
+
+    def add(*names: str, **how: Any) -> None:
+        group.add_argument(*names, **({"default": argparse.SUPPRESS} | how))
+
+    add("-c", "--config", metavar="FILE", help="the configuration; `insar-anomaly config` prints one to start from")
+    add("--volcano", type=int, action="append", dest=volcano, metavar="GVP", help="only this volcano; may be repeated")
+    add("--json", action="store_true", help="print the result as JSON, without progress bars")
+    add("-q", "--quiet", action="store_true", help="print only failures and blind stacks")
+    add("-v", "--verbose", action="count", help="log each step; -vv also logs what the libraries do")
+    parser.set_defaults(**defaults)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _epilog() -> str:
+    codes = "\n".join(f"  {int(code):>3}  {code.words}" for code in Exit)
+    start = "insar-anomaly simulate try && insar-anomaly -c try/demo.toml ingest"
+    return f"exit codes:\n{codes}\n\nto try it: {start}\n`insar-anomaly COMMAND --help` explains a command."

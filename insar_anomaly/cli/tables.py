@@ -1,4 +1,4 @@
-"""What a command prints at its end."""
+"""What a command prints at its end, and the exit code that follows from it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from insar_anomaly.cli.exits import Exit
 
 if TYPE_CHECKING:
     from insar_anomaly.pipeline import Run
 
 
-def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: Sequence[str]) -> int:
+def outcome(args: argparse.Namespace, run: Run, result: dict[str, object], words: Sequence[str]) -> int:
+    """Print a run's result: `words`, or `result` as JSON, to standard output; its failures, once, to standard error."""
     if args.json:
         print(json.dumps(result, default=str))
     elif not args.quiet:
@@ -20,19 +23,14 @@ def outcome(args: argparse.Namespace, run: Run, result: dict[str, Any], words: S
     if args.quiet or not args.json:
         for failure in run.failures:
             print(f"insar-anomaly: {failure.stack}: {failure.stage}: {failure.error}", file=sys.stderr)
-    return 1 if run.failures else 0
+    if args.quiet:  # an exit code that is not 0 is explained
+        for stack, why in run.blind.items():
+            print(f"insar-anomaly: {stack}: blind: {why}", file=sys.stderr)
+    return Exit.of(run)
 
 
-def counted(run: Run, kind: str) -> tuple[dict[str, Any], list[str]]:
-    result = {
-        "kind": kind,
-        **run.counted,
-        "failures": [vars(f) for f in run.failures],
-        "blind": run.blind,
-        "warnings": run.warnings,
-    }
-    counted = [f"{n} {name.replace('_', ' ')}" for name, n in run.counted.items() if n]
-    words = [f"{kind}: " + (", ".join(counted) or "nothing to do")]
-    words += [f"  {stack}: {why}" for stack, why in run.blind.items()]
-    words += [f"  {warning}" for warning in run.warnings]
-    return result, words
+def counted(run: Run, kind: str, nothing: str) -> tuple[dict[str, object], list[str]]:
+    """A run's counts, blind stacks and warnings, for JSON and in words; `nothing` says what no count means."""
+    from insar_anomaly.pipeline.outcome import result_of, words_of
+
+    return result_of(run, kind), words_of(run, kind, nothing)

@@ -6,7 +6,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from insar_anomaly.config.sections import Config, EmailChannel, FilesChannel, Section, Source, WebhookChannel
+from insar_anomaly.config.sections import ChannelKind, Config, Section, Source
+from insar_anomaly.errors import PluginFailed
+from insar_anomaly.registry import CHANNELS, SOURCES
 
 
 def commented_defaults(extra: dict[str, list[str]] | None = None) -> str:
@@ -17,15 +19,23 @@ def commented_defaults(extra: dict[str, list[str]] | None = None) -> str:
     lines = ["# insar-anomaly configuration. A commented line shows the default; secrets stay in the environment.", ""]
     lines += _described(Config, skip=("source", "channel"))
     lines += ["", "# A place where interferograms are found; repeat the table for more.", "[[source]]"]
-    lines += _described(Source)
+    lines += [f"# kinds of source: {', '.join(SOURCES.kinds)}", *_described(Source)]
     for name, field in Config.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             lines += ["", f"# {_caption(field.annotation)}", f"[{name}]", *_described(field.annotation)]
             lines += (extra or {}).get(name, [])
-    for channel in (FilesChannel, WebhookChannel, EmailChannel):
-        lines += ["", f"# {_caption(channel)}", "# [[channel]]"]
-        lines += [line if line.startswith("#") else f"# {line}" for line in _described(channel)]
+    for kind in CHANNELS.kinds:
+        lines += ["", *_channel(kind)]
     return "\n".join(lines) + "\n"
+
+
+def _channel(kind: str) -> list[str]:
+    try:
+        settings = CHANNELS.load(kind, ChannelKind).settings
+    except PluginFailed as problem:
+        return [f"# {problem}"]
+    lines = [f"kind = {as_toml(kind)}", *_described(settings, skip=("kind",))]
+    return [f"# {_caption(settings)}", "# [[channel]]", *(line if line.startswith("#") else f"# {line}" for line in lines)]
 
 
 def as_toml(value: Any) -> str:

@@ -13,12 +13,16 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from insar_anomaly.config.presets import PRESETS
-from insar_anomaly.config.sections import Config, FilesChannel
+from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import ConfigError
 
 
-def load(path: str | Path) -> Config:
+def load(path: str | Path, *, secrets: bool = True) -> Config:
     """Read and check a configuration file.
+
+    Parameters
+    ----------
+    secrets : False where nothing is sent: the environment variables that channels name need not be set then
 
     Raises
     ------
@@ -35,7 +39,7 @@ def load(path: str | Path) -> Config:
     except SettingsError as problem:
         mistakes.append(f"{file}: environment: {problem}; a list or a whole section is given as JSON")
     else:
-        mistakes += _contradictions(file, text, config)
+        mistakes += _contradictions(file, text, config) + (_unset_secrets(file, text, config) if secrets else [])
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return _resolved(config, file.resolve().parent)
@@ -54,13 +58,17 @@ def where(path: str | Path, *place: str | int) -> str:
 
 
 def secret(variable: str | None) -> str | None:
-    """The value of the environment variable that a channel names, None where it names none."""
+    """The value of the environment variable that a channel names, None where it names none.
+
+    Raises ConfigError where the variable is not set.
+    """
+    if variable and variable not in os.environ:
+        raise ConfigError(f"environment variable {variable} is not set")
     return os.environ[variable] if variable else None
 
 
 def _explained(file: Path, text: str, error: Any) -> str:
-    # in a list of channels the kind stands in the place as if it were a key
-    place = [p for i, p in enumerate(error["loc"]) if not (i == 2 and error["loc"][0] == "channel")]
+    place = list(error["loc"])
     names = [str(p) for p in place if not isinstance(p, int)]
     section = f"[{'.'.join(names[:-1])}] " if len(names) > 1 else ""
     what = error["msg"]
@@ -135,10 +143,14 @@ def _contradictions(file: Path, text: str, config: Config) -> list[str]:
     if config.cluster.kind == "address" and not config.cluster.address:
         line = _line(text, ["cluster", "kind"])
         lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
+    return lines
+
+
+def _unset_secrets(file: Path, text: str, config: Config) -> list[str]:
+    lines = []
     for i, channel in enumerate(config.channel):
-        for key in ("secret_env", "password_env"):
-            variable = getattr(channel, key, None)
-            if variable and variable not in os.environ:
+        for key, variable in channel.variables.items():
+            if variable not in os.environ:
                 line = _line(text, ["channel", i, key])
                 lines.append(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
     return lines
@@ -164,9 +176,7 @@ def _resolved(config: Config, folder: Path) -> Config:
     ledger = config.ledger
     if ledger.startswith("sqlite:///") and not ledger.startswith("sqlite:////"):
         ledger = f"sqlite:///{folder / ledger.removeprefix('sqlite:///')}"
-    channels = tuple(
-        c.model_copy(update={"folder": full(c.folder)}) if isinstance(c, FilesChannel) else c for c in config.channel
-    )
+    channels = tuple(c.model_copy(update={key: full(path) for key, path in c.folders.items()}) for c in config.channel)
     labels = config.calibrate.labels
     return config.model_copy(
         update={

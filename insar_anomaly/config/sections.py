@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from insar_anomaly.catalogue.contacts import checked
-
-Address = Annotated[str, AfterValidator(checked)]
+from insar_anomaly.errors import PluginFailed
+from insar_anomaly.registry import CHANNELS, SOURCES, Registry
 
 
 class Section(BaseModel):
@@ -39,10 +40,24 @@ Place = Annotated[str, AfterValidator(_place)]
 StorePlace = Annotated[str, AfterValidator(_kept)]
 
 
+def _unknown(registry: Registry, kind: str) -> PydanticCustomError:
+    return PydanticCustomError("kind", "{advice}", {"advice": registry.advice(kind)})
+
+
+def _source(kind: str) -> str:
+    if kind not in SOURCES.kinds:
+        raise _unknown(SOURCES, kind)
+    return kind
+
+
+_FOLDER = "folder, relative to the configuration file"
+Folder = Annotated[str, _FOLDER]
+
+
 class Source(Section):
     """A place where interferograms are found. Give one [[source]] per place; the first that has a frame is used."""
 
-    kind: Literal["licsar"] = Field("licsar", description="layout of the archive")
+    kind: Annotated[str, AfterValidator(_source)] = Field("licsar", description="layout of the archive")
     url: Place = Field(description="folder of the frames: a path, file:// or s3://bucket/prefix")
 
 
@@ -161,37 +176,57 @@ class Cluster(Section):
     volcanoes_per_task: int = Field(25, ge=1, le=10000, description="volcanoes per Prefect task")
 
 
-class FilesChannel(Section):
-    """Notices as JSON and PNG files in a folder."""
+class ChannelSettings(Section):
+    """What every [[channel]] has. The settings of each kind are a class of their own, beside the channel that they open.
 
-    kind: Literal["files"]
-    folder: str = Field(description="folder of the notices")
+    A setting whose name ends in ``_env`` names an environment variable, which must be set. A `Folder` is relative to the
+    file.
+    """
 
+    kind: str = Field(description="how notices are sent")
 
-class WebhookChannel(Section):
-    """Notices as signed HTTP POSTs (Standard Webhooks, CloudEvents)."""
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that hold secrets: setting -> variable, where one is named."""
+        named = {key: getattr(self, key) for key in type(self).model_fields if key.endswith("_env")}
+        return {key: str(variable) for key, variable in named.items() if variable}
 
-    kind: Literal["webhook"]
-    url: str = Field(pattern=r"^https?://", description="where to POST")
-    secret_env: str | None = Field(None, description="environment variable with the whsec_... secret")
-    timeout_s: float = Field(10.0, gt=0, le=300, description="seconds to wait for an answer")
-
-
-class EmailChannel(Section):
-    """Notices as e-mail. A volcano's contacts are added to the recipients."""
-
-    kind: Literal["email"]
-    host: str = Field(description="SMTP server")
-    port: int = Field(587, ge=1, le=65535, description="its port")
-    sender: Address = Field(description="From address")
-    recipients: tuple[Address, ...] = Field((), description="To addresses of every notice")
-    username: str | None = Field(None, description="SMTP user")
-    password_env: str | None = Field(None, description="environment variable with the SMTP password")
-    starttls: bool = Field(True, description="encrypt the connection before signing in")
-    timeout_s: float = Field(30.0, gt=0, le=300, description="seconds to wait for an answer")
+    @property
+    def folders(self) -> dict[str, str]:
+        """The settings that are a `Folder`, where one is named."""
+        marked = [key for key, field in type(self).model_fields.items() if _FOLDER in field.metadata]
+        return {key: str(folder) for key in marked if (folder := getattr(self, key))}
 
 
-Channel = Annotated[FilesChannel | WebhookChannel | EmailChannel, Field(discriminator="kind")]
+@dataclass(frozen=True)
+class ChannelKind:
+    """What the configuration needs of a channel's registration, see `notify.message.Registration`."""
+
+    settings: type[ChannelSettings]
+
+
+class UnknownChannel(ChannelSettings):
+    """A channel whose package cannot be imported: its settings are not checked, and what wants to open it fails."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+def _channel(given: object) -> object:
+    """The settings of a [[channel]] in the class of its kind."""
+    if not isinstance(given, dict):
+        return given
+    kind = given.get("kind")
+    if not isinstance(kind, str) or kind not in CHANNELS.kinds:
+        wrong = _unknown(CHANNELS, str(kind) if kind is not None else "")
+        mistake: InitErrorDetails = {"type": wrong, "loc": ("kind",), "input": kind}
+        raise ValidationError.from_exception_data("channel", [mistake])
+    try:
+        return CHANNELS.load(kind, ChannelKind).settings.model_validate(given)
+    except PluginFailed:
+        return UnknownChannel.model_validate(given)
+
+
+Channel = Annotated[SerializeAsAny[ChannelSettings], BeforeValidator(_channel)]
 
 
 def _local(folder: str) -> str:

@@ -1,23 +1,18 @@
-"""The detectors, by name. Each is a `base.Detector` with a `base.Scorer`; none knows another."""
+"""The detectors, by name. Each is a `base.Detector` with a `base.Scorer`; none knows another.
+
+`registry.DETECTORS` is the table of their kinds.
+"""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from importlib import import_module
 from typing import Any
 
 import xarray as xr
 
-from insar_anomaly.detectors.base import Detector, Scorer
-
-_PLACES = {
-    "padim": ("padim", "Padim", "PadimScorer"),
-    "matched_filter": ("matched_filter", "MatchedFilter", "MatchedFilterScorer"),
-    "ganomaly": ("ganomaly", "Ganomaly", "GanomalyScorer"),
-    "diffusion": ("diffusion", "Diffusion", "DiffusionScorer"),
-    "cnn": ("cnn", "Cnn", "CnnScorer"),
-}
-NAMES = tuple(_PLACES)
+from insar_anomaly.detectors.base import Detector, Registration, Scorer
+from insar_anomaly.errors import PluginFailed
+from insar_anomaly.registry import DETECTORS
 
 
 def settings_class(kind: str) -> type[Any]:
@@ -26,19 +21,24 @@ def settings_class(kind: str) -> type[Any]:
     Raises
     ------
     ValueError
-        where the name is unknown; lists the names.
+        where the kind is unknown; the message lists the kinds.
+    PluginFailed
+        where the kind is another package's and cannot be used.
     """
-    if kind not in _PLACES:
-        raise ValueError(f"detector kind = {kind!r}: choose one of {', '.join(NAMES)}")
-    module, name, _ = _PLACES[kind]
-    found: type[Any] = getattr(import_module(f"{__name__}.{module}"), name)
-    return found
+    return DETECTORS.load(kind, Registration).detector
+
+
+def takes(kind: str, setting: str) -> bool:
+    """True where a detector of this kind has a setting of this name."""
+    return any(field.name == setting for field in fields(settings_class(kind)))
 
 
 def build(kind: str, **settings: Any) -> Detector:
-    """A detector by name, ready to be fitted."""
-    detector: Detector = settings_class(kind)(**settings)
-    return detector
+    """A detector by name, ready to be fitted. Raises as `settings_class` does, and ValueError for wrong settings."""
+    found = DETECTORS.load(kind, Registration)
+    if kind not in DETECTORS.own:
+        _check_name(kind, found.scorer.__name__)
+    return found.detector(**settings)
 
 
 def load(dataset: xr.Dataset) -> Scorer:
@@ -47,16 +47,32 @@ def load(dataset: xr.Dataset) -> Scorer:
     Raises
     ------
     ValueError
-        where the dataset is no scorer of this version.
+        where the dataset is no scorer of a detector that is installed.
     """
     wanted = dataset.attrs.get("detector")
-    for module, _, scorer in _PLACES.values():
-        if scorer == wanted:
-            found: Scorer = getattr(import_module(f"{__name__}.{module}"), scorer).from_dataset(dataset)
-            return found
-    raise ValueError(f"a model of kind {wanted!r} is not one of this version: fit the stack again")
+    found, failed = _scorers()
+    if wanted not in found:
+        raise ValueError("; ".join([f"a model of kind {wanted!r} is not one of this version: fit the stack again", *failed]))
+    _, scorer = found[wanted]
+    return scorer.from_dataset(dataset)
 
 
-def setting_names(kind: str) -> list[str]:
-    """Names of a detector's settings."""
-    return [f.name for f in fields(settings_class(kind))]
+def _scorers() -> tuple[dict[str, tuple[str, type[Scorer]]], list[str]]:
+    """Kind and scorer by the scorer's class name, and what is wrong with packages that cannot be used."""
+    found: dict[str, tuple[str, type[Scorer]]] = {}
+    failed = []
+    for kind in DETECTORS.kinds:
+        try:
+            scorer = DETECTORS.load(kind, Registration).scorer
+        except PluginFailed as problem:
+            failed.append(str(problem))
+        else:
+            found.setdefault(scorer.__name__, (kind, scorer))
+    return found, failed
+
+
+def _check_name(kind: str, scorer: str) -> None:
+    """Raise PluginFailed where a stored model could be taken for another detector's."""
+    owner, _ = _scorers()[0][scorer]
+    if owner != kind:
+        raise PluginFailed(f"detector {kind}: its {scorer} has the name of the scorer of {owner}; rename the class")

@@ -24,9 +24,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from insar_anomaly.errors import Busy
+from insar_anomaly.names import JsonObject
 
 
-def fingerprint(settings: dict[str, Any], *arrays: NDArray[Any]) -> str:
+def fingerprint(settings: JsonObject, *arrays: NDArray[Any]) -> str:
     """Content hash of what determines a training: its settings (JSON-able) and its arrays (any dims, dtype)."""
     sha = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for array in arrays:
@@ -44,7 +45,7 @@ class Checkpoint:
     path: Path
     identity: str
 
-    def write(self, tensors: dict[str, Tensor], states: dict[str, Any]) -> None:
+    def write(self, tensors: dict[str, Tensor], states: JsonObject) -> None:
         """Replace the file by `tensors` and the JSON-able `states`, whole or not at all. The caller holds the lock."""
         metadata = {"identity": self.identity, "states": json.dumps(states)}
         content = save({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, metadata)
@@ -55,7 +56,7 @@ class Checkpoint:
             os.fsync(file.fileno())
         part.replace(self.path)
 
-    def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def read(self) -> tuple[dict[str, Tensor], JsonObject] | None:
         """Tensors and states of the file; None where there is no file.
 
         Raises

@@ -69,7 +69,7 @@ class Aligned:
     """A unit is a tile: every patch of the box has its own Gaussian, which knows what this topography breeds."""
 
     def __init__(self, embedder: Embedder, shape: tuple[int, int], *, per_layer: bool, reduction: Reduction) -> None:
-        self._embedder, self._shape, self._per_layer, self._reduction = embedder, shape, per_layer, reduction
+        self._embedder, self._per_layer, self._reduction = embedder, per_layer, reduction
         self._strides = LAYER_STRIDES if per_layer else (embedder.stride,)
         self._grids = [(-(-shape[0] // s), -(-shape[1] // s)) for s in self._strides]
 

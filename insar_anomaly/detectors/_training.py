@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from insar_anomaly.detectors._checkpoint import Checkpoint, fingerprint
 from insar_anomaly.detectors.backbone import Weights, device, digest
 from insar_anomaly.detectors.base import Progress, batches, pack_network, settings_of, silent, unpack_network
 from insar_anomaly.errors import NotFitted
+from insar_anomaly.names import JsonObject
 
 
 class Draws:
@@ -111,7 +112,7 @@ def train(learner: Learner, course: Course, *, progress: Progress = silent) -> N
     return losses.numpy()
 
 
-def _state(learner: Learner, draws: Draws, losses: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _state(learner: Learner, draws: Draws, losses: Tensor) -> tuple[dict[str, Tensor], JsonObject]:
     """Tensors and JSON states of a training between two steps."""
     tensors = {"losses": losses, "torch": draws.torch.get_state()}
     tensors |= {f"network/{name}": t for name, t in learner.networks.state_dict().items()}
@@ -121,7 +122,7 @@ def _state(learner: Learner, draws: Draws, losses: Tensor) -> tuple[dict[str, Te
     return tensors, {"numpy": draws.numpy.bit_generator.state}
 
 
-def _restore(learner: Learner, draws: Draws, tensors: dict[str, Tensor], states: dict[str, Any]) -> Tensor:
+def _restore(learner: Learner, draws: Draws, tensors: dict[str, Tensor], states: JsonObject) -> Tensor:
     """Put a training back where `_state` found it; its losses so far."""
     draws.numpy.bit_generator.state = states["numpy"]
     draws.torch.set_state(tensors["torch"])
@@ -202,7 +203,7 @@ class Trained:
     weights: Weights
     losses: NDArray[np.float64]
     terms: tuple[str, ...]
-    settings: dict[str, Any]
+    settings: JsonObject
     pairs: tuple[str, ...]
 
     def to_dataset(self, detector: str) -> xr.Dataset:
@@ -258,13 +259,13 @@ class Training:
         """The device to train on."""
         return torch.device(self.device) if self.device else device()
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """What determines the result, as JSON gives it back (tuples as lists)."""
         chosen = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.UNRECORDED}
-        out: dict[str, Any] = json.loads(json.dumps(chosen))
+        out: JsonObject = json.loads(json.dumps(chosen))
         return out
 
-    def run(self, learner: Learner, settings: dict[str, Any], crops: Crops, progress: Progress) -> NDArray[np.float64]:
+    def run(self, learner: Learner, settings: JsonObject, crops: Crops, progress: Progress) -> NDArray[np.float64]:
         """Train `learner` on `crops`; losses (step, term). `settings` and the crops are the training's identity."""
         checkpoint = None
         if self.checkpoint is not None:

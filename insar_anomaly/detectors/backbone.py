@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from insar_anomaly.names import JsonObject
+
 log = logging.getLogger(__name__)
 
 CHANNELS = {"resnet18": (64, 128, 256), "wide_resnet50_2": (256, 512, 1024)}
@@ -139,7 +141,7 @@ def check_backbone(name: str) -> None:
         raise ValueError(f'weights = "insar" is a resnet18, not a {name}: give imagenet, random or a .safetensors file')
 
 
-def insar_weights(name: str) -> tuple[Weights, dict[str, Any]]:
+def insar_weights(name: str) -> tuple[Weights, JsonObject]:
     """The weights that come with the package, trained on simulated interferograms, and how they were made.
 
     Raises
@@ -154,16 +156,16 @@ def insar_weights(name: str) -> tuple[Weights, dict[str, Any]]:
     return unpack_weights(file.read_bytes())
 
 
-def pack_weights(weights: Weights, made: dict[str, Any]) -> bytes:
+def pack_weights(weights: Weights, made: JsonObject) -> bytes:
     """A safetensors file of weights in 16 bits, with `made` (JSON-able: how they were made) in its metadata."""
     half = {k: (t.half() if t.is_floating_point() else t).contiguous().cpu() for k, t in weights.items()}
     return bytes(save(half, {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in made.items()}))
 
 
-def unpack_weights(content: bytes) -> tuple[Weights, dict[str, Any]]:
+def unpack_weights(content: bytes) -> tuple[Weights, JsonObject]:
     """The inverse of `pack_weights`: weights float32, and how they were made."""
     size = int.from_bytes(content[:8], "little")
-    made: dict[str, Any] = dict(json.loads(content[8 : 8 + size]).get("__metadata__", {}))
+    made: JsonObject = dict(json.loads(content[8 : 8 + size]).get("__metadata__", {}))
     for key, value in made.items():
         with suppress(json.JSONDecodeError):
             made[key] = json.loads(value)

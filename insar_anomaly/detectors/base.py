@@ -14,20 +14,24 @@ attributes ``pixel_km`` (height, width) and ``look`` (east, north, up).
 
 *scores* is a Dataset with ``score`` (pair) float64 and ``score_map`` (pair, v, u) float32; larger is less like the quiet
 stack. The map has one cell per ``stride`` x ``stride`` pixels (attribute ``stride``). NaN in the map is ground that was not
-scored (masked, or never seen in the fit); a NaN score is a pair of which nothing could be scored.
+scored (masked, or never seen in the fit); a NaN score is a pair of which nothing could be scored. Nothing in it is lazy.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
-from safetensors.torch import load, save
+
+if TYPE_CHECKING:
+    import torch
+
+from insar_anomaly.names import JsonObject
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a fit works."""
@@ -35,6 +39,10 @@ Progress = Callable[[int, int], None]
 
 BATCH = 16
 """Pairs that are in memory at the same time while a stack is walked."""
+FEWEST = 8
+"""Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
+
+
 FEWEST = 8
 """Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
 
@@ -60,6 +68,11 @@ class Scorer(Protocol):
         """The whole scorer as one Dataset; attribute ``detector`` names its class."""
         ...
 
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Scorer:
+        """The inverse of `to_dataset`."""
+        ...
+
 
 @runtime_checkable
 class Detector(Protocol):
@@ -81,6 +94,20 @@ class Detector(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Registration:
+    """What `registry.DETECTORS` holds of each kind.
+
+    Parameters
+    ----------
+    detector : a frozen dataclass of settings, each with a default; a ``Parameters`` section in its docstring describes them
+    scorer : what its `fit` returns. A stored model names this class, so its name must differ from those of other detectors
+    """
+
+    detector: type[Detector]
+    scorer: type[Scorer]
+
+
 def batches(tiles: xr.Dataset, names: tuple[str, ...], size: int = BATCH) -> Iterator[xr.Dataset]:
     """Load `names` of *tiles* for `size` pairs at a time: the one way in which a detector walks a lazy stack."""
     for start in range(0, tiles.sizes["pair"], size):
@@ -92,7 +119,7 @@ def scores(
 ) -> xr.Dataset:
     """The Dataset that `Scorer.score` returns, with the coordinates of the pairs, or of what stands in their place."""
     kept = ("pair", "reference", "secondary", "after", "seen", "variance")
-    coords = {name: tiles[name] for name in kept if name in tiles.coords}
+    coords = {name: tiles[name].compute() for name in kept if name in tiles.coords}
     return xr.Dataset(
         {
             "score": ("pair", np.asarray(score, np.float64)),
@@ -110,15 +137,19 @@ def join(parts: list[xr.Dataset]) -> xr.Dataset:
 
 def pack_network(weights: dict[str, torch.Tensor]) -> xr.DataArray:
     """Network weights as safetensors bytes in a 1-D uint8 array, so that a scorer stays one Dataset."""
+    from safetensors.torch import save  # torch takes a second to import, and who only reads stacks needs none of it
+
     return xr.DataArray(np.frombuffer(save({k: v.contiguous().cpu() for k, v in weights.items()}), np.uint8), dims="byte")
 
 
 def unpack_network(packed: xr.DataArray) -> dict[str, torch.Tensor]:
     """The inverse of `pack_network`."""
+    from safetensors.torch import load
+
     return dict(load(np.ascontiguousarray(packed.values, np.uint8).tobytes()))
 
 
-def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
+def settings_of(dataset: xr.Dataset) -> JsonObject:
     """The settings that `to_dataset` stored as JSON in attribute ``settings``."""
-    settings: dict[str, Any] = json.loads(dataset.attrs["settings"])
+    settings: JsonObject = json.loads(dataset.attrs["settings"])
     return settings

@@ -24,7 +24,8 @@ from insar_anomaly.detectors._patches import Atmosphere, Labelled, Patches, Simu
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
 from insar_anomaly.detectors._windows import Windows, cells
 from insar_anomaly.detectors.backbone import Weights, device, digest
-from insar_anomaly.detectors.base import Progress, batches, join, scores, silent
+from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, silent
+from insar_anomaly.names import JsonObject
 
 FULL_WIDTH = 64
 """Features of AlexNet's first layer."""
@@ -88,7 +89,7 @@ class Cnn(Training):
         losses = self.run(learner, settings, crops, progress)
         return CnnScorer(Trained(stored(learner.networks), losses, learner.terms, settings, crops.pairs))
 
-    def _patches(self, attrs: dict[str, Any], crops: Crops) -> Patches:
+    def _patches(self, attrs: JsonObject, crops: Crops) -> Patches:
         height, width = (float(km) for km in attrs["pixel_km"])
         east, north, up = (float(part) for part in attrs["look"])
         simulated = SimulatedAtmosphere(self.window, (height, width), tuple(json.loads(attrs.get("removed", "[]"))))
@@ -219,3 +220,6 @@ def _start(network: nn.Module, given: Weights) -> Weights:
 def _three(patches: Tensor) -> Tensor:
     """Grey patches (n, 1, y, x) as AlexNet reads pictures: three channels, of mean 0 and spread 1 for uniform grey."""
     return ((patches - 0.5) * 12**0.5).expand(-1, 3, -1, -1)
+
+
+REGISTRATION = Registration(Cnn, CnnScorer)

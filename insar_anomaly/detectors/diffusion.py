@@ -20,7 +20,7 @@ from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, s
 from insar_anomaly.detectors._unet import UNet
 from insar_anomaly.detectors._windows import Windows, cells, valid_mean
 from insar_anomaly.detectors.backbone import device
-from insar_anomaly.detectors.base import Progress, batches, join, scores, silent
+from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, silent
 
 
 class Noise(Protocol):
@@ -286,3 +286,6 @@ class DiffusionScorer:
     def from_dataset(cls, dataset: xr.Dataset) -> DiffusionScorer:
         """The inverse of `to_dataset`."""
         return cls(Trained.from_dataset(dataset))
+
+
+REGISTRATION = Registration(Diffusion, DiffusionScorer)

@@ -21,7 +21,7 @@ from torch.nn import functional
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
 from insar_anomaly.detectors._windows import Windows, cells, valid_mean
 from insar_anomaly.detectors.backbone import device
-from insar_anomaly.detectors.base import Progress, batches, join, scores, silent
+from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, silent
 
 Measure = Literal["reconstruction", "latent"]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -259,3 +259,6 @@ class Discriminator(nn.Module):
         """See the class."""
         features = self.features(crops)
         return self.verdict(features).flatten(), features
+
+
+REGISTRATION = Registration(Ganomaly, GanomalyScorer)

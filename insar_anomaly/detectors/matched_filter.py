@@ -21,7 +21,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from insar_anomaly.detectors.base import Progress, batches, join, scores, settings_of, silent
+from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, settings_of, silent
+from insar_anomaly.names import JsonObject
 from insar_anomaly.simulate import PointSource
 
 Floats = NDArray[np.float64]
@@ -74,7 +75,7 @@ class MatchedFilter:
         if not (known - mean).any():
             raise ValueError("the quiet pairs are all the same: a matched filter needs their scatter")
         factor: Floats = np.linalg.cholesky(ledoit_wolf(known - mean)).astype(np.float64, copy=False)
-        settings: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        settings: JsonObject = json.loads(json.dumps(asdict(self)))
         settings["shape"] = [tiles.sizes["y"], tiles.sizes["x"]]
         settings["removed"] = json.loads(tiles.attrs.get("removed", "[]"))
         settings |= {name: [float(value) for value in tiles.attrs[name]] for name in ("pixel_km", "look")}
@@ -92,7 +93,7 @@ class MatchedFilterScorer:
     usable: Bools
     mean: Floats
     factor: Floats
-    settings: dict[str, Any]
+    settings: JsonObject
     pairs: tuple[str, ...]
 
     @property
@@ -264,3 +265,6 @@ def trend_of(patterns: Floats, usable: Bools, *, removed: Sequence[str]) -> Floa
     basis = np.linalg.qr(np.stack(terms, 1))[0]
     out: Floats = patterns @ basis @ basis.T
     return out
+
+
+REGISTRATION = Registration(MatchedFilter, MatchedFilterScorer)

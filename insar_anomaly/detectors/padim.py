@@ -20,6 +20,7 @@ from insar_anomaly.detectors._padim_layouts import Aligned, InWindows, Layout, R
 from insar_anomaly.detectors.backbone import Channels, Embedder, Weights, check_backbone, device, digest, named_weights
 from insar_anomaly.detectors.base import (
     Progress,
+    Registration,
     batches,
     join,
     pack_network,
@@ -29,6 +30,7 @@ from insar_anomaly.detectors.base import (
     unpack_network,
 )
 from insar_anomaly.detectors.gaussians import Distance, Gaussian, LowRankGaussian, Moments, PatchGaussian, Samples
+from insar_anomaly.names import JsonObject
 
 LAYER_WEIGHTS = {
     ("joint", "resnet18"): (0.0, 1.0, 5.0),
@@ -147,7 +149,7 @@ class PadimScorer:
 
     gaussians: tuple[Gaussian, ...]
     weights: Weights
-    settings: dict[str, Any]
+    settings: JsonObject
     shape: tuple[int, int]
     pairs: tuple[str, ...]
 
@@ -202,7 +204,7 @@ class PadimScorer:
 class _Parts:
     """Embedder and layout of a set of settings, and the number and weights of the features in each part."""
 
-    def __init__(self, settings: dict[str, Any], weights: Weights, shape: tuple[int, int]) -> None:
+    def __init__(self, settings: JsonObject, weights: Weights, shape: tuple[int, int]) -> None:
         per_layer = settings["form"] == "per-layer"
         backbone = settings["backbone"]
         channels = Channels(backbone, 0 if per_layer else settings["dims"], settings["seed"])
@@ -234,7 +236,7 @@ class _Parts:
 
 
 def _distance(
-    gaussians: tuple[Gaussian, ...], settings: dict[str, Any], feature_weights: Tensor | None, part: int, one: Tensor
+    gaussians: tuple[Gaussian, ...], settings: JsonObject, feature_weights: Tensor | None, part: int, one: Tensor
 ) -> Tensor:
     name: Distance = settings["distance"]
     if feature_weights is None and name.startswith("w"):
@@ -276,3 +278,6 @@ def _gaussian(dataset: xr.Dataset, part: int) -> Gaussian:
     factor = torch.zeros(patches, k, k, device=where)
     factor[:, row, col] = read("triangle")
     return PatchGaussian(count, mean, factor)
+
+
+REGISTRATION = Registration(Padim, PadimScorer)

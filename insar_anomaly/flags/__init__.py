@@ -1,1 +1,1 @@
-"""The life of a screening flag: `machine` is a pure function from scores to states and notices."""
+"""The life of a screening flag: `machine`, a pure function from scores to episodes and notices; `states`, its states."""

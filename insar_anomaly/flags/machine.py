@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
+from insar_anomaly.flags.states import FlagState
 from insar_anomaly.names import Pair
 
 
@@ -63,9 +64,13 @@ class Episode:
     """A span of data time in which the stack was flagged.
 
     `number` counts the stack's episodes from 1; `since` is the first reference date and `until` the last secondary date
-    of the pairs over the threshold; `cleared` is the secondary date of the pair that closed it (None while open; its own
-    `until` where it was history when it was raised). `standing` names the evidence that is over at its last assessment;
-    `withdrawn` says that none was left.
+    of the pairs over the threshold; `state` says where the flag stands; `cleared` is the day on which it ended, the
+    secondary date of the pair that closed it (None while the state is an open one; its own `until` where it was history when
+    it was raised). `standing` names the evidence that is over at its last assessment.
+
+    Raises
+    ------
+    ValueError : the state is an open one and `cleared` is a date, or the other way round
     """
 
     number: int
@@ -76,9 +81,18 @@ class Episode:
     peak_score: float
     threshold: float
     pairs_over: int = 1
+    state: FlagState = FlagState.RAISED
     cleared: date | None = None
     standing: frozenset[str] = frozenset()
-    withdrawn: bool = False
+
+    def __post_init__(self) -> None:
+        if self.state.open != (self.cleared is None):
+            raise ValueError(f"flag {self.number} is {self.state} and its day of clearing is {self.cleared}")
+
+    @property
+    def withdrawn(self) -> bool:
+        """True where nothing speaks for the flag any more."""
+        return not self.state.stands
 
     def overlaps(self, evidence: Evidence) -> bool:
         """True where the pair spans part of this episode's time, so that it saw the same ground motion."""
@@ -94,7 +108,7 @@ class State:
     @property
     def open(self) -> Episode | None:
         """The episode that is open now, if any."""
-        return next((e for e in reversed(self.episodes) if e.cleared is None), None)
+        return next((e for e in reversed(self.episodes) if e.state.open), None)
 
 
 @dataclass(frozen=True)
@@ -127,12 +141,12 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
     current = state.open
     notices: tuple[Notice, ...] = ()
     if current is not None and evidence.secondary > current.until + timedelta(days=clear_after_days):
-        closed = replace(current, cleared=evidence.secondary)
+        closed = replace(current, state=FlagState.CLEARED, cleared=evidence.secondary)
         state, current, notices = _replace(state, closed), None, (Notice("cleared", closed, evidence.pair),)
     if not evidence.over:
         return _fallen(state, current, evidence, notices)
     for episode in reversed(state.episodes):
-        if episode.cleared is not None and not episode.withdrawn and episode.overlaps(evidence):
+        if not episode.state.open and episode.state.stands and episode.overlaps(evidence):
             return _replace(state, _absorbed(episode, evidence)), notices
     if current is not None and not _is_history(state, current, evidence, clear_after_days):
         return _replace(state, _grown(current, evidence)), notices
@@ -145,10 +159,11 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
         peak_score=evidence.score,
         threshold=evidence.threshold,
         standing=frozenset({evidence.key}),
+        state=FlagState.RAISED if current is None else FlagState.CLEARED,
         cleared=None if current is None else evidence.secondary,
     )
     notices = (*notices, Notice("raised", fresh, evidence.pair))
-    if fresh.cleared:
+    if not fresh.state.open:
         notices = (*notices, Notice("cleared", fresh, evidence.pair))
     return State((*state.episodes, fresh)), notices
 
@@ -171,7 +186,7 @@ def _fallen(
     left = replace(current, standing=current.standing - {evidence.key})
     if left.standing:
         return _replace(state, left), notices
-    left = replace(left, cleared=evidence.seen, withdrawn=True)
+    left = replace(left, state=FlagState.WITHDRAWN, cleared=evidence.seen)
     return _replace(state, left), (*notices, Notice("cleared", left, evidence.pair))
 
 
@@ -181,7 +196,7 @@ def _is_history(state: State, current: Episode, evidence: Evidence, clear_after_
         return False
     if evidence.secondary + timedelta(days=clear_after_days) < current.since:
         return True
-    return any(e.cleared is not None and evidence.secondary <= e.since < current.since for e in state.episodes)
+    return any(not e.state.open and evidence.secondary <= e.since < current.since for e in state.episodes)
 
 
 def _replace(state: State, episode: Episode) -> State:

@@ -1,10 +1,41 @@
 """What was seen, assessed, flagged and sent, in one database.
 
-`ledger` is the open ledger, `records` its rows; below them `database` (opened, locked, brought up to date), `tables`, `sql`
-and `migrations`. No other room knows SQL.
+`ledger` is the open ledger, put together from one file per thing written down: `runs`, `pairs`, `models`, `assessments`,
+`episodes`, `outbox`; `records` are its rows. Below them `database` (opened, locked, copied, brought up to date), `tables`
+and their `columns`, `sql` and `migrations`. No other room knows SQL.
 """
 
 from insar_anomaly.ledger.ledger import Ledger, check_url
-from insar_anomaly.ledger.records import EpisodeRow, ModelRow, NewNotice, NoticeRow, PairRow, ScoreRow
+from insar_anomaly.ledger.records import (
+    Decision,
+    EpisodeRow,
+    FailureRow,
+    ModelRow,
+    NewNotice,
+    NoticeRow,
+    PairRow,
+    RunRow,
+    RunStatus,
+    ScoredAssessment,
+    ScoredPair,
+    ScoreRow,
+    Seen,
+)
 
-__all__ = ["EpisodeRow", "Ledger", "ModelRow", "NewNotice", "NoticeRow", "PairRow", "ScoreRow", "check_url"]
+__all__ = [
+    "Decision",
+    "EpisodeRow",
+    "FailureRow",
+    "Ledger",
+    "ModelRow",
+    "NewNotice",
+    "NoticeRow",
+    "PairRow",
+    "RunRow",
+    "RunStatus",
+    "ScoreRow",
+    "ScoredAssessment",
+    "ScoredPair",
+    "Seen",
+    "check_url",
+]

@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from insar_anomaly.errors import Busy, ConfigError, StoreFailed
+from insar_anomaly.ledger.before import copy_before
 from insar_anomaly.ledger.tables import VERSION_TABLE
 
 _DRIVERS = {
@@ -46,9 +47,11 @@ _HOLDER = text(
 class Database:
     """The ledger's database, opened and brought up to date.
 
+    A SQLite file of an older version is copied first; a PostgreSQL database is not: back it up before an upgrade.
+
     Raises
     ------
-    ConfigError : the URL is wrong, the database cannot be reached, or it was written by newer code
+    ConfigError : the URL is wrong, the database cannot be reached, was written by newer code, or cannot be copied
     Busy : the schema needs a change and another run holds the lock
     """
 
@@ -131,32 +134,42 @@ class Database:
     def _bring_up_to_date(self) -> None:
         if self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-        if self._is_current():
+        if self._age() == "current":
             return
         with self.lock(wait_s=_SCHEMA_WAIT_S):
+            age = self._age()  # another process may have brought it up to date while this one waited
+            if self._file is not None and age == "older":
+                copy_before(self._file, newest_revision())
             if self._file is not None:
                 # stays in the file. Not done on every connection: switching fails at once where another one is reading
                 with closing(sqlite3.connect(self._file, timeout=30.0)) as raw:
                     raw.execute("PRAGMA journal_mode=WAL")
-            if not self._is_current():  # it is, where another process has done it while this one waited
+            if age != "current":
                 with self.transaction(writes=True) as tx:
                     command.upgrade(_alembic(connection=tx), "head")
 
-    def _is_current(self) -> bool:
+    def _age(self) -> Literal["empty", "older", "current"]:
         with self.transaction(writes=False) as tx:
             age = schema_age(tx)
         if age == "newer":
             raise ConfigError(f"the ledger {self.name} was written by a newer insar_anomaly: upgrade this installation")
-        return age == "current"
+        return age
 
 
-def schema_age(connection: Connection) -> Literal["older", "current", "newer"]:
-    """The age of the database's schema, seen from this code; an empty database is older."""
+def schema_age(connection: Connection) -> Literal["empty", "older", "current", "newer"]:
+    """The age of the database's schema, seen from this code; `empty` where it holds no ledger yet."""
     found = set(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads())
     scripts = ScriptDirectory.from_config(_alembic())
     if found == set(scripts.get_heads()):
         return "current"
+    if not found:
+        return "empty"
     return "older" if found <= {script.revision for script in scripts.walk_revisions()} else "newer"
+
+
+def newest_revision() -> str:
+    """The revision that a ledger has once it is up to date."""
+    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
 
 
 def _alembic(**attributes: Connection) -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -10,18 +9,22 @@ from sqlalchemy import (
     Boolean,
     Column,
     Date,
-    DateTime,
-    Dialect,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     false,
 )
+
+from insar_anomaly.errors import Verdict
+from insar_anomaly.flags.states import FlagState
+from insar_anomaly.ledger.columns import Counts, NameSet, Numbered, Utc, Worded
+from insar_anomaly.ledger.records import RunStatus
+from insar_anomaly.names import EvidenceKind
 
 VERSION_TABLE = "ledger_version"  # not alembic's own name: the database may be shared with Prefect, which uses that
 
@@ -33,23 +36,6 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_name)s",
     }
 )
-
-
-class Utc(TypeDecorator[datetime]):
-    """A moment. Takes aware datetimes only, stores UTC, gives aware UTC back (SQLite itself forgets the zone)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse a naive datetime: nobody can tell which moment it means."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone: pass an aware datetime")
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give the zone back."""
-        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
 def _needed(name: str, kind: Any, *more: Any, **options: Any) -> Column[Any]:
@@ -66,8 +52,8 @@ run = Table(
     _needed("version", Text),
     _needed("started", Utc),
     Column("finished", Utc),
-    _needed("status", Text),  # running, ok, failed, interrupted
-    _needed("summary", Text),  # JSON
+    _needed("status", Worded(RunStatus)),
+    _needed("summary", Counts),
 )
 
 failure = Table(
@@ -87,7 +73,7 @@ interferogram = Table(
     Column("pair", Text, primary_key=True),
     _needed("uri", Text),
     _needed("fingerprint", Text),
-    _needed("verdict", Integer),
+    _needed("verdict", Numbered(Verdict)),
     _needed("detail", Text),
     Column("snapshot", Text),
 )
@@ -110,7 +96,8 @@ model = Table(
     _needed("policy", Text),
     _needed("calibration", Text),  # JSON
     _needed("why", Text),
-    _needed("evidence", Text, server_default="pair"),  # what it judges: pair, interval, acquisition
+    _needed("evidence", Worded(EvidenceKind), server_default="pair"),  # what it assesses
+    Index("ix_model_current", "stack", "evidence", "number"),  # the one question that every stage asks of every stack
 )
 
 score = Table(
@@ -122,7 +109,7 @@ score = Table(
     Column("model", Text, primary_key=True),
     Column("score", Double),
     Column("threshold", Double),
-    _needed("verdict", Integer),
+    _needed("verdict", Numbered(Verdict)),
     Column("percentile", Double),
     _needed("snapshot", Text),
     _needed("flagged", Boolean, server_default=false()),
@@ -144,10 +131,10 @@ episode = Table(
     _needed("peak_score", Double),
     _needed("threshold", Double),
     _needed("pairs_over", Integer),
-    Column("cleared", Date),
+    Column("cleared", Date),  # the day on which it ended; none while its state is an open one
     _needed("model", Text),
-    _needed("withdrawn", Boolean, server_default=false()),
-    _needed("standing", Text, server_default='["*"]'),  # JSON; the star of earlier episodes never falls
+    _needed("state", Worded(FlagState), server_default="raised"),
+    _needed("standing", NameSet, server_default='["*"]'),  # the star of earlier episodes never falls
     ForeignKeyConstraint(["stack", "model"], [model.c.stack, model.c.model]),
 )
 

@@ -5,14 +5,35 @@ from __future__ import annotations
 import hashlib
 import smtplib
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
+from typing import Annotated
 
-from insar_anomaly.catalogue.contacts import is_address
+from pydantic import AfterValidator, Field
+
+from insar_anomaly.catalogue.contacts import checked, is_address
+from insar_anomaly.config.load import secret
+from insar_anomaly.config.sections import ChannelSettings
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.notify.message import Message, NotDelivered
+from insar_anomaly.notify.message import Message, NotDelivered, Registration
+
+Address = Annotated[str, AfterValidator(checked)]
+
+
+class EmailSettings(ChannelSettings):
+    """Notices as e-mail. A volcano's contacts are added to the recipients."""
+
+    host: str = Field(description="SMTP server")
+    port: int = Field(587, ge=1, le=65535, description="its port")
+    sender: Address = Field(description="From address")
+    recipients: tuple[Address, ...] = Field((), description="To addresses of every notice")
+    username: str | None = Field(None, description="SMTP user")
+    password_env: str | None = Field(None, description="environment variable with the SMTP password")
+    starttls: bool = Field(True, description="encrypt the connection before signing in")
+    timeout_s: float = Field(30.0, gt=0, le=300, description="seconds to wait for an answer")
 
 
 @dataclass(frozen=True)
@@ -91,3 +112,25 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 def _one_line(words: str) -> str:
     """Without line breaks and control characters, which would start a header of their own."""
     return " ".join("".join(c if c.isprintable() else " " for c in words).split())
+
+
+def _open(settings: EmailSettings, name: str, contacts: Sequence[str]) -> Email:
+    return Email(
+        settings.host,
+        settings.port,
+        settings.sender,
+        tuple(dict.fromkeys((*settings.recipients, *contacts))),
+        settings.username,
+        secret(settings.password_env),
+        starttls=settings.starttls,
+        timeout=settings.timeout_s,
+        name=name,
+    )
+
+
+def _reaches(settings: EmailSettings, contacts: Sequence[str]) -> bool:
+    """False without recipients where the volcano has no contacts either."""
+    return bool(settings.recipients or contacts)
+
+
+REGISTRATION = Registration(EmailSettings, _open, _reaches)

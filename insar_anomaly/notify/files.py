@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pydantic import Field
+
+from insar_anomaly.config.sections import ChannelSettings, Folder
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.notify.message import Message, NotDelivered, as_json, rfc3339
+from insar_anomaly.notify.message import Message, NotDelivered, Registration, as_json, rfc3339
+
+
+class FilesSettings(ChannelSettings):
+    """Notices as JSON and PNG files in a folder."""
+
+    folder: Folder = Field(description="folder of the notices")
 
 
 @dataclass(frozen=True)
@@ -63,3 +73,10 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _open(settings: FilesSettings, name: str, contacts: Sequence[str]) -> Files:  # noqa: ARG001
+    return Files(settings.folder, name=name)
+
+
+REGISTRATION = Registration(FilesSettings, _open)

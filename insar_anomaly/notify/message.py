@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
+from insar_anomaly.config.sections import ChannelKind, ChannelSettings
 from insar_anomaly.errors import InsarAnomalyError
 
 DISCLAIMER = (
@@ -36,7 +38,7 @@ class Message:
     stack: str
     subject: str
     body: str
-    payload: dict[str, Any]
+    payload: dict[str, object]
     figure: bytes | None
     created: datetime
 
@@ -63,11 +65,35 @@ class Channel(Protocol):
         """Deliver the notice. Raises NotDelivered; delivering twice does no harm."""
 
 
+Settings = TypeVar("Settings", bound=ChannelSettings)
+
+
+def _anybody(settings: ChannelSettings, contacts: Sequence[str]) -> bool:  # noqa: ARG001
+    return True
+
+
+@dataclass(frozen=True)
+class Registration(ChannelKind, Generic[Settings]):
+    """What `registry.CHANNELS` holds of each kind.
+
+    Parameters
+    ----------
+    settings : the class of its [[channel]] tables
+    open : makes the channel from its settings, its name in the outbox and a volcano's contacts. Raises ConfigError where the
+        settings cannot be used. Nothing is sent and no server is asked.
+    reaches : False where nobody would get a notice of a volcano with these contacts
+    """
+
+    settings: type[Settings]
+    open: Callable[[Settings, str, Sequence[str]], Channel]
+    reaches: Callable[[Settings, Sequence[str]], bool] = _anybody
+
+
 def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def as_json(content: dict[str, Any], indent: int | None = None) -> bytes:
+def as_json(content: dict[str, object], indent: int | None = None) -> bytes:
     try:
         return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as err:

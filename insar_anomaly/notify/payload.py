@@ -10,13 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
-from typing import Any
 
 from insar_anomaly.calibration.detectability import Detectability
 from insar_anomaly.calibration.metrics import Estimate
 from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.calibration.samples import Sample
-from insar_anomaly.names import EvidenceKind
+from insar_anomaly.names import EvidenceKind, JsonObject
 
 VERSION = 2
 """Of the JSON form. 1: no ``version``; first assessments under keys such as ``4 cm at once``."""
@@ -142,7 +141,7 @@ class Payload:
     @classmethod
     def read(cls, text: str) -> Payload:
         """From the JSON text of this version or an earlier one: notices wait in the outbox across an upgrade."""
-        content: dict[str, Any] = json.loads(text)
+        content: JsonObject = json.loads(text)
         content.pop("version", None)
         told, episode = content["calibration"], content["episode"]
         days = {name: date.fromisoformat(episode[name]) for name in ("since", "until", "cleared") if episode[name]}
@@ -168,7 +167,7 @@ class Payload:
         )
 
 
-def _member(content: Mapping[str, Any]) -> Member:
+def _member(content: JsonObject) -> Member:
     return Member(**{"flagged": False, **content, "evidence": EvidenceKind(content["evidence"])})
 
 

@@ -6,16 +6,31 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 import httpx
+from pydantic import Field
 
+from insar_anomaly.config.load import secret
+from insar_anomaly.config.sections import ChannelSettings
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.notify.message import DISCLAIMER, Message, NotDelivered, as_json, rfc3339
+from insar_anomaly.notify.message import DISCLAIMER, Message, NotDelivered, Registration, as_json, rfc3339
+
+# httpx logs every address at INFO, and the path of a webhook's address is often its password
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class WebhookSettings(ChannelSettings):
+    """Notices as signed HTTP POSTs (Standard Webhooks, CloudEvents)."""
+
+    url: str = Field(pattern=r"^https?://", description="where to POST")
+    secret_env: str | None = Field(None, description="environment variable with the whsec_... secret")
+    timeout_s: float = Field(10.0, gt=0, le=300, description="seconds to wait for an answer")
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,7 @@ class Webhook:
         raise NotDelivered(f"{where} answered {answer.status_code}: {said}{hint}")
 
     def _envelope(self, message: Message) -> bytes:
-        event: dict[str, Any] = {
+        event: dict[str, object] = {
             "specversion": "1.0",
             "id": message.key,
             "source": "insar_anomaly",
@@ -90,3 +105,10 @@ class Webhook:
             if key:
                 return key
         raise ConfigError(f"channel {self.name}: the webhook's secret must be whsec_ followed by base64")
+
+
+def _open(settings: WebhookSettings, name: str, contacts: Sequence[str]) -> Webhook:  # noqa: ARG001
+    return Webhook(settings.url, secret(settings.secret_env), settings.timeout_s, name=name)
+
+
+REGISTRATION = Registration(WebhookSettings, _open)

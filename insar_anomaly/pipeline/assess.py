@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
 
 import xarray as xr
 
-from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, StackFailed, Verdict
 from insar_anomaly.evidence import assessments
 from insar_anomaly.evidence.protocol import Assessment
@@ -19,12 +17,13 @@ from insar_anomaly.ledger.records import ModelRow, ScoreRow
 from insar_anomaly.names import EvidenceKind, Interval, Pair, Period
 from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.judge import Judge
 from insar_anomaly.pipeline.recipe import Recipe
 from insar_anomaly.pipeline.worker import ScoreTask, score_assessments
 from insar_anomaly.report.digest import Count
 
 
-def score(s: Installation, run: Run, *, period: Period | None = None) -> None:
+def assess(s: Installation, run: Run, *, period: Period | None = None) -> None:
     """Score what is stored and not yet scored: pairs, and assessments of intervals and acquisitions, each by its own model.
 
     Couples of an ascending and a descending frame are judged from the scores of both. What a model was fitted on is not
@@ -33,7 +32,7 @@ def score(s: Installation, run: Run, *, period: Period | None = None) -> None:
     """
     wanted = period or Period(last=run.as_of)
     tasks: list[ScoreTask] = []
-    models: dict[tuple[str, str], ModelRow] = {}
+    models: dict[tuple[str, str], _Judged] = {}
     for stack in s.by_stack:
         try:
             note_blind(s, run, stack)
@@ -43,23 +42,31 @@ def score(s: Installation, run: Run, *, period: Period | None = None) -> None:
                     continue
                 if model.model not in s.store.models(stack):
                     raise NotFitted(f"{stack}: its model {model.model} is not in {s.config.store}; run `insar-anomaly fit`")
-                models[stack, model.model] = model
+                models[stack, model.model] = _Judged(model, Judge.of(model))
                 tasks += _tasks(s, stack, model, wanted)
         except InsarAnomalyError as problem:
-            run.fail(stack, "score", problem)
+            run.fail(stack, "assess", problem)
     total = sum(len(task.assessments) for task in tasks)
     done = 0
-    for task, result, error in s.workers.fan_out(score_assessments, tasks, resources=s.workers.gpu_wanted()):
+    for task, result, error in s.workers.fan_out(score_assessments, tasks, gpu=True):
         if result is None:
-            run.fail(task.stack, "score", error or "no result")
+            run.fail(task.stack, "assess", error or "no result")
         else:
             _commit(s, run, task, result, models[task.stack, task.model])
         done += len(task.assessments)
-        s.watch("score", done, total)
-    for (stack, _), model in models.items():
-        if model.evidence == "interval":
-            _note_unseen(s, run, stack, model, wanted)
+        s.watch("assess", done, total)
+    for (stack, _), one in models.items():
+        if one.model.evidence == EvidenceKind.INTERVAL:
+            _note_unseen(s, run, stack, one.model, wanted)
     score_couples(s, run, wanted)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A model and what judges its scores."""
+
+    model: ModelRow
+    judge: Judge
 
 
 def note_blind(s: Installation, run: Run, stack: str) -> None:
@@ -86,13 +93,10 @@ def _note_unseen(s: Installation, run: Run, stack: str, model: ModelRow, period:
         name = Interval(first, last).name
         if name in seen or last < oldest or not period.holds(name):
             continue
-        over = [row["pair"] for row in s.ledger.assessments(stack, "pair") if _over(row) and spans(row["pair"], name)]
+        every = s.ledger.assessments(stack, EvidenceKind.PAIR)
+        over = [row.pair for row in every if row.over and spans(row.pair, name)]
         words = f"pairs over their threshold that span it: {', '.join(over)}" if over else "none stands out"
         run.warn(f"{stack}: nothing is known of interval {name}: no pairs near it join its acquisitions; {words}")
-
-
-def _over(row: Mapping[str, Any]) -> bool:
-    return row["score"] is not None and row["threshold"] is not None and bool(row["score"] > row["threshold"])
 
 
 def spans(pair: str, name: str) -> bool:
@@ -100,7 +104,9 @@ def spans(pair: str, name: str) -> bool:
     return Pair.of(pair).brackets(Interval.of(name))
 
 
-def score_rows(result: xr.Dataset, planned: Sequence[Assessment], model: ModelRow, snapshot: str) -> list[ScoreRow]:
+def score_rows(
+    result: xr.Dataset, planned: Sequence[Assessment], *, model: ModelRow, judge: Judge, snapshot: str
+) -> list[ScoreRow]:
     """Scores of these assessments as rows of the ledger, with verdict and percentile in the stack's quiet scores."""
     after = result["after"].values.tolist() if "after" in result else [0] * result.sizes["pair"]
     found = dict(zip(zip(map(str, result["pair"].values), after, strict=True), result["score"].values, strict=True))
@@ -108,7 +114,7 @@ def score_rows(result: xr.Dataset, planned: Sequence[Assessment], model: ModelRo
     for assessment in planned:
         value = float(found[assessment.name, assessment.after])
         row = _row(assessment, model, snapshot, None if math.isnan(value) else value, Verdict.NOT_SCORABLE)
-        rows.append(judged(row, model))
+        rows.append(judge(row))
     return rows
 
 
@@ -118,25 +124,12 @@ def _row(assessment: Assessment, model: ModelRow, snapshot: str, score: float | 
         model=model.model,
         score=score,
         threshold=model.threshold,
-        verdict=int(verdict),
+        verdict=verdict,
         percentile=None,
         snapshot=snapshot,
         after=assessment.after,
         inputs=assessment.inputs,
         seen=assessment.seen,
-    )
-
-
-def judged(row: ScoreRow, model: ModelRow) -> ScoreRow:
-    """The row with the model's present threshold, and the verdict and percentile that follow from it."""
-    if row.score is None:
-        return replace(row, threshold=model.threshold)
-    quiet = Calibration.read(model.calibration)
-    return replace(
-        row,
-        threshold=model.threshold,
-        verdict=int(Verdict.OK if model.threshold is not None else Verdict.NOT_CALIBRATED),
-        percentile=quiet.percentile(row.score) if quiet.negatives else None,
     )
 
 
@@ -167,7 +160,7 @@ def score_task(
         volcano=s.by_stack[stack].model_copy(update={"exclude": recipe.exclude}),
         snapshot=snapshot,
         model=model.model,
-        evidence=kind_of(model),
+        evidence=model.evidence,
         reach=recipe.reach,
         cleaning=recipe.cleaning,
         pairs=tuple(pairs if model.evidence != "pair" else (assessment.name for assessment in assessments)),
@@ -178,19 +171,14 @@ def score_task(
 def accepted_until(s: Installation, stack: str, period: Period) -> list[str]:
     """Names of the stack's accepted pairs that end inside the period: what fused evidence may be made of."""
     until = Period(last=period.last)
-    return sorted(p for p, (_, verdict) in s.ledger.seen(stack).items() if verdict == Verdict.OK and until.holds(p))
-
-
-def kind_of(model: ModelRow) -> EvidenceKind:
-    """What the model judges."""
-    return EvidenceKind(model.evidence)
+    return sorted(pair for pair, known in s.ledger.seen(stack).items() if known.verdict == Verdict.OK and until.holds(pair))
 
 
 def _todo(s: Installation, stack: str, model: ModelRow, period: Period) -> tuple[list[Assessment], list[str]]:
     """Assessments inside the period that have no score, or one of other pairs; and the pairs that they are made of."""
     pairs = accepted_until(s, stack, period)
     known = s.ledger.scored(stack, model.model)
-    every = assessments(kind_of(model), pairs, Recipe.read(model.settings).reach)
+    every = assessments(model.evidence, pairs, Recipe.read(model.settings).reach)
     todo = [
         assessment
         for assessment in every
@@ -199,12 +187,12 @@ def _todo(s: Installation, stack: str, model: ModelRow, period: Period) -> tuple
     return todo, pairs
 
 
-def _commit(s: Installation, run: Run, task: ScoreTask, result: xr.Dataset, model: ModelRow) -> None:
+def _commit(s: Installation, run: Run, task: ScoreTask, result: xr.Dataset, one: _Judged) -> None:
     try:
         s.store.append_scores(task.stack, task.model, result)
-        rows = score_rows(result, task.assessments, model, task.snapshot)
+        rows = score_rows(result, task.assessments, model=one.model, judge=one.judge, snapshot=task.snapshot)
         s.ledger.record_scores(task.stack, rows)
     except StackFailed as problem:
-        run.fail(task.stack, "score", problem)
+        run.fail(task.stack, "assess", problem)
         return
-    run.counts[Count.scored(EvidenceKind(model.evidence))] += sum(row.score is not None for row in rows)
+    run.counts[Count.scored(one.model.evidence)] += sum(row.score is not None for row in rows)

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,19 +19,34 @@ from insar_anomaly import catalogue, detectors, notify
 from insar_anomaly.config.defaults import as_toml
 from insar_anomaly.config.load import detector_table, load, where
 from insar_anomaly.config.sections import Config, Detector
-from insar_anomaly.errors import ConfigError, UsageError
+from insar_anomaly.errors import ConfigError, PluginFailed, UsageError
 from insar_anomaly.ledger.ledger import check_url
+from insar_anomaly.registry import DETECTORS
 from insar_anomaly.sources import check_source
 
 # arrays, which a configuration cannot hold; `weights` names a file for the first
 _NOT_IN_FILES = ("network", "network_name", "labelled")
 
 
-def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
+class Part(StrEnum):
+    """A part of the configuration that some commands use and others do not."""
+
+    SOURCES = "sources"
+    DETECTOR = "detector"
+    LABELS = "labels"
+    CHANNELS = "channels"
+
+
+def load_checked(path: str | Path, *, volcanoes: bool = True, needs: Collection[Part] = tuple(Part)) -> Config:
     """The configuration, once everything that can be known before work begins is right.
 
-    Looks at the file, the environment, the detector's own settings, the ledger's and the sources' URLs, the channels and,
-    unless `volcanoes` is False, the catalogue. Nothing is opened on a network.
+    Looks at the file, the environment, the ledger's URL and, unless `volcanoes` is False, the catalogue. Nothing is opened
+    on a network.
+
+    Parameters
+    ----------
+    needs : further parts to check: what the command does not use cannot stop it. A secret must be set only where channels
+        are needed
 
     Raises
     ------
@@ -39,28 +55,53 @@ def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
     """
     mistakes: list[str] = []
     try:
-        config = load(path)
+        config = load(path, secrets=Part.CHANNELS in needs)
     except ConfigError as problem:
         mistakes += str(problem).splitlines()
+        if Part.DETECTOR not in needs:
+            raise
         table = detector_table(path)  # a file that cannot be read at all ends here
         mistakes += _detector_mistakes(path, str(table.get("kind", Detector().kind)), table)
         raise ConfigError("\n".join(mistakes)) from None
-    mistakes += _detector_mistakes(path, config.detector.kind, config.detector.options)
     mistakes += _complaints(where(path, "ledger"), lambda: check_url(config.ledger))
-    for number, source in enumerate(config.source):
-        place = where(path, "source", number, "url")
-        mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.url))
-    for number, (name, channel) in enumerate(notify.named(config.channel).items()):
-        place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
-        mistakes += _complaints(place, partial(notify.opened, channel, name, ("nobody@example.org",)))
-    labels = config.calibrate.labels
-    if labels and not Path(labels).is_file():
-        mistakes.append(f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file")
+    for part in Part:
+        mistakes += _CHECKS[part](path, config) if part in needs else []
     if volcanoes:
         mistakes += _complaints(where(path, "catalogue"), lambda: catalogue.load(config.catalogue))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
+
+
+def _source_mistakes(path: str | Path, config: Config) -> list[str]:
+    mistakes = []
+    for number, source in enumerate(config.source):
+        place = where(path, "source", number, "url")
+        mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.kind, source.url))
+    return mistakes
+
+
+def _channel_mistakes(path: str | Path, config: Config) -> list[str]:
+    mistakes = []
+    for number, (name, channel) in enumerate(notify.named(config.channel).items()):
+        place = f"{where(path, 'channel', number)}: [[channel]] {channel.kind}"
+        mistakes += _complaints(place, partial(notify.opened, channel, name, notify.SOMEBODY))
+    return mistakes
+
+
+def _label_mistakes(path: str | Path, config: Config) -> list[str]:
+    labels = config.calibrate.labels
+    if not labels or Path(labels).is_file():
+        return []
+    return [f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file"]
+
+
+_CHECKS: dict[Part, Callable[[str | Path, Config], list[str]]] = {
+    Part.SOURCES: _source_mistakes,
+    Part.DETECTOR: lambda path, config: _detector_mistakes(path, config.detector.kind, config.detector.options),
+    Part.LABELS: _label_mistakes,
+    Part.CHANNELS: _channel_mistakes,
+}
 
 
 def _complaints(place: str, look: Callable[[], object]) -> list[str]:
@@ -75,7 +116,7 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
     options = {name: value for name, value in table.items() if name != "kind"}
     try:
         settings = _settings(kind)
-    except ValueError as problem:
+    except (ValueError, PluginFailed) as problem:
         return [f"{where(path, 'detector', 'kind')}: [detector] {problem}"]
     lines = []
     for name in [name for name in options if name not in settings]:
@@ -93,7 +134,7 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
     if not lines:
         try:
             detectors.build(kind, **options)
-        except ValueError as problem:  # settings that are right one by one, but not together
+        except (ValueError, PluginFailed) as problem:  # settings that are right one by one, but not together
             lines.append(f"{where(path, 'detector')}: [detector] {problem}")
     return lines
 
@@ -101,9 +142,14 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
 def detector_lines() -> list[str]:
     """Commented defaults of every detector, for `insar-anomaly config`."""
     lines = []
-    for kind in detectors.NAMES:
+    for kind in DETECTORS.kinds:
         words: dict[str, str] = {}
-        for one in reversed(detectors.settings_class(kind).__mro__[:-1]):
+        try:
+            known = detectors.settings_class(kind)
+        except PluginFailed as problem:
+            lines.append(f"# {problem}")
+            continue
+        for one in reversed(known.__mro__[:-1]):
             words |= _descriptions(one.__doc__ or "")
         lines.append(f'# settings of kind = "{kind}":')
         for name, (_, default) in _settings(kind).items():

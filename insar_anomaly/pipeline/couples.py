@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
 from insar_anomaly import __version__
 from insar_anomaly.calibration import threshold as calibrate
@@ -15,9 +13,10 @@ from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.errors import InsarAnomalyError, Verdict
 from insar_anomaly.evidence.directions import Joint, joined
 from insar_anomaly.evidence.protocol import Assessed
-from insar_anomaly.ledger.records import ModelRow, ScoreRow
+from insar_anomaly.ledger.records import ModelRow, ScoredAssessment, ScoreRow
 from insar_anomaly.names import Couple, EvidenceKind, Interval, Period
 from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.judge import Judge
 from insar_anomaly.pipeline.pictures import draw_calibration
 from insar_anomaly.report.digest import Count
 
@@ -28,24 +27,25 @@ def score_couples(s: Installation, run: Run, period: Period) -> None:
         try:
             model = _model(s, run, couple)
             if model is None:
-                if any(row["cleared"] is None for row in s.ledger.episodes(couple)):
+                if s.ledger.episodes(couple, open_only=True):
                     run.warn(
                         f"{couple}: its flag stays open: one of its frames has no threshold for intervals any more; fit it"
                     )
                 continue
             known = s.ledger.scored(couple, model.model)
             new = [one for one in joint_assessments(s, couple, period) if known.get((one.name, one.after)) != one.inputs]
-            s.ledger.record_scores(couple, [_row(one, model) for one in new if period.holds(one.name)])
+            judge = Judge.of(model)
+            s.ledger.record_scores(couple, [judge(_row(one, model)) for one in new if period.holds(one.name)])
             run.counts[Count.SCORED_DIRECTIONS] += len(new)
         except InsarAnomalyError as problem:
-            run.fail(couple, "score", problem)
+            run.fail(couple, "assess", problem)
 
 
 def joint_assessments(s: Installation, couple: str, period: Period) -> list[Joint]:
     """Every joint assessment of a couple that could be made by the end of the period."""
     views = []
     for stack in members(couple):
-        rows = s.ledger.assessments(stack, "interval")
+        rows = s.ledger.assessments(stack, EvidenceKind.INTERVAL)
         views.append(
             [
                 assessment
@@ -62,23 +62,21 @@ def members(couple: str) -> tuple[str, str]:
     return str(ascending), str(descending)
 
 
-def _assessed(row: Mapping[str, Any]) -> Assessed | None:
-    interval = Interval.parse(row["pair"])
-    if interval is None or row["score"] is None or row["seen"] is None:
+def _assessed(row: ScoredAssessment) -> Assessed | None:
+    interval = Interval.parse(row.pair)
+    if interval is None or row.score is None or row.seen is None:
         return None
-    return Assessed(interval.first, interval.last, row["after"], row["seen"], row["score"])
+    return Assessed(interval.first, interval.last, row.after, row.seen, row.score)
 
 
 def _row(one: Joint, model: ModelRow) -> ScoreRow:
-    quiet = Calibration.read(model.calibration)
-    verdict = Verdict.OK if model.threshold is not None else Verdict.NOT_CALIBRATED
     return ScoreRow(
         pair=one.name,
         model=model.model,
         score=one.score,
         threshold=model.threshold,
-        verdict=int(verdict),
-        percentile=quiet.percentile(one.score) if quiet.negatives else None,
+        verdict=Verdict.NOT_SCORABLE,  # until it is judged
+        percentile=None,
         snapshot=model.snapshot,
         after=one.after,
         inputs=one.inputs,
@@ -88,14 +86,14 @@ def _row(one: Joint, model: ModelRow) -> ScoreRow:
 
 def _model(s: Installation, run: Run, couple: str) -> ModelRow | None:
     """The couple's model and threshold, published anew where one of its frames has a new model; None without both."""
-    both = [s.ledger.current(stack, "interval") for stack in members(couple)]
+    both = [s.ledger.current(stack, EvidenceKind.INTERVAL) for stack in members(couple)]
     first, second = both
     if first is None or second is None or first.threshold is None or second.threshold is None:
         return None
     target = s.target.out_of_sample  # in-sample scores of two frames together do not exist
     settings = json.dumps({"members": [first.model, second.model], "target": asdict(target)}, sort_keys=True)
     identity = hashlib.sha256(f"{couple} {settings}".encode()).hexdigest()[:16]
-    current = s.ledger.current(couple, "directions")
+    current = s.ledger.current(couple, EvidenceKind.DIRECTIONS)
     if current is not None and current.model == identity:
         return current
     chosen = calibrate.choose(trial(*(Calibration.read(one.calibration).assessments for one in (first, second))), target)
@@ -112,7 +110,7 @@ def _model(s: Installation, run: Run, couple: str) -> ModelRow | None:
         policy=target.policy,
         calibration=chosen.text,
         why=chosen.why,
-        evidence="directions",
+        evidence=EvidenceKind.DIRECTIONS,
     )
     s.ledger.publish(couple, made)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,10 @@ from insar_anomaly.pipeline.assess import accepted_until, score_task, spans
 from insar_anomaly.pipeline.installation import Installation, Run
 from insar_anomaly.pipeline.worker import ScoreTask, assessment_tiles
 from insar_anomaly.report.digest import Count
-from insar_anomaly.report.figures import PairFigure, pair_png
 from insar_anomaly.stack.schema import Grid
+
+if TYPE_CHECKING:
+    from insar_anomaly.report.figures import PairFigure
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +95,8 @@ class _Shown:
 
 def _drawn(s: Installation, told: Payload) -> bytes:
     """The evidence as a picture: one row of panels, or one for each stack of a couple."""
+    from insar_anomaly.report.figures import pair_png  # with matplotlib, which takes half a second
+
     note = f"screening flag {told.outcome}: score {told.score:.4g}, threshold {told.threshold:.4g}"
     parts = [
         _Shown(one.stack, one.evidence, one.pair, one.after, one.model, one.threshold, told.as_of)
@@ -101,6 +106,8 @@ def _drawn(s: Installation, told: Payload) -> bytes:
 
 
 def _panels(s: Installation, told: Payload, part: _Shown, note: str) -> PairFigure:
+    from insar_anomaly.report.figures import PairFigure
+
     task = _task(s, part)
     dataset = s.store.open(part.stack, pairs=task.pairs)
     grid = Grid.of(dataset)
@@ -130,7 +137,7 @@ def _panels(s: Installation, told: Payload, part: _Shown, note: str) -> PairFigu
 
 def _task(s: Installation, part: _Shown) -> ScoreTask:
     """The task that would assess what the notice tells of."""
-    model = next((row for row in s.ledger.models(part.stack) if row.model == part.model), None)
+    model = s.ledger.model(part.stack, part.model)
     if model is None:
         raise StoreFailed(f"the ledger has no model {part.model} of {part.stack}")
     wanted = Assessment(part.pair, part.after, inputs=0, seen=part.as_of)  # the last two play no part in a picture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 from insar_anomaly import __version__
@@ -14,9 +13,11 @@ from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
 from insar_anomaly.evidence.protocol import Reach
 from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
-from insar_anomaly.pipeline.assess import judged, note_blind
-from insar_anomaly.pipeline.installation import Installation, Run, storage_options
+from insar_anomaly.pipeline.assess import note_blind
+from insar_anomaly.pipeline.installation import Installation, Run, Watch, storage_options
+from insar_anomaly.pipeline.judge import Judge
 from insar_anomaly.pipeline.pictures import draw_calibration
+from insar_anomaly.pipeline.progress import listening
 from insar_anomaly.pipeline.recipe import DetectorChoice, Recipe, Trials, hash_of_pairs
 from insar_anomaly.pipeline.worker import FitResult, FitTask, fit_stack
 from insar_anomaly.report.digest import Count
@@ -42,16 +43,49 @@ def fit(s: Installation, run: Run, *, period: Period, again: bool = False) -> No
         if changed:
             _note_covered(s, run, changed[0])
         tasks += changed
-    for done, (task, result, error) in enumerate(s.workers.fan_out(fit_stack, tasks, resources=s.workers.gpu_wanted()), 1):
-        if result is not None:
-            _publish(s, run, task, result)
-        elif task.evidence is not EvidenceKind.PAIR and isinstance(error, NotFitted):  # pairs alone are enough to go on with
-            run.warn(f"no model of {task.evidence}s: {error}")
-        else:
-            run.fail(task.stack, "fit", error or "no result")
-        s.watch("fit", done, len(tasks))
+    if tasks:
+        _fit_all(s, run, tasks)
     for stack in sorted(s.by_stack.keys() - run.failed):
         note_blind(s, run, stack)
+
+
+def _fit_all(s: Installation, run: Run, tasks: list[FitTask]) -> None:
+    steps = _Steps(s.watch, tasks)
+    with listening(s.workers.client, steps.heard):
+        for task, result, error in s.workers.fan_out(fit_stack, tasks, gpu=True):
+            if result is not None:
+                _publish(s, run, task, result)
+            elif task.evidence is not EvidenceKind.PAIR and isinstance(error, NotFitted):  # pairs alone are enough to go on
+                run.warn(f"no model of {task.evidence.many}: {error}")
+            else:
+                run.fail(task.stack, "fit", error or "no result")
+            steps.ended(task)
+
+
+class _Steps:
+    """How far a fit is: each model takes a step for every block of time of its trial, and one for the fit on all pairs."""
+
+    def __init__(self, watch: Watch, tasks: Sequence[FitTask]) -> None:
+        self._watch = watch
+        self._whole = {str(task): task.recipe.trials.folds + 1 for task in tasks}
+        self._done = dict.fromkeys(self._whole, 0)
+        stacks, folds = {task.stack: len(task.pairs) for task in tasks}, tasks[0].recipe.trials.folds
+        kinds = ", ".join(dict.fromkeys(task.evidence.value for task in tasks))
+        what = f"{len(stacks)} stacks, {sum(stacks.values())} quiet pairs"
+        self._show(f"{what}; {len(tasks)} models ({kinds}), {folds} blocks of time each")
+
+    def heard(self, task: str, done: int, total: int) -> None:
+        """A task has done so many blocks of its trial."""
+        self._done[task] = min(done, self._whole[task] - 1)
+        self._show(f"{task}: block {done} of {total}")
+
+    def ended(self, task: FitTask) -> None:
+        """A task has ended, well or not."""
+        self._done[str(task)] = self._whole[str(task)]
+        self._show(str(task))
+
+    def _show(self, note: str) -> None:
+        self._watch("fit", sum(self._done.values()), sum(self._whole.values()), note)
 
 
 def _unchanged(s: Installation, run: Run, task: FitTask) -> bool:
@@ -70,7 +104,7 @@ def _task(s: Installation, stack: str, kind: EvidenceKind, period: Period) -> Fi
     config = s.config
     if not s.store.has(stack):
         raise NotFitted(f"{stack}: nothing is stored; run `insar-anomaly ingest` first")
-    accepted = {pair for pair, (_, verdict) in s.ledger.seen(stack).items() if verdict == Verdict.OK}
+    accepted = {pair for pair, known in s.ledger.seen(stack).items() if known.verdict == Verdict.OK}
     inside = sorted(pair for pair in accepted if period.holds(pair))
     deforming = _deforming(s, stack) & accepted
     aim, fused = config.calibrate, config.fusion
@@ -124,7 +158,7 @@ def _publish(s: Installation, run: Run, task: FitTask, result: FitResult) -> Non
         evidence=task.evidence,
     )
     try:
-        s.ledger.publish(task.stack, row, partial(judged, model=row))
+        s.ledger.publish(task.stack, row, Judge.of(row))
         draw_calibration(s, task.stack, task.evidence, result.calibration)
     except (InsarAnomalyError, OSError) as problem:
         run.fail(task.stack, "fit", problem)
@@ -142,10 +176,10 @@ def _note_covered(s: Installation, run: Run, task: FitTask) -> None:
         return
     first, last = _span(task.pairs)
     for flag in s.ledger.episodes(task.stack):
-        if flag["since"] < last and first < flag["until"]:
+        if flag.since < last and first < flag.until:
             run.warn(
-                f"{task.stack}: the fit, on {len(task.pairs)} pairs from {first} to {last}, covers flag {flag['number']} "
-                f"({flag['since']} to {flag['until']}): what was flagged is learned as quiet; narrow --from and --to, or "
+                f"{task.stack}: the fit, on {len(task.pairs)} pairs from {first} to {last}, covers flag {flag.number} "
+                f"({flag.since} to {flag.until}): what was flagged is learned as quiet; narrow --from and --to, or "
                 "name those pairs in [calibrate] labels"
             )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from insar_anomaly.errors import InsarAnomalyError, NotInFrame, PairRejected, SourceUnavailable, StackFailed, Verdict
-from insar_anomaly.ledger.records import PairRow
+from insar_anomaly.ledger.records import PairRow, Seen
 from insar_anomaly.names import Period, frame_of, in_order
 from insar_anomaly.pipeline.installation import Installation, Run
 from insar_anomaly.pipeline.worker import ReadResult, ReadTask, read_pairs
@@ -17,6 +18,8 @@ from insar_anomaly.sources.listing import fresh, precheck_listing, replaced
 from insar_anomaly.stack.prechecks import batch
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.tiles.trends import needs_height
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -79,6 +82,7 @@ def _plans(s: Installation, run: Run, period: Period, *, dry: bool) -> list[_Fra
                 _plan_stack(s, run, plan, stack, _Listing(listed, twice, period), dry=dry)
             except InsarAnomalyError as problem:
                 run.fail(stack, "ingest", problem)
+        log.info("frame %s: %d pairs listed, %d to read", frame, len(listed), len(plan.wanted))
         plans.append(plan)
     return plans
 
@@ -179,10 +183,10 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, listing: _L
         plan.grids[stack] = Grid.of(s.store.open(stack))
 
 
-def _really_seen(s: Installation, run: Run, stack: str, stored: set[str], listing: _Listing) -> dict[str, tuple[str, int]]:
+def _really_seen(s: Installation, run: Run, stack: str, stored: set[str], listing: _Listing) -> dict[str, Seen]:
     """What the ledger has seen, without accepted pairs that the store has lost: those are read again."""
     seen = s.ledger.seen(stack)
-    lost = {pair for pair, (_, verdict) in seen.items() if verdict == Verdict.OK} - stored
+    lost = {pair for pair, known in seen.items() if known.verdict == Verdict.OK} - stored
     if not lost:
         return seen
     gone = sorted(lost - {one.pair for one in listing.every})
@@ -194,15 +198,15 @@ def _really_seen(s: Installation, run: Run, stack: str, stored: set[str], listin
             "restore the store from a copy, or bring the files back",
         )
     run.warn(f"{stack}: {len(lost)} pairs that the ledger knows are not in {s.config.store}; what can be is read again")
-    other = [one.pair for one in listing.every if one.pair in lost and one.fingerprint != seen[one.pair][0]]
+    other = [one.pair for one in listing.every if one.pair in lost and one.fingerprint != seen[one.pair].fingerprint]
     if other:
         run.warn(f"{stack}: files of {len(other)} of them have changed, first {other[0]}: their scores are of the old ones")
-    return {pair: mark for pair, mark in seen.items() if pair not in lost}
+    return {pair: known for pair, known in seen.items() if pair not in lost}
 
 
 def _rejected(one: Listed, rejection: PairRejected) -> PairRow:
     uri = one.phase_uri or one.coherence_uri or ""
-    return PairRow(one.pair, uri, one.fingerprint, int(rejection.verdict), rejection.detail, None)
+    return PairRow(one.pair, uri, one.fingerprint, rejection.verdict, rejection.detail, None)
 
 
 def _tasks(s: Installation, plan: _Frame) -> list[ReadTask]:
@@ -238,8 +242,7 @@ def _commit(s: Installation, run: Run, task: ReadTask, result: ReadResult | None
             if windows:
                 snapshot = s.store.append(stack, batch(windows, result.delays.get(stack)))
                 rows += [
-                    PairRow(p, str(listed[p].phase_uri), listed[p].fingerprint, int(Verdict.OK), "", snapshot)
-                    for p in windows
+                    PairRow(p, str(listed[p].phase_uri), listed[p].fingerprint, Verdict.OK, "", snapshot) for p in windows
                 ]
             if rows:
                 s.ledger.record_pairs(stack, rows)

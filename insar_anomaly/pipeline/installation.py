@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from insar_anomaly import __version__, catalogue
 from insar_anomaly.calibration.threshold import Target
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.config.sections import Config, Storage
-from insar_anomaly.errors import InsarAnomalyError, UsageError
+from insar_anomaly.errors import InsarAnomalyError, UsageError, not_written
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import OF_A_STACK, Couple, EvidenceKind, place
+from insar_anomaly.pipeline.check import load_checked
 from insar_anomaly.pipeline.cluster import Workers, workers
 from insar_anomaly.report.digest import Count, Failure
 from insar_anomaly.sources import open_source
@@ -28,8 +30,11 @@ from insar_anomaly.stack.store import Store
 
 log = logging.getLogger(__name__)
 
-Watch = Callable[[str, int, int], None]
-"""Called with (stage, done, total) while a stage works."""
+
+class Watch(Protocol):
+    """Hears how far a stage is: its name, what is done, the whole, and what it works on in a few words."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None: ...
 
 
 @dataclass
@@ -48,14 +53,16 @@ class Run:
     def warn(self, words: str) -> None:
         """Say something that a person should know, though nothing failed: it stands in the digest, once."""
         if words not in self.warnings:
-            log.warning("%s", words)
+            log.info("%s", words)
             self.warnings.append(words)
 
     def fail(self, stack: str, stage: str, error: BaseException | str) -> None:
-        """Write a failure down, with its class where it is not one of ours (then it is a defect)."""
-        if isinstance(error, BaseException) and not isinstance(error, InsarAnomalyError):
-            log.error("%s: %s failed", stack, stage, exc_info=error)
-            error = f"{type(error).__name__}: {error}"
+        """Write a failure down; who ends the run says it, once. An error that is not one of ours is a defect."""
+        if isinstance(error, OSError) and (words := not_written(error)):
+            error = words
+        elif isinstance(error, BaseException) and not isinstance(error, InsarAnomalyError):
+            log.debug("%s: %s failed", stack, stage, exc_info=error)
+            error = f"{type(error).__name__}: {error} (a defect of insar-anomaly: please report it with the output of -v)"
         failure = Failure(stack, stage, str(error))
         self.failures.append(failure)
         self.ledger.record_failure(self.number, stack, stage, failure.error)
@@ -91,7 +98,7 @@ class Installation:
     def sources(self) -> list[Source]:
         """Readers of the configured sources."""
         options = storage_options(self.config.storage)
-        return [open_source(s.kind, s.url, options if s.url.startswith("s3://") else {}) for s in self.config.source]
+        return [open_source(s.kind, s.url, options) for s in self.config.source]
 
     @property
     def evidence(self) -> tuple[EvidenceKind, ...]:
@@ -155,6 +162,7 @@ class Installation:
         with self.ledger.lock():
             number = self.ledger.start_run(kind, day, json.dumps(self._settings), __version__)
             run = Run(number, kind, day, self.ledger)
+            log.info("run %d: %s as of %s, %d stacks", number, kind, day, len(self.by_stack))
             try:
                 yield run
             except BaseException:
@@ -170,13 +178,17 @@ class Installation:
 
 @contextmanager
 def open_installation(
-    config: Config, *, only: Sequence[int] = (), watch: Watch | None = None, volcanoes: Sequence[Volcano] | None = None
+    config: Config | str | Path,
+    *,
+    only: Sequence[int] = (),
+    watch: Watch | None = None,
+    volcanoes: Sequence[Volcano] | None = None,
 ) -> Iterator[Installation]:
     """Open an installation; closes ledger and workers at the end.
 
     Parameters
     ----------
-    config : settings, from `config.load.load`
+    config : settings, or the path of a configuration, which is then checked as every command does
     only : GVP numbers to work on; empty takes the whole catalogue
     watch : hears of progress
     volcanoes : these, and not those of the configured catalogue
@@ -186,6 +198,8 @@ def open_installation(
     UsageError
         for mistakes in the catalogue, the ledger's URL or `only`.
     """
+    if not isinstance(config, Config):
+        config = load_checked(config, volcanoes=volcanoes is None)
     offered = catalogue.load(config.catalogue) if volcanoes is None else volcanoes
     known = {v.gvp for v in offered}
     if missing := [g for g in only if g not in known]:
@@ -201,7 +215,7 @@ def open_installation(
         yield Installation(config, chosen, store, ledger, hands, watch or _unwatched)
 
 
-def _unwatched(stage: str, done: int, total: int) -> None:
+def _unwatched(stage: str, done: int, total: int, note: str = "") -> None:
     """The progress of a run that nobody watches."""
 
 

@@ -7,21 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from insar_anomaly.names import EvidenceKind, Period, stack_name
-from insar_anomaly.pipeline.assess import score
-from insar_anomaly.pipeline.deliver import deliver
-from insar_anomaly.pipeline.flag import flag
-from insar_anomaly.pipeline.ingest import ingest
+from insar_anomaly.names import Period
 from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.order import night_stages, walk
 from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Digest, OpenFlag
 
 
 def nightly(s: Installation, run: Run, *, period: Period | None = None) -> Digest:
-    """Ingest, score, flag, deliver; returns the digest, which is also written to the figures' folder."""
-    ingest(s, run, period=period)
-    score(s, run, period=period)
-    flag(s, run)
-    deliver(s, run)
+    """Ingest, assess, flag, deliver; returns the digest, which is also written to the figures' folder."""
+    walk(night_stages(period), s, run)
     return summary(s, run)
 
 
@@ -57,20 +51,24 @@ def _open_flags(s: Installation) -> Iterator[OpenFlag]:
     """Open flags, and what each stack's present threshold says of its own: it may have been raised under another one."""
     flaggable = s.by_stack | s.by_couple
     for row in s.ledger.episodes(open_only=True):
-        stack = stack_name(row["gvp"], row["frame"])
-        if stack not in flaggable:
+        if row.stack not in flaggable:
             continue
-        model, _ = s.resting(stack)
-        inside = Period(row["since"], row["until"])
-        found = s.ledger.assessments(stack, model.evidence) if model else []
+        model, _ = s.resting(row.stack)
+        inside = Period(row.since, row.until)
+        found = s.ledger.assessments(row.stack, model.evidence) if model else []
         yield OpenFlag(
-            stack=stack,
-            name=flaggable[stack].name,
-            **{name: row[name] for name in ("number", "since", "until", "first_pair", "peak_pair", "peak_score")},
-            threshold=row["threshold"],
-            pairs_over=row["pairs_over"],
-            model=row["model"],
-            evidence=EvidenceKind(model.evidence) if model else None,
+            stack=row.stack,
+            name=flaggable[row.stack].name,
+            number=row.number,
+            since=row.since,
+            until=row.until,
+            first_pair=row.first_pair,
+            peak_pair=row.peak_pair,
+            peak_score=row.peak_score,
+            threshold=row.threshold,
+            pairs_over=row.pairs_over,
+            model=row.model,
+            evidence=model.evidence if model else None,
             threshold_now=model.threshold if model else None,
-            pairs_over_now=len({one["pair"] for one in found if one["flagged"] and inside.holds(one["pair"])}),
+            pairs_over_now=len({one.pair for one in found if one.flagged and inside.holds(one.pair)}),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import fsspec
@@ -58,7 +57,7 @@ def read_weights(url: str, name: str, storage: StorageOptions) -> backbone.Weigh
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    options: Mapping[str, Any] = storage if url.startswith("s3://") else {}
+    options: StorageOptions = storage if url.startswith("s3://") else {}
     try:
         with fsspec.open(url, "rb", **options) as f:
             return backbone.from_torchvision(name, load(f.read()))

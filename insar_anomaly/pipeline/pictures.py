@@ -5,17 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from insar_anomaly.calibration.record import Calibration
+from insar_anomaly.errors import writing
 from insar_anomaly.names import EvidenceKind, file_stem
 from insar_anomaly.pipeline.installation import Installation
-from insar_anomaly.report.figures import calibration_png
+
+
+def calibration_file(figures: str, stack: str, evidence: EvidenceKind) -> Path:
+    """``calibration/<gvp>_<frame>[_<evidence>].png`` in the figures' folder; single pairs have no suffix."""
+    suffix = "" if evidence is EvidenceKind.PAIR else f"_{evidence}"
+    return Path(figures) / "calibration" / f"{file_stem(stack)}{suffix}.png"
 
 
 def draw_calibration(s: Installation, stack: str, evidence: EvidenceKind, calibration: Calibration) -> None:
-    """Write ``calibration/<gvp>_<frame>[_<evidence>].png`` in the figures' folder; single pairs have no suffix.
+    """Write a stack's `calibration_file`.
 
-    Raises OSError where it cannot be written.
+    Raises OSError, which names the file, where it cannot be written.
     """
-    folder = Path(s.config.figures) / "calibration"
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = file_stem(stack) + ("" if evidence is EvidenceKind.PAIR else f"_{evidence}")
-    (folder / f"{stem}.png").write_bytes(calibration_png(stack, evidence, calibration))
+    from insar_anomaly.report.figures import calibration_png  # with matplotlib, which takes half a second
+
+    file = calibration_file(s.config.figures, stack, evidence)
+    picture = calibration_png(stack, evidence, calibration)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture)

@@ -6,11 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from insar_anomaly.calibration.threshold import Target
 from insar_anomaly.evidence.protocol import Reach
-from insar_anomaly.names import EvidenceKind
+from insar_anomaly.names import EvidenceKind, JsonObject
 from insar_anomaly.tiles.preprocess import Cleaning
 
 Polygons = tuple[tuple[tuple[float, float], ...], ...]
@@ -76,8 +75,8 @@ class Recipe:
     @classmethod
     def read(cls, text: str) -> Recipe:
         """From the stored form."""
-        content: dict[str, Any] = json.loads(text)
-        aim: dict[str, Any] = content["calibrate"]
+        content: JsonObject = json.loads(text)
+        aim: JsonObject = content["calibrate"]
         trials = {name: aim.pop(name) for name in ("folds", "peaks_cm", "seed")}
         detector = dict(content["detector"])
         return cls(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import xarray as xr
@@ -22,10 +22,11 @@ from insar_anomaly.evidence.level import Level
 from insar_anomaly.evidence.protocol import Assessment, Evidence, Reach, pair_dates
 from insar_anomaly.names import EvidenceKind
 from insar_anomaly.pipeline.parts import build_detector, evidence_of
+from insar_anomaly.pipeline.progress import tell
 from insar_anomaly.pipeline.recipe import Recipe
 from insar_anomaly.sources.base import Delays, Listed, Source, StorageOptions, Window
 from insar_anomaly.stack.prechecks import precheck
-from insar_anomaly.stack.schema import Grid
+from insar_anomaly.stack.schema import Grid, cell_centres
 from insar_anomaly.stack.store import Store
 from insar_anomaly.tiles.preprocess import Cleaning
 
@@ -198,7 +199,7 @@ def score_assessments(task: ScoreTask) -> xr.Dataset:
     """
     scorer, level = _scorer(task.store, task.stack, task.model)
     tiles = assessment_tiles(task)
-    scores = scorer.score(tiles[list(scorer.inputs)])
+    scores = _located(scorer.score(tiles[list(scorer.inputs)]), tiles, task)
     if level is None:
         return scores
     variance, after = scores["variance"].values, scores["after"].values
@@ -211,6 +212,14 @@ def score_assessments(task: ScoreTask) -> xr.Dataset:
         after=("pair", after),
         inputs=("pair", np.array(inputs, np.int64)),
     )
+
+
+def _located(scores: xr.Dataset, tiles: xr.Dataset, task: ScoreTask) -> xr.Dataset:
+    """Scores with the places of their maps' cells, and the names of what they are of."""
+    lat, lon = (cell_centres(tiles[name].values, scores.attrs["stride"]) for name in ("y", "x"))
+    names = {"stack": task.stack, "evidence": task.evidence.value, "model": task.model}
+    places = {"lat": ("v", lat[: scores.sizes["v"]]), "lon": ("u", lon[: scores.sizes["u"]])}
+    return scores.assign_coords(places).assign_attrs(names)
 
 
 def assessment_tiles(task: ScoreTask) -> xr.Dataset:
@@ -243,7 +252,8 @@ def _trial(task: FitTask, quiet: xr.Dataset, proof: Evidence, detector: Detector
         level = None if task.evidence is EvidenceKind.PAIR else Level.of(np.empty(0), np.empty(0))
         return Trial.skipped(held, level)
     peaks = () if task.labelled else trials.peaks_cm
-    return trial(quiet, proof, detector, folds=trials.folds, peaks_cm=peaks, seed=trials.seed)
+    told = partial(tell, str(task))
+    return trial(quiet, proof, detector, folds=trials.folds, peaks_cm=peaks, seed=trials.seed, progress=told)
 
 
 def _scores(scorer: Scorer, tiles: xr.Dataset, level: Level | None) -> NDArray[np.float64]:

@@ -151,12 +151,12 @@ class Digest:
         return json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
 
 
-def lines(digest: Digest) -> list[str]:
-    """The digest in words, most urgent first."""
+def lines(digest: Digest, *, failures: bool = True) -> list[str]:
+    """The digest in words, most urgent first; without `failures` where these are printed elsewhere."""
     counts = digest.counts
     out = [f"Screening of {digest.as_of} ({digest.status}): {digest.stacks} stacks"]
     out += _listed("open flags", [_flag(flag) for flag in digest.open_flags]) or ["  no flag is open"]
-    out += _listed("failed", [f"{one.stack} ({one.stage}): {one.error}" for one in digest.failures])
+    out += _listed("failed", [f"{one.stack} ({one.stage}): {one.error}" for one in digest.failures if failures])
     out += _listed("blind: no threshold, so never flagged", [f"{one.stack}: {one.why}" for one in digest.blind])
     out += _listed("notices that have not arrived", digest.undelivered)
     out += _listed("to be looked into", digest.warnings)

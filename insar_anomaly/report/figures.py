@@ -19,7 +19,7 @@ from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.calibration.samples import Age
 from insar_anomaly.names import EvidenceKind
 from insar_anomaly.stack.schema import Grid
-from insar_anomaly.units import KM_PER_DEGREE, RAD_PER_M
+from insar_anomaly.units import KM_PER_DEGREE, RAD_PER_M, WAVELENGTH_M
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,11 @@ def _pair_row(figure: SubFigure, shown: PairFigure) -> None:
     fringes = np.angle(np.exp(1j * np.asarray(shown.phase, float)))
     panels: list[tuple[str, NDArray[Any], dict[str, Any]]] = [
         ("line of sight, cm\n(positive towards satellite)", motion_cm, {"cmap": cm.vik, "vmin": -limit, "vmax": limit}),
-        ("fringes, rad (one = 2.8 cm,\npositive away)", fringes, {"cmap": cm.romaO, "vmin": -np.pi, "vmax": np.pi}),
+        (
+            f"fringes, rad (one = {50 * WAVELENGTH_M:.1f} cm,\npositive away)",
+            fringes,
+            {"cmap": cm.romaO, "vmin": -np.pi, "vmax": np.pi},
+        ),
         ("coherence", np.asarray(shown.coherence, float), {"cmap": cm.grayC, "vmin": 0, "vmax": 1}),
     ]
     for axis, (title, values, style) in zip(axes, panels, strict=False):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ class Spectrum:
 
         Drawn on a grid half as large again and cropped, so that opposite edges are (nearly) independent.
         """
-        big = [fft.next_fast_len(n + n // 2) for n in shape]
+        big = [scipy.fft.next_fast_len(n + n // 2) for n in shape]
         ky, kx = np.fft.fftfreq(big[0], pixel_km)[:, None], np.fft.fftfreq(big[1], pixel_km)[None]
         turn = np.radians(self.angle_deg)
         along, across = kx * np.cos(turn) + ky * np.sin(turn), ky * np.cos(turn) - kx * np.sin(turn)
@@ -100,7 +100,7 @@ class Spectrum:
         pairs = (-(-number // 2), *big)
         white = rng.standard_normal(pairs, np.float32) + 1j * rng.standard_normal(pairs, np.float32)
         # real gain on complex white noise: real and imaginary part are two independent fields
-        both = fft.ifft2(white * gain.astype(np.float32), axes=(1, 2))[:, : shape[0], : shape[1]]
+        both = scipy.fft.ifft2(white * gain.astype(np.float32), axes=(1, 2))[:, : shape[0], : shape[1]]
         fields = np.concatenate([both.real, both.imag])[:number].astype(np.float64)
         fields -= fields.mean((1, 2), keepdims=True)
         out: Floats = fields / fields.std((1, 2), keepdims=True)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import date
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from insar_anomaly.simulate.atmosphere import Spectrum
 from insar_anomaly.simulate.scenes import Scene
@@ -45,7 +45,7 @@ def phase_noise(coherence: NDArray[np.floating], rng: np.random.Generator, *, lo
     """
     squared = np.maximum(np.asarray(coherence, np.float64), 1e-3) ** 2
     deviation = np.minimum(np.sqrt((1 - squared) / (2 * looks * squared)), np.pi / np.sqrt(3))
-    white = ndimage.gaussian_filter(rng.standard_normal(squared.shape), (0, _SMOOTHED_PX, _SMOOTHED_PX), mode="wrap")
+    white = scipy.ndimage.gaussian_filter(rng.standard_normal(squared.shape), (0, _SMOOTHED_PX, _SMOOTHED_PX), mode="wrap")
     out: Floats = deviation * white / white.std()
     return out
 
@@ -63,7 +63,9 @@ def modelled(scene: Scene, rng: np.random.Generator, *, error: float = 0.45) -> 
     out = np.empty_like(scene.screens)
     for i, screen in enumerate(scene.screens):
         layered = float((screen * height).mean()) * height
-        broad = ndimage.gaussian_filter(screen - layered, [_LONG_WAVE_KM / km for km in scene.pixel_km], mode="nearest")
+        broad = scipy.ndimage.gaussian_filter(
+            screen - layered, [_LONG_WAVE_KM / km for km in scene.pixel_km], mode="nearest"
+        )
         wrongness = error * float(np.exp(rng.normal(0, 0.6))) * screen.std()
         out[i] = _DRY_RAD + rng.normal(0.9, 0.3) * layered + rng.uniform(0.2, 1.0) * broad + wrongness * wrong[i]
     return replace(scene, delays=out)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from insar_anomaly.units import RAD_PER_M
 
@@ -17,7 +17,11 @@ Floats = NDArray[np.float64]
 Displacement = tuple[Floats, Floats, Floats]
 
 LOOK = (-0.62, -0.10, 0.78)
-"""East, north and up components of the unit vector from ground to satellite, ascending pass, mid swath."""
+"""East, north and up components of the vector from the ground to the satellite with which simulated motion is seen.
+
+It differs from `units.NOMINAL_LOOK` of an ascending pass by 0.01 in the north component, 0.6 degrees. It stays as it is: the
+backbone of the package was trained on phases simulated with it, and must come out the same when it is trained anew.
+"""
 
 
 def mogi(
@@ -85,8 +89,8 @@ def penny_crack(east_km: Floats, north_km: Floats, *, depth_km: float, radius_km
         )
         outward += away.mean(1)
         upward += up.mean(1)
-    out = CubicSpline(at, outward)(distance) / np.maximum(distance, 1e-9)
-    return out * east, out * north, CubicSpline(at, upward)(distance)
+    out = scipy.interpolate.CubicSpline(at, outward)(distance) / np.maximum(distance, 1e-9)
+    return out * east, out * north, scipy.interpolate.CubicSpline(at, upward)(distance)
 
 
 def line_of_sight(displacement: Displacement, look: tuple[float, float, float] = LOOK) -> Floats:

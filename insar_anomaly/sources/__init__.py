@@ -1,4 +1,4 @@
-"""Where interferograms come from: the readers, by name."""
+"""Where interferograms come from: the readers, by name. `registry.SOURCES` is the table of their kinds."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import Any
 import fsspec
 
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.sources.base import Source
+from insar_anomaly.registry import SOURCES
+from insar_anomaly.sources.base import Registration, Source
 
 
 def open_source(kind: str, url: str, storage: dict[str, Any]) -> Source:
-    """The reader for a configured source. `storage` holds fsspec options for ``s3://``.
+    """The reader for a configured source. `storage` holds fsspec options for ``s3://``; other URLs go without.
 
     Raises
     ------
     ValueError
-        where the kind is unknown.
+        where the kind is unknown; the message lists the kinds.
+    PluginFailed
+        where the kind is another package's and cannot be used.
     """
-    if kind != "licsar":
-        raise ValueError(f"source kind {kind!r} is unknown; there is licsar")
-    from insar_anomaly.sources.licsar import LicsarSource
-
-    return LicsarSource(url, storage)
+    return SOURCES.load(kind, Registration).open(url, storage if url.startswith("s3://") else {})
 
 
-def check_source(url: str) -> None:
-    """Raise ConfigError where no file system here understands the URL; nothing is opened."""
+def check_source(kind: str, url: str) -> None:
+    """Raise UsageError where the kind cannot be used or no file system here understands the URL; nothing is opened."""
+    if kind not in SOURCES.own:  # the package's own readers are imported when they are used: GDAL takes its time
+        SOURCES.load(kind, Registration)
     protocol = url.split("://", 1)[0] if "://" in url else "file"
     try:
         fsspec.get_filesystem_class(protocol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,3 +60,13 @@ class Source(Protocol):
     def delays(self, wanted: Mapping[str, Sequence[Listed]], grids: Mapping[str, Grid]) -> tuple[Delays, list[str]]:
         """The modelled delays of the stacks' pairs that have one, and what was wrong with files that could not be used."""
         ...
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What `registry.SOURCES` holds of each kind: `open` makes the reader of an archive from its URL and fsspec's options.
+
+    `open` must not reach for the archive: what cannot be reached is told when the reader is used.
+    """
+
+    open: Callable[[str, dict[str, Any]], Source]

@@ -32,20 +32,20 @@ from rasterio.vrt import WarpedVRT
 
 from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict
-from insar_anomaly.names import Pair, day_of
+from insar_anomaly.names import Pair, day_of, direction
 from insar_anomaly.sources import remote
-from insar_anomaly.sources.base import Delays, Listed
+from insar_anomaly.sources.base import Delays, Listed, Registration, StorageOptions
 from insar_anomaly.sources.grid import as_bytes, cut, grid_of, read_window, window
 from insar_anomaly.stack.schema import LINE_OF_SIGHT, Grid
-from insar_anomaly.units import WAVELENGTH_M
+from insar_anomaly.units import NOMINAL_LOOK, WAVELENGTH_M
 
 _FOLDERS = ("interferograms", "GEOC")
 PHASE, COHERENCE, DELAY = ".geo.unw.tif", ".geo.cc.tif", ".sltd.geo.tif"
 _DELAY_FOLDERS = ("epochs", "GACOS")
 
 
-# east, north, up from ground to satellite where the frame ships no look vector: right-looking Sentinel-1 at mid swath
-NOMINAL_LOOK = {"A": (-0.62, -0.11, 0.78), "D": (0.62, -0.11, 0.78)}
+Details = dict[str, Any]
+"""What fsspec says of a file: name, size, type and a mark of its age."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class LicsarSource:
     """
 
     url: str
-    storage: dict[str, Any] = field(default_factory=dict)
+    storage: StorageOptions = field(default_factory=dict)
 
     def frames(self) -> list[str]:
         """Names of the frames' folders.
@@ -81,7 +81,7 @@ class LicsarSource:
         NotInFrame
             where the archive has no such frame; the nearest names are given.
         """
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        found: dict[str, dict[str, Details]] = {}
         with self._reached():
             known = self._fs.isdir(f"{self._root}/{frame}")
             for folder in _FOLDERS if known else ():
@@ -133,7 +133,7 @@ class LicsarSource:
             arrays = {name: self._layer(uri, grid) for name, uri in layers.items()}
         except PairRejected as problem:
             raise MissingLayer(f"{problem.detail}; replace the file") from None
-        nominal = NOMINAL_LOOK.get(frame[3:4], NOMINAL_LOOK["A"])
+        nominal = NOMINAL_LOOK[direction(frame) or "A"]
         look = {k.lower(): arrays.get(k, np.full(grid.shape, v, np.float32)) for k, v in zip("ENU", nominal, strict=True)}
         land = arrays.get("landmask")
         elevation = arrays.get("hgt", np.full(grid.shape, np.nan, np.float32))
@@ -230,14 +230,14 @@ class LicsarSource:
                 f"{self.url} cannot be reached ({problem}); check url, [storage] and credentials; nothing was lost"
             ) from problem
 
-    def _folders(self, folder: str) -> dict[str, dict[str, Any]]:
+    def _folders(self, folder: str) -> dict[str, dict[str, Details]]:
         """Files of each pair's folder, from one recursive listing: pair -> file name -> details."""
         if not self._fs.isdir(folder):
             return {}
         if not self._local:
             # a listing that fsspec remembered would hide what arrived since
             self._fs.invalidate_cache(folder)
-        pairs: dict[str, dict[str, Any]] = {}
+        pairs: dict[str, dict[str, Details]] = {}
         for path, details in self._fs.find(folder, detail=True).items():
             parts = path[len(folder) :].strip("/").split("/")
             if len(parts) == 2:
@@ -265,7 +265,7 @@ class LicsarSource:
                         found.setdefault(day, str(self._fs.unstrip_protocol(path)))
         return found
 
-    def _listed(self, name: str, files: Mapping[str, Any], perpendicular: Mapping[date, float]) -> Listed:
+    def _listed(self, name: str, files: Mapping[str, Details], perpendicular: Mapping[date, float]) -> Listed:
         wanted = {end: files.get(name + end) for end in (PHASE, COHERENCE)}
         marks = [
             f"{end} {d['size']} {d.get('ETag') or d.get('mtime') or d.get('LastModified')}" for end, d in wanted.items() if d
@@ -350,3 +350,6 @@ def baselines(text: str) -> dict[date, float]:
             except ValueError:
                 continue
     return out
+
+
+REGISTRATION = Registration(open=LicsarSource)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from insar_anomaly.names import Span
 from insar_anomaly.units import KM_PER_DEGREE
@@ -57,6 +57,10 @@ SCORES: dict[str, Array] = {
         ("pair",), "float64", "", "anomaly score; larger is less like the quiet stack; NaN = not scorable", _ALONG
     ),
     "score_map": Array(("pair", "v", "u"), "float16", "", "score of each patch; NaN = ground that was not scored"),
+    "lat": Array(
+        ("v",), "float64", "degrees_north", "latitude of the centres of the map's cells, row 0 is north", required=False
+    ),
+    "lon": Array(("u",), "float64", "degrees_east", "longitude of cell centres", required=False),
     "reference": STACK["reference"],
     "secondary": STACK["secondary"],
     "after": Array(("pair",), "int64", "", "fused evidence: acquisitions after it that were seen", _ALONG, required=False),
@@ -75,12 +79,12 @@ class Grid:
     shape: tuple[int, int]
 
     @property
-    def lat(self) -> Any:
+    def lat(self) -> NDArray[np.floating]:
         """Latitude of pixel centres (y,), descending."""
         return self.north - (np.arange(self.shape[0]) + 0.5) * self.dy
 
     @property
-    def lon(self) -> Any:
+    def lon(self) -> NDArray[np.floating]:
         """Longitude of pixel centres (x,)."""
         return self.west + (np.arange(self.shape[1]) + 0.5) * self.dx
 
@@ -100,6 +104,11 @@ def pair_names(dataset: xr.Dataset) -> list[str]:
     """``YYYYMMDD_YYYYMMDD`` of every pair, from its two dates."""
     first, last = (dataset[name].values.astype("datetime64[D]").astype(object) for name in ("reference", "secondary"))
     return [Span(a, b).name for a, b in zip(first, last, strict=True)]
+
+
+def cell_centres(pixels: NDArray[np.floating], stride: int) -> NDArray[np.float64]:
+    """Degrees (cell,) of the centres of cells of `stride` pixels, from pixel centres (pixel,); the last may be smaller."""
+    return np.array([pixels[start : start + stride].mean() for start in range(0, len(pixels), stride)], np.float64)
 
 
 def pixel_km(stack: xr.Dataset) -> tuple[float, float]:

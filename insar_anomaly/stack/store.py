@@ -6,12 +6,11 @@ with one group per model. A commit either happens as a whole or not at all, so a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,16 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from insar_anomaly.errors import NotFitted, StoreFailed
-from insar_anomaly.stack.schema import SCORES, STACK, Array, check, pair_names
+from insar_anomaly.stack.arrays import (
+    content_hash,
+    described,
+    encoding,
+    insist,
+    text_from_attributes,
+    text_to_attributes,
+    whole_chunks,
+)
+from insar_anomaly.stack.schema import SCORES, STACK, pair_names
 
 _BRANCH = "main"
 _COMPRESSORS = (BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),)
@@ -87,10 +95,10 @@ class Store:
             secondary=("pair", np.empty(0, "datetime64[ns]")),
             baseline=("pair", np.empty(0, np.float32)),
         )
-        _insist(empty, STACK, stack)
+        insist(empty, STACK, stack)
         with self._explained(stack):
             session = self._repository("stacks", stack, create=True).writable_session(_BRANCH)
-            _write(_described(empty, STACK), session.store, mode="w", encoding=_encoding(empty, STACK))
+            _write(described(empty, STACK), session.store, mode="w", encoding=encoding(empty, STACK, _COMPRESSORS))
             return session.commit(f"{stack}: created")
 
     def append(self, stack: str, batch: xr.Dataset) -> str:
@@ -101,7 +109,7 @@ class Store:
         """
         batch = batch.drop_vars([n for n in batch.variables if "pair" not in batch[n].dims or n == "pair"])
         # an array that is missing here would make the stack's arrays differ in length, without a word from Zarr
-        _insist(batch, _PER_PAIR, stack)
+        insist(batch, _PER_PAIR, stack)
         with self._explained(stack):
             repository = self._repository("stacks", stack)
             known, attributes = _stored(repository, None)
@@ -164,8 +172,8 @@ class Store:
             if identity in _groups(repository):
                 return identity
             session = repository.writable_session(_BRANCH)
-            plain = _text_to_attributes(model)
-            _write(plain, session.store, group=identity, mode="w-", encoding=_whole_chunks(plain))
+            plain = text_to_attributes(model)
+            _write(plain, session.store, group=identity, mode="w-", encoding=whole_chunks(plain))
             session.commit(f"{stack}: model {identity}")
         return identity
 
@@ -194,7 +202,7 @@ class Store:
                 raise NotFitted(f"{stack}: model {model} is not in {self.url}; run `insar-anomaly fit` again")
             session = repository.readonly_session(_BRANCH)
             with xr.open_zarr(session.store, group=model, consolidated=False, chunks=None) as dataset:
-                return _text_from_attributes(dataset.load())
+                return text_from_attributes(dataset.load())
 
     # -- scores ------------------------------------------------------------------------------------------------------
 
@@ -205,7 +213,7 @@ class Store:
         """
         batch = scores.assign(score_map=scores["score_map"].astype(np.float16))
         batch = batch.drop_vars([n for n in batch.coords if n not in SCORES]).reset_coords()
-        _insist(batch, SCORES, stack)
+        insist(batch, SCORES, stack)
         with self._explained(stack):
             repository = self._repository("scores", stack, create=True)
             started = model in _groups(repository)
@@ -215,11 +223,17 @@ class Store:
                 return repository.lookup_branch(_BRANCH)
             session = repository.writable_session(_BRANCH)
             batch = batch.isel(pair=fresh)
-            if started:
+            if started:  # where the cells of the map lie was written with the first batch
+                batch = batch.drop_vars(["lat", "lon"], errors="ignore")
                 _write(batch.assign_attrs(attributes), session.store, group=model, append_dim="pair")
             else:
-                described = _described(batch, SCORES)
-                _write(described, session.store, group=model, mode="w-", encoding=_encoding(batch, SCORES))
+                _write(
+                    described(batch, SCORES),
+                    session.store,
+                    group=model,
+                    mode="w-",
+                    encoding=encoding(batch, SCORES, _COMPRESSORS),
+                )
             return session.commit(f"{stack}: {len(fresh)} scores of {model}")
 
     def read_scores(self, stack: str, model: str) -> xr.Dataset | None:
@@ -289,16 +303,6 @@ class Store:
             ) from problem
 
 
-def content_hash(dataset: xr.Dataset) -> str:
-    """Hash of arrays, names, dims and attributes, 16 hexadecimal digits."""
-    sha = hashlib.sha256(json.dumps(dataset.attrs, sort_keys=True, default=str).encode())
-    for name in sorted(map(str, dataset.variables)):
-        variable = dataset[name]
-        sha.update(f"{name} {variable.dims} {variable.dtype} {variable.shape}".encode())
-        sha.update(np.ascontiguousarray(variable.values).tobytes())
-    return sha.hexdigest()[:16]
-
-
 def _stored(repository: icechunk.Repository, group: str | None) -> tuple[list[tuple[str, int, int]], dict[str, Any]]:
     """Assessments in order of arrival, and the group's attributes."""
     session = repository.readonly_session(_BRANCH)
@@ -353,56 +357,3 @@ def _write(dataset: xr.Dataset, store: Any, **how: Any) -> None:
         # Zarr v3 has no consolidated metadata in its specification; we ask for none, and xarray still mentions it
         warnings.filterwarnings("ignore", message=".*[Cc]onsolidated.*")
         dataset.to_zarr(store, consolidated=False, zarr_format=None if "append_dim" in how else 3, **how)
-
-
-def _encoding(dataset: xr.Dataset, table: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
-    """Chunks, compressor and dtype of every array, as `schema` says."""
-    out: dict[str, dict[str, Any]] = {}
-    for name, array in table.items():
-        if name not in dataset.variables:
-            continue
-        chunks = tuple(array.chunk if d == "pair" else max(1, dataset.sizes[d]) for d in array.dims)
-        out[name] = {"chunks": chunks, "compressors": _COMPRESSORS}
-        if array.dtype.startswith("datetime"):
-            out[name] |= {"units": "days since 1970-01-01", "dtype": "int64"}
-    return out
-
-
-def _whole_chunks(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Chunks of at most 64 MiB along the first dimension: models are read whole."""
-    out = {}
-    for name, variable in dataset.variables.items():
-        if not variable.ndim:
-            continue
-        row = max(1, int(np.prod(variable.shape[1:], dtype=np.int64)) * variable.dtype.itemsize)
-        first = max(1, min(variable.shape[0], 64 * 2**20 // row))
-        out[str(name)] = {"chunks": (first, *variable.shape[1:])}
-    return out
-
-
-def _described(dataset: xr.Dataset, table: Mapping[str, Array]) -> xr.Dataset:
-    out = dataset.copy()
-    for name, array in table.items():
-        if name in out.variables:
-            # time units are encoded, not described
-            units = {} if array.dtype.startswith("datetime") else {"units": array.units}
-            out[name].attrs = {"long_name": array.words, **units}
-    return out
-
-
-def _insist(dataset: xr.Dataset, table: Mapping[str, Array], stack: str) -> None:
-    wrong = check(dataset, table)
-    if wrong:
-        raise StoreFailed(f"{stack}: refused to store arrays that do not fit the schema: {'; '.join(wrong)}")
-
-
-def _text_to_attributes(dataset: xr.Dataset) -> xr.Dataset:
-    """Text arrays as JSON attributes: fixed-width text has no Zarr v3 specification."""
-    text = {str(n): v for n, v in dataset.variables.items() if v.dtype.kind in "UO"}
-    stored = {n: [list(v.dims), v.values.tolist()] for n, v in text.items()}
-    return dataset.drop_vars(list(text)).assign_attrs(text_arrays=json.dumps(stored))
-
-
-def _text_from_attributes(dataset: xr.Dataset) -> xr.Dataset:
-    stored = json.loads(dataset.attrs.pop("text_arrays", "{}"))
-    return dataset.assign({n: (dims, np.asarray(values, str)) for n, (dims, values) in stored.items()})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
-from scipy.sparse.linalg import SuperLU, splu
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import SuperLU
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -23,9 +26,9 @@ def laplace_fill(phase: Floats, masked: Bools, *, grow: int, close: int = 5) -> 
     """
     if not masked.any():
         return phase
-    written = ndimage.binary_dilation(masked, _disk(grow)) if grow else masked
-    region = ndimage.binary_dilation(written, _disk(close))
-    region = ndimage.binary_erosion(region, _disk(close), border_value=1) | written
+    written = scipy.ndimage.binary_dilation(masked, _disk(grow)) if grow else masked
+    region = scipy.ndimage.binary_dilation(written, _disk(close))
+    region = scipy.ndimage.binary_erosion(region, _disk(close), border_value=1) | written
     if region.all():  # too little ground is left for a ring: grow nothing
         written = region = masked
     if region.all():
@@ -59,15 +62,15 @@ class _Laplace:
                 edges.append(index[here][ring])
                 borders.append(flat[there][ring])
         self._at, self._from = np.concatenate(edges), np.concatenate(borders)
-        parts, n_parts = ndimage.label(region)
+        parts, n_parts = scipy.ndimage.label(region)
         anchored = np.zeros(n_parts + 1, bool)
         anchored[parts[region][self._at]] = True
         self._loose = ~anchored[parts[region]]
         diagonal = degree[region] + self._loose  # an island without a ring would be singular; its right side is zero
         i, j = np.concatenate([*rows, np.arange(len(diagonal))]), np.concatenate([*cols, np.arange(len(diagonal))])
         values = np.concatenate([-np.ones(len(i) - len(diagonal)), diagonal])
-        matrix = sparse.csc_matrix((values, (i, j)), shape=(len(diagonal), len(diagonal)))
-        self._lu: SuperLU = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        matrix = scipy.sparse.csc_matrix((values, (i, j)), shape=(len(diagonal), len(diagonal)))
+        self._lu: SuperLU = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
 
     def solve(self, phase: Floats) -> Floats:
         """Values of the region's pixels, in row order, for `phase` (y, x) around it."""

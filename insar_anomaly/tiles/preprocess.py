@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+import scipy  # loads its parts when they are used
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from insar_anomaly.stack.schema import pixel_km
 from insar_anomaly.tiles.laplace import Bools, laplace_fill
@@ -179,7 +179,7 @@ def smoothed(
     Masked ground takes no part and stays as it is.
     """
     weight = np.where(masked, 0, np.maximum(coherence, _LEAST_COHERENCE) ** 2)
-    total, mass = (ndimage.gaussian_filter(z, sigma) for z in (np.where(masked, 0, phase) * weight, weight))
+    total, mass = (scipy.ndimage.gaussian_filter(z, sigma) for z in (np.where(masked, 0, phase) * weight, weight))
     out: NDArray[Any] = np.where(masked, phase, total / np.where(masked, 1, mass))
     return out
 

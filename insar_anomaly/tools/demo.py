@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from insar_anomaly.errors import UsageError
+from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.names import Period
 from insar_anomaly.pipeline import Watch
 from insar_anomaly.simulate import PointSource, Unrest, acquisitions, scene
 from insar_anomaly.tools.layouts import write_archive
+from insar_anomaly.units import KM_PER_DEGREE
 
 FIT = Period(date(2020, 1, 1), date(2021, 7, 31))
 """Quiet period of the demonstration; unrest starts after it."""
@@ -78,15 +79,13 @@ def write_demo(
     return config
 
 
-def verdict(truth: Sequence[DemoVolcano], episodes: Sequence[Mapping[str, Any]]) -> list[str]:
+def verdict(truth: Sequence[DemoVolcano], episodes: Sequence[EpisodeRow]) -> list[str]:
     """What was flagged beside what was simulated, one line per volcano, and whether they agree."""
     lines = []
     for volcano in truth:
-        raised = [e for e in episodes if int(e["gvp"]) == volcano.gvp]
-        true = [
-            e for e in raised if volcano.start and volcano.end and e["since"] <= volcano.end and volcano.start <= e["until"]
-        ]
-        said = ", ".join(f"{e['since']} to {e['until']}" for e in raised) or "no flag"
+        raised = [e for e in episodes if e.gvp == volcano.gvp]
+        true = [e for e in raised if volcano.start and volcano.end and e.since <= volcano.end and volcano.start <= e.until]
+        said = ", ".join(f"{e.since} to {e.until}" for e in raised) or "no flag"
         if volcano.start is None:
             happened, outcome = "quiet", "ok" if not raised else f"{len(raised)} FALSE"
         else:
@@ -109,7 +108,7 @@ def _write_frame(archive: Path, frame: str, volcanoes: Sequence[DemoVolcano], se
         for v in volcanoes
         if v.start and v.end
     ]
-    kilometres = 111.32 * _STEP
+    kilometres = KM_PER_DEGREE * _STEP
     simulated = scene(
         shape,
         rng,

@@ -1,4 +1,4 @@
-"""What an operator checks before the first night and when a night was strange: is everything there, and does it work?"""
+"""What an operator checks before the first night, and after a night that went wrong: is everything there, does it work?"""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from insar_anomaly import catalogue, notify
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.config.sections import Config
 from insar_anomaly.detectors import backbone as features
-from insar_anomaly.errors import InsarAnomalyError
+from insar_anomaly.detectors.base import Registration as Detector
+from insar_anomaly.errors import InsarAnomalyError, PluginFailed
 from insar_anomaly.ledger.ledger import Ledger
+from insar_anomaly.notify.files import Files
+from insar_anomaly.notify.message import Registration as Channel
 from insar_anomaly.pipeline import storage_options
-from insar_anomaly.pipeline.cluster import workers
+from insar_anomaly.pipeline.cluster import local_count, workers
 from insar_anomaly.pipeline.parts import build_detector
 from insar_anomaly.pipeline.recipe import DetectorChoice
+from insar_anomaly.registry import CHANNELS, DETECTORS, SOURCES, Registry
 from insar_anomaly.sources import open_source
+from insar_anomaly.sources.base import Registration as Source
 from insar_anomaly.stack.store import Store
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     what: str
     ok: bool
@@ -32,7 +37,7 @@ class Finding:
 
 
 def examine(config: Config) -> list[Finding]:
-    """Look at catalogue, sources, ledger, store, figures, channels, detector and workers.
+    """Check catalogue, sources, ledger, store, figures, channels, detector, workers and other packages.
 
     Changes nothing but the ledger's tables; what it writes to see whether it can, it takes away again.
     """
@@ -45,6 +50,7 @@ def examine(config: Config) -> list[Finding]:
         _detector(config),
         _device(),
         _workers(config),
+        *_plugins(),
     ]
 
 
@@ -59,9 +65,8 @@ def _catalogue_and_sources(config: Config) -> Iterator[Finding]:
     if not config.source:
         yield Finding("source", False, "no [[source]] is configured; add one with its url")
     for source in config.source:
-        options = storage_options(config.storage) if source.url.startswith("s3://") else {}
         try:
-            found = set(open_source(source.kind, source.url, options).frames())
+            found = set(open_source(source.kind, source.url, storage_options(config.storage)).frames())
         except InsarAnomalyError as problem:
             yield Finding(f"source {source.url}", False, str(problem))
             continue
@@ -83,7 +88,7 @@ def _ledger(config: Config) -> Finding:
     try:
         with Ledger(config.ledger) as ledger:
             runs = ledger.runs(limit=1)
-            last = f"last run {runs[0]['kind']} of {runs[0]['as_of']}: {runs[0]['status']}" if runs else "no run yet"
+            last = f"last run {runs[0].kind} of {runs[0].as_of}: {runs[0].status}" if runs else "no run yet"
             stuck = [n for n in ledger.pending() if n.attempts]
             remedy = f"; {len(stuck)} notices have not arrived, see `insar-anomaly notices`" if stuck else ""
             return Finding("ledger", not stuck, f"{ledger.name}: {last}{remedy}")
@@ -109,15 +114,15 @@ def _channels(config: Config) -> Iterator[Finding]:
     volcanoes = _volcanoes(config)
     known = [] if isinstance(volcanoes, InsarAnomalyError) else volcanoes
     if not config.channel:
-        yield Finding("channels", False, "no [[channel]] is configured: flags are raised and nobody is told")
+        yield Finding("channels", False, "no [[channel]] is configured: flags are raised and nobody is notified; add one")
     for name, settings in notify.named(config.channel).items():
         try:
-            channel = notify.opened(settings, name, ("nobody@example.org",))
+            channel = notify.opened(settings, name, notify.SOMEBODY)
         except InsarAnomalyError as mistake:
             yield Finding(f"channel {name}", False, str(mistake))
             continue
         unheard = [v.name for v in known if not notify.reaches(settings, v.contacts)]
-        problem = _unwritable(channel.folder) if isinstance(channel, notify.Files) else None
+        problem = _unwritable(channel.folder) if isinstance(channel, Files) else None
         if unheard and len(unheard) == len(known):
             problem = "nobody gets its notices: add recipients, or contacts in the catalogue"
         silent = f"; {len(unheard)} volcanoes have nobody who gets them, first {unheard[0]}" if unheard else ""
@@ -140,11 +145,27 @@ def _device() -> Finding:
 def _workers(config: Config) -> Finding:
     place = config.cluster
     try:
-        with workers(place.kind, count=place.workers, address=place.address) as hands:
+        # one local worker proves that they start; a night starts as many as are configured
+        with workers(place.kind, count=1, address=place.address) as hands:
             gpu = "GPU workers" if hands.gpu_wanted() else "CPU workers"
-            return Finding("workers", True, f"{place.kind}: {hands.width} {gpu}")
+            count = place.workers or local_count() if place.kind == "local" else hands.width
+            return Finding("workers", True, f"{place.kind}: {count} {gpu}")
     except (InsarAnomalyError, OSError) as problem:
         return Finding("workers", False, f"{place.kind}: {problem}; check [cluster]")
+
+
+def _plugins() -> Iterator[Finding]:
+    """What other installed packages add; one that cannot be imported matters only to who uses it, and is told here."""
+    forms: list[tuple[Registry, type]] = [(SOURCES, Source), (DETECTORS, Detector), (CHANNELS, Channel)]
+    for registry, form in forms:
+        for plugin in registry.plugins:
+            what = f"{registry.what} {plugin.kind}"
+            try:
+                registry.load_plugin(plugin, form)
+            except PluginFailed as problem:
+                yield Finding(what, False, str(problem))
+            else:
+                yield Finding(what, True, f"of package {plugin.package}")
 
 
 def _unwritable(folder: Path) -> str | None:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import RasterioError
 
+from insar_anomaly.errors import UsageError
 from insar_anomaly.names import Pair, stamp
 from insar_anomaly.simulate import Scene
-from insar_anomaly.sources.licsar import COHERENCE, DELAY, NOMINAL_LOOK, PHASE
+from insar_anomaly.sources.licsar import COHERENCE, DELAY, PHASE
 from insar_anomaly.stack.schema import Grid
+from insar_anomaly.units import NOMINAL_LOOK
 
 
 def write_archive(
@@ -62,6 +65,10 @@ def _write_tif(path: Path, array: NDArray[Any], grid: Grid) -> None:
         "compress": "deflate",
         "predictor": 3 if array.dtype == np.float32 else 2,
     }
-    with rasterio.open(part, "w", **profile) as tif:
-        tif.write(array, 1)
+    try:
+        with rasterio.open(part, "w", **profile) as tif:
+            tif.write(array, 1)
+    except RasterioError as problem:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {problem}; free space on its disk, or name another folder") from problem
     part.replace(path)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from insar_anomaly.tools.benchmark.cases import Case, Plan, case_study_cases, case_study_volcanoes, plan
     from insar_anomaly.tools.benchmark.measure import Measured, run
-    from insar_anomaly.tools.benchmark.systems import BUDGETS, SYSTEMS, System, settings_of
+    from insar_anomaly.tools.benchmark.systems import BUDGETS, SYSTEMS, System, settings_of, systems
     from insar_anomaly.tools.benchmark.tables import as_json, markdown, summed, write
 
 _PLACES = {
     "cases": ("Case", "Plan", "case_study_cases", "case_study_volcanoes", "plan"),
     "measure": ("Measured", "run"),
-    "systems": ("BUDGETS", "SYSTEMS", "System", "settings_of"),
+    "systems": ("BUDGETS", "SYSTEMS", "System", "settings_of", "systems"),
     "tables": ("as_json", "markdown", "summed", "write"),
 }
 
@@ -36,6 +36,7 @@ __all__ = [
     "run",
     "settings_of",
     "summed",
+    "systems",
     "write",
 ]
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from insar_anomaly.calibration import labels
 from insar_anomaly.catalogue.volcano import Volcano
-from insar_anomaly.errors import UsageError
-from insar_anomaly.tools.benchmark.systems import SYSTEMS, settings_of
+from insar_anomaly.errors import PluginFailed, UsageError
+from insar_anomaly.names import Period, Stack, frame_of
+from insar_anomaly.tools.benchmark.command import check
+from insar_anomaly.tools.benchmark.systems import settings_of, systems
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,9 @@ class Case:
     def split(self, pairs: Sequence[str], every: int) -> tuple[list[str], list[str], list[str]]:
         """Training pairs (never a positive), quiet test pairs (each `every`-th), positive test pairs; sorted by date."""
         cut = labels.split_by_date(pairs, self.train_until, self.test_from)
-        first = f"{self.train_from:%Y%m%d}" if self.train_from else ""
-        last = f"{self.test_until:%Y%m%d}" if self.test_until else "9"
-        train = sorted(p for p in cut.train if p >= first and p not in self.positives)
-        test = sorted(p for p in cut.test if p[9:] <= last)
+        first, last = Period(first=self.train_from), Period(last=self.test_until)
+        train = sorted(p for p in cut.train if first.holds(p) and p not in self.positives)
+        test = sorted(p for p in cut.test if last.holds(p))
         quiet = [p for p in test if p not in self.positives and (self.negatives is None or p in self.negatives)]
         return train, quiet[::every], [p for p in test if p in self.positives]
 
@@ -77,7 +78,7 @@ class Labels:
 
     def of(self, stack: str) -> tuple[frozenset[str], frozenset[str] | None]:
         """Positive pairs of a stack, and its negative ones where the file lists any for it (None where it does not)."""
-        frame = stack.split("/", 1)[1]
+        frame = frame_of(stack)
         mine = [row for row in self.rows if row.frame in (None, frame)]
         quiet = frozenset(row.pair for row in mine if row.label == 0)
         return frozenset(row.pair for row in mine if row.label == 1), quiet or None
@@ -87,7 +88,7 @@ class Labels:
 
         Raises UsageError where no label is of a frame that is here.
         """
-        frames = {stack.split("/", 1)[1] for stack in stacks}
+        frames = set(map(frame_of, stacks))
         here = [row for row in self.rows if row.frame is None or row.frame in frames]
         elsewhere = [row for row in self.rows if row not in here]
         if not here:
@@ -106,9 +107,7 @@ class Labels:
                 )
             if not positive:
                 said.append(f"{self.file}: it lists no positive pair of {stack}")
-        sharing = [
-            stack for stack in stacks if sum(other.split("/", 1)[1] == stack.split("/", 1)[1] for other in stacks) > 1
-        ]
+        sharing = [stack for stack in stacks if sum(frame_of(other) == frame_of(stack) for other in stacks) > 1]
         if sharing:
             said.append(
                 f"{self.file}: labels are by frame and hold for all volcanoes on it ({', '.join(sharing)}); see --volcano"
@@ -135,7 +134,7 @@ def case_study_cases(stacks: Sequence[str]) -> tuple[list[Case], list[str]]:
     cases, missing = [], []
     for study in labels.case_studies().values():
         for frame in study.frames:
-            stack = f"{study.gvp}/{frame}"
+            stack = str(Stack(study.gvp, frame))
             if stack not in stacks:
                 missing.append(
                     f"{study.volcano}: {stack} is not in the store: no [[source]] has its frame, or it has no data"
@@ -166,11 +165,10 @@ def plan(given: argparse.Namespace, stacks: Sequence[str]) -> tuple[Plan, list[s
     UsageError
         where the split is missing, a system or budget is unknown, or there is no stack.
     """
+    check(given)
     said: list[str] = []
     if given.cases:
         cases, said = case_study_cases(stacks)
-    elif not (given.train_until and given.test_from):
-        raise UsageError("benchmark needs --train-until and --test-from (or --cases)")
     else:
         known = Labels.read(given.labels) if given.labels else None
         said = known.remarks(stacks) if known and stacks else []
@@ -181,11 +179,22 @@ def plan(given: argparse.Namespace, stacks: Sequence[str]) -> tuple[Plan, list[s
             cases.append(Case(stack, *span, positives, labelled=known is not None, negatives=negatives))
     if not cases:
         raise UsageError("no stack of the catalogue has data: check [[source]] and the catalogue's frames")
-    systems = tuple(given.system or SYSTEMS)
-    for name in systems:
+    chosen, left_out = chosen_systems(given)
+    plan = Plan(tuple(cases), chosen, tuple(given.peaks), given.budget, given.weights, given.every, given.seed)
+    return plan, [*said, *left_out]
+
+
+def chosen_systems(given: argparse.Namespace) -> tuple[tuple[str, ...], list[str]]:
+    """The systems that are asked for, or all that can be used, and why others cannot."""
+    chosen, left_out = [], []
+    for name in given.system or systems():
         try:
             settings_of(name, budget=given.budget, weights=given.weights, seed=given.seed)
+            chosen.append(name)
         except ValueError as problem:
             raise UsageError(str(problem)) from None
-    peaks = tuple(given.peaks)
-    return Plan(tuple(cases), systems, peaks, given.budget, given.weights, given.every, given.seed), said
+        except PluginFailed as problem:
+            if given.system:
+                raise
+            left_out.append(f"{problem}; it is left out of the comparison")
+    return tuple(chosen), left_out

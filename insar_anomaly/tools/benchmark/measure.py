@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from insar_anomaly import __version__, detectors
+from insar_anomaly import __version__
 from insar_anomaly.calibration.samples import LABELLED, injected
 from insar_anomaly.catalogue.volcano import Volcano
+from insar_anomaly.detectors import takes
 from insar_anomaly.detectors.base import BATCH, FEWEST, Scorer
 from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.evidence.inject import inject
 from insar_anomaly.evidence.protocol import ToTiles
+from insar_anomaly.names import JsonObject
 from insar_anomaly.pipeline import Installation, Run, storage_options
 from insar_anomaly.pipeline.parts import build_detector, tiles_of
 from insar_anomaly.pipeline.recipe import DetectorChoice
@@ -42,7 +44,7 @@ class Measured:
 
     stack: str
     system: str
-    settings: dict[str, Any]
+    settings: JsonObject
     train: int
     negative: dict[str, float | None]
     positive: dict[str, dict[str, float | None]]
@@ -108,7 +110,7 @@ def run(s: Installation, night: Run, plan: Plan, out: Path) -> list[Measured]:
                 found.append(Measured(**json.loads(kept.read_text())))
             else:
                 tasks.append(task)
-    for done, (task, result, error) in enumerate(s.workers.fan_out(_measure, tasks, resources=s.workers.gpu_wanted()), 1):
+    for done, (task, result, error) in enumerate(s.workers.fan_out(_measure, tasks, gpu=True), 1):
         if result is None:
             night.fail(task.case.stack, f"benchmark {task.system}", error or "no result")
         else:
@@ -120,14 +122,14 @@ def run(s: Installation, night: Run, plan: Plan, out: Path) -> list[Measured]:
 
 def _note_unmatched(s: Installation, night: Run, case: Case) -> None:
     """Say which labels name no accepted pair of the stack."""
-    known = {pair for pair, (_, verdict) in s.ledger.seen(case.stack).items() if verdict == Verdict.OK}
+    known = {pair for pair, seen in s.ledger.seen(case.stack).items() if seen.verdict == Verdict.OK}
     lost = sorted((case.positives | (case.negatives or frozenset())) - known)
     if lost:
         night.warn(f"{case.stack}: {len(lost)} labelled pairs are not in the stack, first {lost[0]}")
 
 
 def _task(s: Installation, plan: Plan, case: Case, system: str, out: Path) -> _Task:
-    accepted = [pair for pair, (_, verdict) in s.ledger.seen(case.stack).items() if verdict == Verdict.OK]
+    accepted = [pair for pair, seen in s.ledger.seen(case.stack).items() if seen.verdict == Verdict.OK]
     train, quiet, positive = case.split(accepted, plan.every)
     if min(len(train), len(quiet)) < FEWEST:
         raise StackFailed(
@@ -160,7 +162,7 @@ def _measure(task: _Task) -> Measured:
     train, quiet = opened(task.train), opened(task.quiet)
     to_tiles = tiles_of(task.volcano, train, task.cleaning)
     detector = task.detector
-    if "checkpoint" in {one.name for one in fields(detectors.settings_class(detector.kind))}:  # it trains, and can go on
+    if takes(detector.kind, "checkpoint"):  # it trains, and can go on
         kept = str(Path(task.out) / "results" / f"{task.key}.checkpoint")
         detector = DetectorChoice(detector.kind, {**detector.options, "checkpoint": kept})
     started = time.perf_counter()

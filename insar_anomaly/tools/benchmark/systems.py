@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.config.sections import Preprocess
+from insar_anomaly.detectors import takes
 from insar_anomaly.pipeline.recipe import DetectorChoice
+from insar_anomaly.registry import DETECTORS
 from insar_anomaly.tiles.preprocess import Cleaning
 
 Tiles = Literal["ours", "poster"]
@@ -22,7 +24,7 @@ class System:
 
     kind: str
     words: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     tiles: Tiles = "ours"
     poster: str | None = None
 
@@ -55,7 +57,7 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
     }
 )
 
-BUDGETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+BUDGETS: Mapping[str, Mapping[str, Mapping[str, object]]] = MappingProxyType(
     {
         # what two CPU cores do in minutes: narrow networks, few steps. Not what the papers trained
         "small": {
@@ -113,6 +115,13 @@ BUDGETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 )
 
 
+def systems() -> dict[str, System]:
+    """`SYSTEMS`, and the detectors that they leave out, which are other packages', each with its default settings."""
+    known = {system.kind for system in SYSTEMS.values()}
+    more = [kind for kind in DETECTORS.kinds if kind not in known]
+    return {**SYSTEMS, **{kind: System(kind, "defaults", MappingProxyType({})) for kind in more if kind not in SYSTEMS}}
+
+
 def settings_of(name: str, *, budget: str, weights: str, seed: int) -> tuple[DetectorChoice, Cleaning]:
     """The detector of a system, and how its tiles are cleaned.
 
@@ -120,16 +129,19 @@ def settings_of(name: str, *, budget: str, weights: str, seed: int) -> tuple[Det
     ------
     ValueError
         where the name or the budget is unknown; lists them.
+    PluginFailed
+        where the detector is another package's and cannot be used.
     """
-    if name not in SYSTEMS:
-        raise ValueError(f"system {name!r}: choose among {', '.join(SYSTEMS)}")
+    known = systems()
+    if name not in known:
+        raise ValueError(f"system {name!r}: choose among {', '.join(known)}")
     if budget not in BUDGETS:
         raise ValueError(f"budget {budget!r}: choose among {', '.join(BUDGETS)}")
-    system = SYSTEMS[name]
+    system = known[name]
     detector = {**BUDGETS[budget].get(system.kind, {}), **system.settings}
     if system.kind == "padim":
         detector["weights"] = weights
-    if system.kind != "matched_filter":  # it draws nothing
+    if takes(system.kind, "seed"):
         detector["seed"] = seed
     own = PRESETS["poster"]["preprocess"] if system.tiles == "poster" else {}
     return DetectorChoice(system.kind, detector), Cleaning.of(Preprocess(**own).model_dump(mode="json"))

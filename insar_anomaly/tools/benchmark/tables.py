@@ -16,14 +16,18 @@ from insar_anomaly.calibration.metrics import Estimate, auroc_interval, average_
 from insar_anomaly.calibration.samples import Sample
 from insar_anomaly.calibration.threshold import Target, choose
 from insar_anomaly.calibration.trial import Trial
+from insar_anomaly.config.sections import Calibrate, Flags
+from insar_anomaly.names import Pair, file_stem
 from insar_anomaly.report.figures import panels_png, roc_png
 from insar_anomaly.tools.benchmark.cases import Plan
 from insar_anomaly.tools.benchmark.measure import Measured
-from insar_anomaly.tools.benchmark.systems import BUDGETS, SYSTEMS
+from insar_anomaly.tools.benchmark.systems import BUDGETS, systems
 
 # flags as the nightly counts them, at the rate that the poster's readers care about
-_TARGET = Target("false-alarms-per-year", 1.0, 0.01, 0.95, min_pairs=1, clear_after_days=60)
-_IN_SAMPLE_QUANTILE = 0.95
+_AIM = Calibrate()
+_TARGET = Target(
+    "false-alarms-per-year", 1.0, _AIM.fpr, _AIM.quantile, min_pairs=1, clear_after_days=Flags().clear_after_days
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,13 @@ def summed(measured: Measured, *, seed: int) -> Row:
     for name, values in kinds.items():
         pairs = [*negative, *values]
         truth = [0] * len(negative) + [1] * len(values)
-        dates = [pair.split("_") for pair in pairs]
+        dates = [Pair.of(pair).days for pair in pairs]
         intervals[name] = auroc_interval([*negative.values(), *values.values()], truth, dates, seed=seed)
         precision[name] = average_precision(low, list(values.values()))
     samples = {Sample.parse(name): np.array(list(values.values())) for name, values in kinds.items()}
     chosen = choose(Trial(_dates(negative), low, samples, _years(negative)), _TARGET)
     known = [v for v in measured.in_sample if v is not None]
-    limit = float(np.quantile(known, _IN_SAMPLE_QUANTILE))
+    limit = float(np.quantile(known, _TARGET.quantile))
     return Row(
         stack=measured.stack,
         system=measured.system,
@@ -109,7 +113,7 @@ def write(out: Path, plan: Plan, measured: Sequence[Measured]) -> list[Path]:
         mine = [m for m in measured if m.stack == case.stack]
         if not mine:
             continue
-        stem = case.stack.replace("/", "_")
+        stem = file_stem(case.stack)
         kind = list(mine[0].positive)[min(1, len(mine[0].positive) - 1)] if mine[0].positive else None
         if kind:
             curves = {m.system: _curve(m, kind) for m in mine}
@@ -136,7 +140,7 @@ def _table(poster: Mapping[str, float], rows: Sequence[Row], example: Measured) 
     ]
     best = {k: max((r.auroc[k].value for r in rows if k in r.auroc), default=0.0) for k in kinds}
     for row in rows:
-        cells = [f"{row.system}: {SYSTEMS[row.system].words}"]
+        cells = [f"{row.system}: {systems()[row.system].words}"]
         for kind in kinds:
             text = str(row.auroc[kind])
             cells.append(f"**{text}**" if row.auroc[kind].value == best[kind] else text)
@@ -146,7 +150,7 @@ def _table(poster: Mapping[str, float], rows: Sequence[Row], example: Measured) 
         cells += [str(row.false_positives) + (f" ({row.unscored} not scorable)" if row.unscored else "")]
         cells += [f"{row.fit_s:.1f}", f"{row.score_s:.3f}"]
         if poster:
-            name = SYSTEMS[row.system].poster
+            name = systems()[row.system].poster
             cells.append(f"{poster[name]:g}" if name and name in poster else "")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -168,11 +172,11 @@ def _beside_poster(plan: Plan, measured: Sequence[Measured]) -> list[str]:
         "|" + "---|" * (len(volcanoes) + 1),
     ]
     for system in plan.systems:
-        cells = [f"{system}: {SYSTEMS[system].words}"]
+        cells = [f"{system}: {systems()[system].words}"]
         for volcano, poster in volcanoes.items():
             stacks = [case.stack for case in plan.cases if case.volcano == volcano]
             mine = [m for m in measured if m.system == system and m.stack in stacks]
-            name = SYSTEMS[system].poster
+            name = systems()[system].poster
             printed = f" ({poster[name]:g})" if name and name in poster else ""
             cells.append((_pooled(mine, plan.seed) if mine else "not measured") + printed)
         lines.append("| " + " | ".join(cells) + " |")
@@ -190,7 +194,7 @@ def _pooled(parts: Sequence[Measured], seed: int) -> str:
             scores += known.values()
             truth += [label] * len(known)
             # two frames never share an acquisition, even on one date
-            dates += [[f"{one.stack} {day}" for day in pair.split("_")] for pair in known]
+            dates += [[f"{one.stack} {day}" for day in Pair.of(pair).days] for pair in known]
     if any(truth):
         return str(auroc_interval(scores, truth, dates, seed=seed))
     rows = [summed(one, seed=seed) for one in parts]
@@ -210,8 +214,7 @@ def _maps(out: Path, measured: Measured) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _dates(scores: Mapping[str, float]) -> NDArray[np.datetime64]:
-    days = [[f"{d[:4]}-{d[4:6]}-{d[6:]}" for d in pair.split("_")] for pair in scores]
-    return np.array(days, "datetime64[D]").reshape(-1, 2)
+    return np.array([Pair.of(pair).days for pair in scores], "datetime64[D]").reshape(-1, 2)
 
 
 def _years(scores: Mapping[str, float]) -> float:

@@ -20,12 +20,19 @@ CROPS = 1_000_000
 
 def arguments(sub: argparse.ArgumentParser) -> None:
     """Add the training's arguments to a parser."""
-    sub.add_argument("--out", required=True, metavar="DIR", help="weights, log and checkpoint; a stopped training goes on")
-    sub.add_argument("--crops", type=_count, metavar="N", help=f"length of the training (default {CROPS})")
-    sub.add_argument("--minutes", type=float, metavar="M", help="end after this time; without --crops also the length")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--device", choices=("cpu", "cuda"), help="default: the GPU where there is one")
-    sub.add_argument("--size", choices=("full", "tiny"), default="full", help="tiny tries the command in seconds")
+    sub.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for weights, log and checkpoint; the same command continues a stopped training",
+    )
+    sub.add_argument("--crops", type=_count, metavar="N", help=f"number of simulated crops to train on (default: {CROPS})")
+    sub.add_argument("--minutes", type=float, metavar="M", help="stop after this many minutes")
+    sub.add_argument("--seed", type=int, default=0, help="seed of the simulation and of the training (default: 0)")
+    sub.add_argument("--device", choices=("cpu", "cuda"), help="where to train (default: the GPU, if there is one)")
+    sub.add_argument(
+        "--size", choices=("full", "tiny"), default="full", help="tiny: a trial of the command that takes seconds"
+    )
 
 
 def run(args: argparse.Namespace, watch: Callable[[str, int, int], None] | None) -> str:

@@ -98,10 +98,6 @@ def _kind_loss(logits: Tensor, kind: Tensor) -> Tensor:
     return functional.cross_entropy(logits.float(), kind, ignore_index=-100, label_smoothing=0.02)
 
 
-def _nuisance_loss(logits: Tensor, nuisance: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits.float(), nuisance)
-
-
 def any_motion(image: Tensor) -> Tensor:
     """Log odds (crop,) of any source against none, from logits (crop, kinds + 2)."""
     kinds = image[:, : len(KINDS)].float()

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from insar_anomaly.detectors._checkpoint import Checkpoint, fingerprint
 from insar_anomaly.detectors._training import Course, Draws, seeded, train
 from insar_anomaly.detectors.backbone import INSAR, Weights, digest, pack_weights, random_weights, unpack_weights
 from insar_anomaly.detectors.base import Progress, silent
+from insar_anomaly.names import JsonObject
 from insar_anomaly.tools.pretrain.learner import PretextLearner, Recipe, validate
 from insar_anomaly.tools.pretrain.network import TERMS
 from insar_anomaly.tools.pretrain.stream import Stream
@@ -179,7 +179,7 @@ class _Watch:
         """Write the weights as they are now, with their record."""
         learner, weights = self.learner, self.learner.weights()
         crops = learner.done * learner.recipe.batch
-        made: dict[str, Any] = {
+        made: JsonObject = {
             "recipe": asdict(learner.recipe),
             "stream": asdict(learner.recipe.stream),
             "seed": str(learner.recipe.seed),
@@ -218,14 +218,14 @@ class _Watch:
     def _line(self, done: int) -> None:
         now = time.monotonic()
         mean = np.mean(self._seen, 0)
-        line: dict[str, Any] = {"step": done, "crops": done * self.learner.recipe.batch}
+        line: JsonObject = {"step": done, "crops": done * self.learner.recipe.batch}
         line |= {name: round(float(v), 5) for name, v in zip(TERMS, mean, strict=True)}
         line["rate"] = self.learner.rate(done - 1)
         line["crops_per_second"] = round(len(self._seen) * self.learner.recipe.batch / (now - self._since), 1)
         self._write(line)
         self._seen, self._since = [], now
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, line: JsonObject) -> None:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

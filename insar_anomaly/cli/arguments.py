@@ -1,0 +1,40 @@
+"""Arguments that several commands take: dates and the period that they make."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from insar_anomaly.names import Period
+
+
+def day(text: str) -> date:
+    """A date of the command line: YYYY-MM-DD or YYYYMMDD."""
+    from insar_anomaly.names import read_date
+
+    try:
+        return read_date(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def period_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add --from and --to."""
+    sub.add_argument(
+        "--from", dest="first", type=day, metavar="DATE", help="only pairs whose dates are both on or after DATE"
+    )
+    sub.add_argument("--to", dest="last", type=day, metavar="DATE", help="only pairs whose dates are both on or before DATE")
+
+
+def as_of_argument(sub: argparse.ArgumentParser) -> None:
+    """Add --as-of."""
+    sub.add_argument("--as-of", type=day, metavar="DATE", help="pretend that today is DATE: use nothing that came later")
+
+
+def period_of(args: argparse.Namespace) -> Period | None:
+    """The period that --from, --to and --as-of give; None where none of them does."""
+    from insar_anomaly.pipeline import period_asked
+
+    return period_asked(args.first, args.last, getattr(args, "as_of", None))

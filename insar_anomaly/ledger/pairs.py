@@ -1,0 +1,35 @@
+"""Interferograms that were checked, accepted or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from insar_anomaly.ledger import tables as t
+from insar_anomaly.ledger.part import Part
+from insar_anomaly.ledger.records import PairRow, Seen
+from insar_anomaly.ledger.sql import upsert
+from insar_anomaly.names import Stack
+
+
+class Pairs(Part):
+    """The interferograms of the ledger."""
+
+    def seen(self, stack: str) -> dict[str, Seen]:
+        """What is known of every pair of the stack, by the pair's name."""
+        c = t.interferogram.c
+        with self._transaction(writes=False) as tx:
+            rows = tx.execute(select(c.pair, c.fingerprint, c.verdict).where(c.stack == stack))
+            return {row.pair: Seen(row.fingerprint, row.verdict) for row in rows}
+
+    def record_pairs(self, stack: str, rows: Sequence[PairRow]) -> None:
+        """Insert or replace interferograms."""
+        with self._transaction(writes=True) as tx:
+            upsert(tx, t.interferogram, stack, rows)
+
+    def stacks(self) -> list[Stack]:
+        """Stacks of which anything was seen."""
+        i = t.interferogram.c
+        with self._transaction(writes=False) as tx:
+            return [Stack.of(name) for name in tx.execute(select(i.stack).distinct().order_by(i.stack)).scalars()]

@@ -1,0 +1,33 @@
+"""What a model says of a score: verdict and percentile by its present threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from insar_anomaly.calibration.record import Calibration, percentile
+from insar_anomaly.errors import Verdict
+from insar_anomaly.ledger.records import ModelRow, ScoreRow
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A model's threshold and its quiet scores in ascending order. Made once per model, called for each of its scores."""
+
+    threshold: float | None
+    quiet: tuple[float, ...]
+
+    @classmethod
+    def of(cls, model: ModelRow) -> Judge:
+        """The judge of a published model."""
+        return cls(model.threshold, Calibration.read(model.calibration).negatives)
+
+    def __call__(self, row: ScoreRow) -> ScoreRow:
+        """The row with the model's threshold, and the verdict and percentile that follow from it."""
+        if row.score is None:
+            return replace(row, threshold=self.threshold)
+        return replace(
+            row,
+            threshold=self.threshold,
+            verdict=Verdict.OK if self.threshold is not None else Verdict.NOT_CALIBRATED,
+            percentile=percentile(self.quiet, row.score) if self.quiet else None,
+        )
