@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.errors import Verdict
 from insar_anomaly.ledger.records import ModelRow, ScoreRow
 from insar_anomaly.pipeline.judge import Judge
 
-QUIET = [3.0, 1.0, 2.0, 2.0]
+QUIET = Calibration("fpr", 2.5, "", (1.0, 2.0, 2.0, 3.0), 1.0)
 MODEL = ModelRow(
     model="m1",
     detector="padim",
@@ -24,7 +24,7 @@ MODEL = ModelRow(
     version="0.1.0",
     threshold=2.5,
     policy="fpr",
-    calibration=json.dumps({"negatives": QUIET}),
+    calibration=QUIET.text,
     why="",
 )
 ROW = ScoreRow("20200101_20200113", "m1", 2.0, None, Verdict.NOT_SCORABLE, None, "S1")
@@ -39,7 +39,7 @@ def test_the_percentile_is_the_part_of_quiet_scores_below(score, percentile):
 
 
 def test_without_a_threshold_the_verdict_says_so_and_without_quiet_scores_there_is_no_percentile():
-    judge = Judge.of(replace(MODEL, threshold=None, calibration=json.dumps({"negatives": []})))
+    judge = Judge.of(replace(MODEL, threshold=None, calibration=replace(QUIET, negatives=()).text))
     assert judge(ROW) == replace(ROW, verdict=Verdict.NOT_CALIBRATED, percentile=None)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from insar_anomaly import __version__, catalogue
@@ -20,12 +20,12 @@ from insar_anomaly.config.sections import Config, Storage
 from insar_anomaly.errors import InsarAnomalyError, UsageError, not_written
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.records import ModelRow
-from insar_anomaly.names import OF_A_STACK, Couple, EvidenceKind, place
+from insar_anomaly.names import OF_A_STACK, Couple, EvidenceKind, JsonObject, place
 from insar_anomaly.pipeline.check import load_checked
 from insar_anomaly.pipeline.cluster import Workers, workers
 from insar_anomaly.report.digest import Count, Failure
 from insar_anomaly.sources import open_source
-from insar_anomaly.sources.base import Source
+from insar_anomaly.sources.base import Source, StorageOptions
 from insar_anomaly.stack.store import Store
 
 log = logging.getLogger(__name__)
@@ -143,9 +143,9 @@ class Installation:
         return pairs, f"its {wanted}s are not calibrated: {asked.why}" if asked else f"its {wanted}s are not fitted"
 
     @property
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> JsonObject:
         """The settings as the ledger keeps them: without the secrets that a URL may hold."""
-        settings: dict[str, Any] = self.config.model_dump(mode="json")
+        settings: JsonObject = self.config.model_dump(mode="json")
         settings["ledger"] = self.ledger.name
         for channel in settings["channel"]:
             if "url" in channel:
@@ -225,7 +225,7 @@ def batches(volcanoes: Sequence[Volcano], size: int) -> list[list[Volcano]]:
     return [list(ordered[i : i + size]) for i in range(0, len(ordered), size)]
 
 
-def storage_options(storage: Storage) -> dict[str, Any]:
+def storage_options(storage: Storage) -> StorageOptions:
     """fsspec options for ``s3://`` URLs."""
     return {
         "anon": storage.anonymous,

@@ -8,10 +8,10 @@ import fsspec
 
 from insar_anomaly.errors import ConfigError
 from insar_anomaly.registry import SOURCES
-from insar_anomaly.sources.base import Registration, Source
+from insar_anomaly.sources.base import Registration, Source, StorageOptions
 
 
-def open_source(kind: str, url: str, storage: dict[str, Any]) -> Source:
+def open_source(kind: str, url: str, storage: StorageOptions) -> Source:
     """The reader for a configured source. `storage` holds fsspec options for ``s3://``; other URLs go without.
 
     Raises

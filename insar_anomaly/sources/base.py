@@ -69,4 +69,4 @@ class Registration:
     `open` must not reach for the archive: what cannot be reached is told when the reader is used.
     """
 
-    open: Callable[[str, dict[str, Any]], Source]
+    open: Callable[[str, StorageOptions], Source]
