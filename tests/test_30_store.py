@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -191,6 +193,20 @@ def test_a_model_comes_back_whole_under_the_hash_of_its_content(store):
     second = store.write_model(NAME, model(seed=1))
     assert second != identity
     xr.testing.assert_identical(store.read_model(NAME, identity), model())
+
+
+@pytest.mark.parametrize("trial", range(3))
+def test_workers_that_store_models_of_one_stack_at_the_same_time_lose_none(trial, store):
+    together = Barrier(4)
+
+    def write(number):
+        together.wait()
+        return store.write_model(NAME, model(number))
+
+    with ThreadPoolExecutor(4) as threads:
+        written = set(threads.map(write, range(4)))
+    assert len(written) == 4
+    assert store.models(NAME) == written
 
 
 def test_a_model_that_is_not_there_is_said_with_the_command_that_makes_it(store):

@@ -6,9 +6,12 @@ with one group per model. A commit either happens as a whole or not at all, so a
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import random
 import shutil
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +42,8 @@ from insar_anomaly.stack.arrays import (
 from insar_anomaly.stack.schema import SCORES, STACK, pair_names
 
 _BRANCH = "main"
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, None)
+"""Pauses before a commit is repeated because another writer was first; None: not again."""
 _COMPRESSORS = (BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),)
 _PER_PAIR = {name: array for name, array in STACK.items() if "pair" in array.dims}
 
@@ -165,17 +170,30 @@ class Store:
     # -- models ------------------------------------------------------------------------------------------------------
 
     def write_model(self, stack: str, model: xr.Dataset) -> str:
-        """Store a fitted scorer; returns its id, a hash of its content. Storing it twice changes nothing."""
-        identity = content_hash(model)
+        """Store a fitted scorer; returns its id, a hash of its content. Storing it twice changes nothing.
+
+        Workers may store models of one stack at the same time: one of them waits, or finds that it came second and repeats.
+        """
+        identity, plain = content_hash(model), text_to_attributes(model)
         with self._explained(stack):
-            repository = self._repository("models", stack, create=True)
-            if identity in _groups(repository):
-                return identity
-            session = repository.writable_session(_BRANCH)
-            plain = text_to_attributes(model)
-            _write(plain, session.store, group=identity, mode="w-", encoding=whole_chunks(plain))
-            session.commit(f"{stack}: model {identity}")
+            for pause in _PAUSES_S:
+                try:
+                    with self._alone("models", stack):
+                        self._write_model(stack, identity, plain)
+                    break
+                except (icechunk.ConflictError, icechunk.IcechunkError) as problem:
+                    if pause is None or not _came_second(problem):
+                        raise
+                    time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
         return identity
+
+    def _write_model(self, stack: str, identity: str, plain: xr.Dataset) -> None:
+        repository = self._repository("models", stack, create=True)
+        if identity in _groups(repository):
+            return
+        session = repository.writable_session(_BRANCH)
+        _write(plain, session.store, group=identity, mode="w-", encoding=whole_chunks(plain))
+        session.commit(f"{stack}: model {identity}")
 
     def models(self, stack: str) -> set[str]:
         """Ids of the stored scorers of a stack; empty where there is none."""
@@ -286,6 +304,21 @@ class Store:
             from_env=None if self.anonymous else True,
         )
 
+    @contextmanager
+    def _alone(self, kind: str, stack: str) -> Iterator[None]:
+        """The exclusive right to write this repository where it is a folder: Icechunk would lose one of two commits there.
+
+        On S3 the bucket itself refuses the second.
+        """
+        if self.url.startswith("s3://"):
+            yield
+            return
+        folder = Path(self.url.removeprefix("file://")) / kind / stack
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f".{folder.name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def _repository(self, kind: str, stack: str, *, create: bool = False) -> icechunk.Repository:
         storage = self._storage(kind, stack)
         return icechunk.Repository.open_or_create(storage) if create else icechunk.Repository.open(storage)
@@ -295,12 +328,18 @@ class Store:
         """Turn what storage says into one line with the stack, the place and a remedy."""
         try:
             yield
-        except (icechunk.IcechunkError, OSError, zarr.errors.BaseZarrError) as problem:
+        except (icechunk.ConflictError, icechunk.IcechunkError, OSError, zarr.errors.BaseZarrError) as problem:
             first = next((line.strip(" x|`->") for line in str(problem).splitlines() if line.strip(" x|`->")), "unknown")
             raise StoreFailed(
                 f"{stack}: store {self.url}: {first}. What was committed before is intact; check free space, permissions "
                 "and (for S3) endpoint and credentials, then run the same command again"
             ) from problem
+
+
+def _came_second(problem: Exception) -> bool:
+    """True where another writer has committed, or made the repository, at the same time."""
+    words = ("branch update conflict", "can only be created in clean prefixes")
+    return isinstance(problem, icechunk.ConflictError) or any(word in str(problem) for word in words)
 
 
 def _stored(repository: icechunk.Repository, group: str | None) -> tuple[list[tuple[str, int, int]], dict[str, Any]]:
