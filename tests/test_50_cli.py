@@ -74,14 +74,14 @@ def test_the_printed_defaults_are_a_configuration_that_passes_its_own_check(tmp_
     ("old", "new", "words"),
     [
         ("folds = 2", "fold = 2", "[calibrate] fold: unknown key"),
-        ("folds = 2", "folds = 1", "[calibrate] folds: Input should be greater than or equal to 2 (given: 1)"),
+        ("folds = 2", "folds = 1", "[calibrate] folds: give a whole number from 2 to 20, not 1"),
         ("dims = 20", "dim = 20", "[detector] dim: unknown key; did you mean dims?"),
         ("dims = 20", 'dims = "many"', "[detector] dims: "),
         ("[detector]", '[detector]\nkind = "padimm"', "[detector] "),
         ('kind = "inline"', 'kind = "address"', '[cluster] kind = "address" needs address'),
         ('kind = "files"', 'kind = "pigeon"', "channel"),
         ("[calibrate]", "[calibrate", "not valid TOML"),
-        ('store = "store"', "store = 3", "store: Input should be a valid string (given: 3)"),
+        ('store = "store"', "store = 3", "store: give text between quotes, not 3"),
     ],
 )
 def test_a_mistake_in_the_configuration_is_named_with_file_and_key_and_exit_code_2(old, new, words, tmp_path, capsys):
@@ -177,7 +177,7 @@ def test_a_mistake_in_a_command_gives_exit_code_2_and_does_nothing(words, said, 
 def test_a_mistake_in_the_catalogue_gives_exit_code_2(fitted, capsys):
     (fitted.folder / "volcanoes.toml").write_text('[[volcano]]\ngvp = 1\nname = "x"\nlat = 0\nlon = 0\nframes = ["a"]\n')
     assert run(fitted, "nightly") == 2
-    assert "gvp: Input should be greater than or equal to 100000 (given: 1)" in capsys.readouterr().err
+    assert "gvp: give a whole number from 100000 to 999999, not 1" in capsys.readouterr().err
 
 
 def test_a_dry_run_counts_and_writes_nothing(fresh, capsys):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from insar_anomaly.config.sections import Config, EmailChannel, FilesChannel, Section, Source, WebhookChannel
+from insar_anomaly.files.allowed import as_toml
 
 
 def commented_defaults(extra: dict[str, list[str]] | None = None) -> str:
@@ -26,15 +27,6 @@ def commented_defaults(extra: dict[str, list[str]] | None = None) -> str:
         lines += ["", f"# {_caption(channel)}", "# [[channel]]"]
         lines += [line if line.startswith("#") else f"# {line}" for line in _described(channel)]
     return "\n".join(lines) + "\n"
-
-
-def as_toml(value: Any) -> str:
-    """A default as TOML text."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(as_toml(v) for v in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _described(model: type[BaseModel], skip: tuple[str, ...] = ()) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from insar_anomaly.catalogue.contacts import checked
+from insar_anomaly.files.mistakes import shown
 
 Address = Annotated[str, AfterValidator(checked)]
 
@@ -16,22 +17,22 @@ Address = Annotated[str, AfterValidator(checked)]
 class Section(BaseModel):
     """A table of the file: frozen, and no key that is not described here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _place(text: str) -> str:
     """A path or URL; what was meant as a URL and is none would otherwise become a folder of that name."""
     scheme = re.match(r"(s3|gs|gcs|az|abfs|file|https?|ftp):?/*", text)
     if scheme and "://" not in text and "/" in scheme[0]:
-        raise ValueError(f"looks like a URL without ://, write {scheme[1]}://...")
+        raise ValueError(f"{shown(text)} looks like a URL without ://; write {scheme[1]}://bucket/prefix")
     if not text.strip(". ") or text.endswith("://"):
-        raise ValueError("names no folder or bucket")
+        raise ValueError(f"{shown(text)} names no folder or bucket; write a path, file:// or s3://bucket/prefix")
     return text
 
 
 def _kept(text: str) -> str:
     if "://" in _place(text) and not text.startswith(("s3://", "file://")):
-        raise ValueError("can be a folder, file:// or s3://bucket/prefix")
+        raise ValueError(f"{shown(text)} cannot be written to; the store can be a folder, file:// or s3://bucket/prefix")
     return text
 
 
@@ -50,7 +51,10 @@ class Storage(Section):
     """Object storage, for every s3:// URL here. Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY in the environment."""
 
     endpoint_url: str | None = Field(
-        None, pattern=r"^https?://[^/]", description="S3 endpoint where it is not Amazon's, e.g. http://127.0.0.1:9000"
+        None,
+        pattern=r"^https?://[^/]",
+        examples=["http://127.0.0.1:9000"],
+        description="S3 endpoint where it is not Amazon's, e.g. http://127.0.0.1:9000",
     )
     region: str = Field("us-east-1", description="S3 region")
     anonymous: bool = Field(False, description="read public buckets without credentials")
@@ -66,7 +70,7 @@ class Ingest(Section):
 
 
 class Preprocess(Section):
-    """From a stack to tiles; see insar_anomaly.preprocess."""
+    """From a stack to tiles; see insar_anomaly.tiles.preprocess."""
 
     remove: tuple[Literal["plane", "quadratic", "height", "piecewise-height"], ...] = Field(
         ("plane", "height"),
@@ -99,7 +103,7 @@ class Detector(Section):
 
 
 class Fusion(Section):
-    """What many pairs tell together, scored beside each of them alone; see insar_anomaly.fusion."""
+    """Evidence fused from many pairs, assessed beside the single pairs; see insar_anomaly.evidence."""
 
     evidence: tuple[Literal["interval", "acquisition", "directions"], ...] = Field(
         ("interval", "acquisition", "directions"),
@@ -113,12 +117,13 @@ class Fusion(Section):
         8.0,
         gt=0,
         le=100,
-        description="phase, rad, that fills the range of fused evidence; a wider one sees more and cries wolf in storms",
+        description="phase, rad, that fills the range of fused evidence; a larger value finds more, "
+        "and gives more false alarms in stormy weather",
     )
 
 
 class Calibrate(Section):
-    """How each stack's threshold is chosen from ROC; see insar_anomaly.calibrate."""
+    """How each stack's threshold is chosen from its ROC curve; see insar_anomaly.calibration."""
 
     policy: Literal["false-alarms-per-year", "fpr", "youden", "quantile"] = Field(
         "false-alarms-per-year", description="quantile is the papers' in-sample percentile, for parity"
@@ -132,7 +137,9 @@ class Calibrate(Section):
         ge=5,
         description="fewer quiet pairs (or assessments of intervals) scored out of sample: not calibrated, never flagged",
     )
-    peaks_cm: tuple[float, ...] = Field((1.0, 2.0, 4.0, 8.0), min_length=1, description="injected peaks, cm line of sight")
+    peaks_cm: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1.0, 2.0, 4.0, 8.0), min_length=1, description="peaks of the injected sources, cm along the line of sight"
+    )
     labels: str | None = Field(
         None, description="CSV of frame,pair,label (1 = deformation): replaces injected sources for single pairs"
     )
@@ -147,7 +154,9 @@ class Flags(Section):
     )
     clear_after_days: int = Field(60, ge=1, le=3650, description="days of data without a pair over the threshold")
     notice_max_age_days: int = Field(
-        180, ge=1, description="a flag whose last pair over the threshold is older than this is listed, but nobody is told"
+        180,
+        ge=1,
+        description="a flag whose last pair over the threshold is older than this is listed, but no notice is sent",
     )
 
 
@@ -172,7 +181,9 @@ class WebhookChannel(Section):
     """Notices as signed HTTP POSTs (Standard Webhooks, CloudEvents)."""
 
     kind: Literal["webhook"]
-    url: str = Field(pattern=r"^https?://", description="where to POST")
+    url: str = Field(
+        pattern=r"^https?://", examples=["https://example.org/hook"], repr=False, description="address that gets the POST"
+    )
     secret_env: str | None = Field(None, description="environment variable with the whsec_... secret")
     timeout_s: float = Field(10.0, gt=0, le=300, description="seconds to wait for an answer")
 
@@ -196,7 +207,7 @@ Channel = Annotated[FilesChannel | WebhookChannel | EmailChannel, Field(discrimi
 
 def _local(folder: str) -> str:
     if "://" in folder:
-        raise ValueError("figures are written to a local folder, not to a URL")
+        raise ValueError(f"figures are written to a local folder, not to a URL; {shown(folder)} is one")
     return folder
 
 

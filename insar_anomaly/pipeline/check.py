@@ -4,7 +4,6 @@ from its dataclass, where their defaults stand.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -12,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import Field, create_model
 
 from insar_anomaly import catalogue, detectors, notify
-from insar_anomaly.config.defaults import as_toml
 from insar_anomaly.config.load import detector_table, load, where
-from insar_anomaly.config.sections import Config, Detector
+from insar_anomaly.config.sections import Config, Detector, Section
 from insar_anomaly.errors import ConfigError, UsageError
+from insar_anomaly.files.allowed import as_toml
+from insar_anomaly.files.mistakes import unknown_key, validated
 from insar_anomaly.ledger.ledger import check_url
 from insar_anomaly.sources import check_source
 
@@ -79,22 +79,21 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
         return [f"{where(path, 'detector', 'kind')}: [detector] {problem}"]
     lines = []
     for name in [name for name in options if name not in settings]:
-        near = difflib.get_close_matches(name, settings, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"{kind} has {', '.join(settings)}"
-        lines.append(f"{where(path, 'detector', name)}: [detector] {name}: unknown key; {hint}")
+        words = unknown_key(name, settings, there=kind)
+        lines.append(f"{where(path, 'detector', name)}: [detector] {name}: {words}")
         del options[name]
-    try:
-        create_model("Detector", __config__=ConfigDict(extra="forbid"), **settings)(**options)
-    except ValidationError as problem:
-        for error in problem.errors():
-            name = str(error["loc"][0])
-            place = where(path, "detector", name)
-            lines.append(f"{place}: [detector] {name}: {error['msg']} (given: {error['input']!r})")
+    types = create_model("Detector", __base__=Section, **settings)
+    for mistake in validated(types, options)[1]:
+        name = mistake.names[0]
+        lines.append(f"{where(path, 'detector', name)}: [detector] {name}: {mistake}")
     if not lines:
         try:
             detectors.build(kind, **options)
-        except ValueError as problem:  # settings that are right one by one, but not together
-            lines.append(f"{where(path, 'detector')}: [detector] {problem}")
+        except ValueError as problem:  # what the detector itself refuses, a line for each mistake
+            for words in str(problem).splitlines():
+                name = words.partition(" = ")[0]
+                place = where(path, "detector", name) if name in options else where(path, "detector")
+                lines.append(f"{place}: [detector] {words}")
     return lines
 
 
@@ -102,26 +101,26 @@ def detector_lines() -> list[str]:
     """Commented defaults of every detector, for `insar-anomaly config`."""
     lines = []
     for kind in detectors.NAMES:
-        words: dict[str, str] = {}
-        for one in reversed(detectors.settings_class(kind).__mro__[:-1]):
-            words |= _descriptions(one.__doc__ or "")
         lines.append(f'# settings of kind = "{kind}":')
-        for name, (_, default) in _settings(kind).items():
-            shown = f"{as_toml(default)}" if default is not None else " # unset"
-            lines.append(f"# {name} = {shown}" + (f"  # {words[name]}" if name in words else ""))
+        for name, (_, field) in _settings(kind).items():
+            shown = f"{as_toml(field.default)}" if field.default is not None else " # unset"
+            lines.append(f"# {name} = {shown}" + (f"  # {field.description}" if field.description else ""))
     return lines
 
 
 def _settings(kind: str) -> dict[str, Any]:
-    """Name -> (type, default) of a detector's settings."""
+    """Name -> (type, default and description) of a detector's settings."""
     known = detectors.settings_class(kind)
     hints = get_type_hints(known)
+    words: dict[str, str] = {}
+    for base in reversed(known.__mro__[:-1]):
+        words |= _descriptions(base.__doc__ or "")
     out = {}
     for one in fields(known):
         if one.name in _NOT_IN_FILES:
             continue
         default = one.default if one.default_factory is MISSING else one.default_factory()
-        out[one.name] = (hints[one.name], default)
+        out[one.name] = (hints[one.name], Field(default, description=words.get(one.name)))
     return out
 
 
