@@ -3,6 +3,7 @@
 The map, in the order in which data flows; one *stack* (a volcano seen on one satellite frame) runs through all of it:
 
 ==================  ==================================================================================
+`files`             what people write: text in any encoding, mistakes in plain English
 `catalogue`         volcanoes, their frames and boxes
 `sources`           archives of interferograms: list them, open a volcano's window
 `ingest`            what is missing; prechecks with numbered verdicts

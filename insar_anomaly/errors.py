@@ -5,13 +5,15 @@
     InsarAnomalyError
     |-- UsageError            the user mends the command or a file: exit code 2
     |   |-- ConfigError
-    |   `-- CatalogueError
+    |   |-- CatalogueError
+    |   `-- Lost              the ledger or the store is gone, and the other is there
     |-- StackFailed           this stack stops, the night goes on, exit code 1
     |   |-- NotInFrame
     |   |-- MissingLayer
     |   |-- NotFitted
     |   `-- StoreFailed
     |-- SourceUnavailable     try again later; nothing was lost, exit code 1
+    |   `-- WrongFolder       the URL is not the folder of the frames
     |-- Busy                  another run holds the ledger: exit code 1
     `-- PairRejected          this pair gets a numbered verdict, the stack goes on
 """
@@ -83,6 +85,10 @@ class CatalogueError(UsageError):
     """A volcano catalogue is wrong."""
 
 
+class Lost(UsageError):
+    """The ledger is there and its store is gone, or the other way round."""
+
+
 class StackFailed(InsarAnomalyError):
     """One stack cannot go on; the others do."""
 
@@ -105,6 +111,10 @@ class StoreFailed(StackFailed):
 
 class SourceUnavailable(InsarAnomalyError):
     """The source (bucket, server, folder) cannot be reached or listed now."""
+
+
+class WrongFolder(SourceUnavailable):
+    """The source's URL leads into a frame, and not to the folder of the frames."""
 
 
 class Busy(InsarAnomalyError):

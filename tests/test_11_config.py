@@ -419,6 +419,51 @@ def test_a_mistake_in_the_detectors_own_settings_is_told_with_the_nearest_key(wr
     assert any(words in one for one in said), said
 
 
+@pytest.mark.parametrize(
+    ("kind", "lines", "words"),
+    [
+        ("padim", "top_percent = 0", ":4: [detector] top_percent = 0: give a number above 0 and at most 100"),
+        ("padim", "ridge = -1", ":4: [detector] ridge = -1: give a number from 0 on"),
+        (
+            "padim",
+            'layout = "windows"\nwindow_step = 200',
+            ":5: [detector] window_step = 200: windows of 128 pixels",
+        ),
+        ("matched_filter", "block = 0", ":5: [detector] block = 0: give a number from 1 on"),
+        ("matched_filter", "depths_km = [1, -2]", ":5: [detector] depths_km = [1, -2]: give a number above 0 in each place"),
+        ("matched_filter", "depths_km = []", ":5: [detector] depths_km = []: give a number above 0"),
+        ("ganomaly", "window = 100", ":5: [detector] window = 100: GANomaly halves it down to 4 pixels, give 16, 32, 64, "),
+        ("ganomaly", "steps = 0", ":5: [detector] steps = 0: give a number from 1 on"),
+        ("ganomaly", "learning_rate = 0", ":5: [detector] learning_rate = 0: give a number above 0"),
+        ("ganomaly", "stride = 129", ":5: [detector] stride = 129: windows of 128 pixels need a stride from 1 to 128"),
+        ("ganomaly", 'device = "gpu"', ":5: [detector] device = 'gpu': give cpu, cuda or cuda:NUMBER"),
+        (
+            "diffusion",
+            "window = 100",
+            ":5: [detector] window = 100: 5 levels halve it to its 16th part, give a multiple",
+        ),
+        ("diffusion", "steps = 0\nbatch = 0", ":6: [detector] batch = 0: give a number from 1 on"),
+        ("diffusion", "noise_to = 1001", ":5: [detector] noise_to = 1001: give a number from 1 to 1000"),
+        ("diffusion", "train_to = 50", ":3: [detector] noise_to = 100: give at most train_to, which is 50"),
+        ("cnn", "window = 62", ":5: [detector] window = 62: AlexNet needs patches of at least 63 pixels"),
+        ("cnn", "dropout = 1.0", ":5: [detector] dropout = 1.0: give a number from 0 on and below 1"),
+        ("cnn", "peak_cm = [8, 2]", ":5: [detector] peak_cm = (8, 2): give the smaller number first"),
+    ],
+)
+def test_what_a_detector_itself_refuses_is_told_before_the_fit_with_its_line(write, kind, lines, words):
+    head = "[detector]\n" if kind == "padim" else f'[detector]\nkind = "{kind}"\n'
+    said = mistakes(write(SMALL + head + lines + "\n"))
+    assert any(words in one for one in said), said
+    assert len(said) == len([line for line in lines.splitlines() if not line.startswith("layout")])
+
+
+def test_a_detectors_number_from_the_environment_is_a_number(write, monkeypatch):
+    monkeypatch.setenv("INSAR_ANOMALY_DETECTOR__STRIDE", "4")
+    assert load_checked(write(SMALL), volcanoes=False).detector.options == {"stride": 4}
+    monkeypatch.setenv("INSAR_ANOMALY_DETECTOR__STRIDE", "5")
+    assert "stride = 5: patches are 4, 8 or 16 pixels wide" in mistakes(write(SMALL))[0]
+
+
 def test_several_wrong_values_of_a_detector_are_told_at_once(write):
     file = write(SMALL + '[detector]\nstride = "four"\ndistance = "euclid"\n')
     assert len(mistakes(file)) == 2

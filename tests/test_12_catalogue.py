@@ -298,6 +298,33 @@ def test_a_missing_file_is_told_with_the_remedy(tmp_path, name):
         load(tmp_path / name)
 
 
+# ------------------------------------------------------------------------------------------------------ docs/catalogue.md
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "catalogue.md"
+
+
+def examples() -> list[tuple[str, str]]:
+    """Language and text of every example in the document."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_examples_of_the_document_are_the_same_catalogue_in_toml_and_csv(tmp_path):
+    (first, toml), (second, table), (third, spreadsheet) = examples()
+    assert (first, second, third) == ("toml", "csv", "csv")
+    volcanoes = load(written(tmp_path, toml))
+    assert load(written(tmp_path, table, "v.csv")) == volcanoes
+    assert volcanoes[0].exclude
+    assert volcanoes[0].contacts
+    assert len(volcanoes[0].frames) == 2
+    named = [(v.gvp, v.name, v.lat, v.lon, v.frames) for v in volcanoes]
+    assert [(v.gvp, v.name, v.lat, v.lon, v.frames) for v in load(written(tmp_path, spreadsheet, "s.csv"))] == named
+
+
+def test_the_document_describes_every_column_and_which_are_needed():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (yes|no) \|", DOCUMENT.read_text(encoding="utf-8"), re.M))
+    assert rows == {name: "yes" if field.is_required() else "no" for name, field in Volcano.model_fields.items()}
+
+
 # ------------------------------------------------------------------------------------------------------ boxes
 
 

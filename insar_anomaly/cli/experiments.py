@@ -78,7 +78,7 @@ def config_command(args: argparse.Namespace) -> int:
     if not args.check:
         print(commented_defaults({"detector": detector_lines()}), end="")
         return 0
-    load_checked(args.check)
+    load_checked(args.check, places=True)
     if not args.quiet:
         print(f"{args.check}: ok")
     return 0

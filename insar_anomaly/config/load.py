@@ -1,4 +1,4 @@
-"""Read a configuration: one TOML file plus environment variables. Every mistake is told at once, with its place."""
+"""Read a configuration: one TOML file plus environment variables. All mistakes are reported, each with its place."""
 
 from __future__ import annotations
 

@@ -16,21 +16,25 @@ from pydantic import Field, create_model
 from insar_anomaly import catalogue, detectors, notify
 from insar_anomaly.config.load import detector_table, load, where
 from insar_anomaly.config.sections import Config, Detector, Section
-from insar_anomaly.errors import ConfigError, UsageError
+from insar_anomaly.errors import ConfigError, SourceUnavailable, UsageError
 from insar_anomaly.files.allowed import as_toml
 from insar_anomaly.files.mistakes import unknown_key, validated
 from insar_anomaly.ledger.ledger import check_url
-from insar_anomaly.sources import check_source
+from insar_anomaly.ledger.presence import parted_on_disk
+from insar_anomaly.sources import check_source, open_source
+from insar_anomaly.stack.contents import kinds_held
 
 # arrays, which a configuration cannot hold; `weights` names a file for the first
 _NOT_IN_FILES = ("network", "network_name", "labelled")
 
 
-def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
+def load_checked(path: str | Path, *, volcanoes: bool = True, places: bool = False) -> Config:
     """The configuration, once everything that can be known before work begins is right.
 
     Looks at the file, the environment, the detector's own settings, the ledger's and the sources' URLs, the channels and,
-    unless `volcanoes` is False, the catalogue. Nothing is opened on a network.
+    unless `volcanoes` is False, the catalogue. With `places`, also at local folders: sources that do not exist or are
+    a frame's own folder, and a ledger or store without the other. A command does not ask for that: one source out of reach
+    must not stop the others, and the run itself says what is gone. Nothing is opened on a network.
 
     Raises
     ------
@@ -46,6 +50,7 @@ def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
         mistakes += _detector_mistakes(path, str(table.get("kind", Detector().kind)), table)
         raise ConfigError("\n".join(mistakes)) from None
     mistakes += _detector_mistakes(path, config.detector.kind, config.detector.options)
+    config = config.model_copy(update={"detector": _numbers(config.detector)})
     mistakes += _complaints(where(path, "ledger"), lambda: check_url(config.ledger))
     for number, source in enumerate(config.source):
         place = where(path, "source", number, "url")
@@ -58,9 +63,31 @@ def load_checked(path: str | Path, *, volcanoes: bool = True) -> Config:
         mistakes.append(f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file")
     if volcanoes:
         mistakes += _complaints(where(path, "catalogue"), lambda: catalogue.load(config.catalogue))
+    if places:
+        mistakes += _local_places(path, config)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
+
+
+def _local_places(path: str | Path, config: Config) -> list[str]:
+    """What is wrong with local sources, and with the ledger or the store where the other is there."""
+    lines = []
+    for number, source in enumerate(config.source):
+        place = f"{where(path, 'source', number, 'url')}: [[source]] url"
+        if "://" not in source.url or source.url.startswith("file://"):
+            try:
+                open_source(source.kind, source.url, {}).frames()
+            except SourceUnavailable as problem:
+                lines.append(f"{place}: {problem}")
+    if not config.store.startswith("s3://"):
+        try:
+            gone = parted_on_disk(config.ledger, partial(kinds_held, config.store, {}), config.store)
+        except ConfigError:  # a wrong URL of the ledger is told already
+            gone = None
+        if gone and not gone.harmless:
+            lines.append(f"{where(path, 'ledger' if gone.ledger else 'store')}: {gone.words}")
+    return lines
 
 
 def _complaints(place: str, look: Callable[[], object]) -> list[str]:
@@ -88,13 +115,24 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
         lines.append(f"{where(path, 'detector', name)}: [detector] {name}: {mistake}")
     if not lines:
         try:
-            detectors.build(kind, **options)
+            detectors.build(kind, **_numbers(Detector(kind=kind, **options)).options)
         except ValueError as problem:  # what the detector itself refuses, a line for each mistake
             for words in str(problem).splitlines():
                 name = words.partition(" = ")[0]
                 place = where(path, "detector", name) if name in options else where(path, "detector")
                 lines.append(f"{place}: [detector] {words}")
     return lines
+
+
+def _numbers(detector: Detector) -> Detector:
+    """The table with numbers that the environment gave as text as numbers; as it is where something else is wrong in it."""
+    try:
+        made, _ = validated(create_model("Detector", __base__=Section, **_settings(detector.kind)), detector.options)
+    except ValueError:
+        return detector
+    typed = {name: getattr(made, name) for name, given in detector.options.items() if made and isinstance(given, str)}
+    numbers = {name: value for name, value in typed.items() if isinstance(value, int | float)}
+    return Detector(**{"kind": detector.kind, **detector.options, **numbers})
 
 
 def detector_lines() -> list[str]:
