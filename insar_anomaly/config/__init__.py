@@ -4,10 +4,11 @@
 `defaults` prints the file with every default as a comment.
 """
 
-from insar_anomaly.config.defaults import as_toml, commented_defaults
+from insar_anomaly.config.defaults import commented_defaults
 from insar_anomaly.config.load import detector_table, load, secret, where
 from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.config.sections import Config, Detector, Fusion, Preprocess, Source, Storage
+from insar_anomaly.files.allowed import as_toml
 
 __all__ = [
     "PRESETS",
