@@ -152,7 +152,7 @@ class Calibrate(Section):
     """How each stack's threshold is chosen from its ROC curve; see insar_anomaly.calibration."""
 
     policy: Literal["false-alarms-per-year", "fpr", "youden", "quantile"] = Field(
-        "false-alarms-per-year", description="quantile is the papers' in-sample percentile, for parity"
+        "false-alarms-per-year", description="how the threshold is chosen; quantile is the papers' in-sample percentile"
     )
     false_alarms_per_year: float = Field(1.0, gt=0, le=365, description="flags per stack and year on quiet ground")
     fpr: float = Field(0.01, gt=0, lt=1, description="false positive rate per pair, for policy fpr")
