@@ -15,6 +15,7 @@ from installation import DATES, NORTH, QUIET, RISING, STEP, UNREST, WEST, WIDE, 
 from insar_anomaly.catalogue.volcano import Box, Volcano
 from insar_anomaly.config.sections import Storage
 from insar_anomaly.errors import NotInFrame, PairRejected, SourceUnavailable, Verdict, WrongFolder
+from insar_anomaly.ledger.records import Seen
 from insar_anomaly.pipeline import storage_options
 from insar_anomaly.sources import open_source
 from insar_anomaly.sources.base import Listed
@@ -296,9 +297,9 @@ def test_what_is_new_is_listed_minus_seen_and_a_rejected_pair_counts_when_it_cha
     listed = [Listed(p, "u", "c", f"mark of {p}") for p in ("20200125_20200206", "20200101_20200113", "20200113_20200125")]
     assert [p.pair for p in unseen(listed, {})] == ["20200101_20200113", "20200113_20200125", "20200125_20200206"]
     seen = {
-        "20200101_20200113": ("another mark", int(Verdict.OK)),
-        "20200113_20200125": ("another mark", int(Verdict.UNREADABLE)),
-        "20200125_20200206": ("mark of 20200125_20200206", int(Verdict.UNREADABLE)),
+        "20200101_20200113": Seen("another mark", Verdict.OK),
+        "20200113_20200125": Seen("another mark", Verdict.UNREADABLE),
+        "20200125_20200206": Seen("mark of 20200125_20200206", Verdict.UNREADABLE),
     }
     assert [p.pair for p in unseen(listed, seen)] == ["20200113_20200125"]
 
