@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from insar_anomaly.catalogue.table import FORMS, rows
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import CatalogueError
 from insar_anomaly.files.lines import line_of
 from insar_anomaly.files.mistakes import Mistake, validated
-from insar_anomaly.files.text import NotText, toml
+from insar_anomaly.files.text import NotText, Table, toml
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class _Entry:
     `name` says which one it is, `line` is where it stands, `lines` where its keys stand, as far as that is another line.
     """
 
-    values: Mapping[str, Any]
+    values: Table
     line: int
     name: str = ""
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -104,7 +103,7 @@ def _told(file: Path, entry: _Entry, mistake: Mistake) -> str:
     return f"{entry.place(file, key)}: {key}: {mistake}"
 
 
-def _swapped(values: Mapping[str, Any]) -> bool:
+def _swapped(values: Table) -> bool:
     """True where lat is no latitude, but would be a longitude, and lon would be a latitude."""
     try:
         lat, lon = float(values["lat"]), float(values["lon"])

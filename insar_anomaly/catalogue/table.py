@@ -14,7 +14,7 @@ from typing import Any
 
 from insar_anomaly.catalogue.contacts import is_address
 from insar_anomaly.files.mistakes import nearest
-from insar_anomaly.files.text import NotText, any_encoding
+from insar_anomaly.files.text import NotText, Table, any_encoding
 
 NEEDED = ("gvp", "name", "lat", "lon", "frames")
 OPTIONAL = ("box_km", "exclude", "contacts")
@@ -50,7 +50,7 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NUMBERS = ("lat", "lon", "box_km")
 
 
-def rows(raw: bytes) -> list[tuple[int, dict[str, Any]]]:
+def rows(raw: bytes) -> list[tuple[int, Table]]:
     """Line and values of every volcano of a table; empty rows are left out.
 
     Raises
@@ -114,12 +114,12 @@ def _columns(titles: list[str], line: int) -> list[str | None]:
     return keys
 
 
-def _entry(names: list[str | None], cells: list[str], line: int, separator: str) -> dict[str, Any]:
+def _entry(names: list[str | None], cells: list[str], line: int, separator: str) -> Table:
     more = [cell for cell in cells[len(names) :] if cell.strip()]
     if more:
         what = {",": "a comma", ";": "a semicolon", "\t": "a tab"}[separator]
         raise NotText(line, f"more cells than columns ({more[0].strip()!r}); put quotes around a cell that holds {what}")
-    entry: dict[str, Any] = {
+    entry: Table = {
         name: cell.strip() for name, cell in zip(names, cells, strict=False) if name is not None and cell.strip()
     }
     if separator != ",":  # where columns are separated otherwise, a comma between digits can only be a decimal one

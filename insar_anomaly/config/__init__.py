@@ -1,7 +1,7 @@
 """Settings: one TOML file plus environment variables.
 
-`sections` defines every setting once, `presets` names sets of them, `load` reads a file and explains its mistakes,
-`defaults` prints the file with every default as a comment.
+`sections` defines every setting once, `places` what can be a path or URL, `presets` names sets of settings, `load` reads a
+file and explains its mistakes, `defaults` prints the file with every default as a comment.
 """
 
 from insar_anomaly.config.defaults import commented_defaults

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from pydantic_settings import SettingsError
 
@@ -14,7 +13,7 @@ from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import ConfigError
 from insar_anomaly.files.lines import line_of
 from insar_anomaly.files.mistakes import Mistake, header, nearest, validated
-from insar_anomaly.files.text import NotText, toml
+from insar_anomaly.files.text import NotText, Table, toml
 
 
 def load(path: str | Path, *, secrets: bool = True) -> Config:
@@ -44,7 +43,7 @@ def load(path: str | Path, *, secrets: bool = True) -> Config:
     return _resolved(config, file.resolve().parent)
 
 
-def detector_table(path: str | Path) -> dict[str, Any]:
+def detector_table(path: str | Path) -> Table:
     """The file's [detector] table as it stands there, preset included, whatever else is wrong in the file."""
     table = _parsed(Path(path))[1].get("detector", {})
     return table if isinstance(table, dict) else {}
@@ -90,7 +89,7 @@ def _not_json(problem: SettingsError) -> str:
     return f'environment variable INSAR_ANOMALY_{found[1].upper()}: "{found[1]}" is given as JSON here: {example}'
 
 
-def _parsed(file: Path) -> tuple[str, dict[str, Any]]:
+def _parsed(file: Path) -> tuple[str, Table]:
     """Text and tables of the file, with its preset's."""
     try:
         text, tables = toml(file)
@@ -146,7 +145,7 @@ def _unset_secrets(file: Path, text: str, config: Config) -> list[str]:
     return lines
 
 
-def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
+def _with_preset(values: Table) -> Table:
     """The file's values over those of the preset that it names, section by section."""
     preset = PRESETS.get(os.environ.get("INSAR_ANOMALY_PRESET", str(values.get("preset"))), {})
     for section, settings in preset.items():

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from insar_anomaly.config.places import Local, Place, StorePlace
 from insar_anomaly.errors import PluginFailed
 from insar_anomaly.files.allowed import ByKind
-from insar_anomaly.files.mistakes import UNKNOWN_KIND, shown
+from insar_anomaly.files.mistakes import UNKNOWN_KIND
 from insar_anomaly.registry import CHANNELS, SOURCES, Registry
 
 
@@ -30,26 +21,6 @@ class Section(BaseModel):
     """A table of the file: frozen, and no key that is not described here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _place(text: str) -> str:
-    """A path or URL; what was meant as a URL and is none would otherwise become a folder of that name."""
-    scheme = re.match(r"(s3|gs|gcs|az|abfs|file|https?|ftp):?/*", text)
-    if scheme and "://" not in text and "/" in scheme[0]:
-        raise ValueError(f"{shown(text)} looks like a URL without ://; write {scheme[1]}://bucket/prefix")
-    if not text.strip(". ") or text.endswith("://"):
-        raise ValueError(f"{shown(text)} names no folder or bucket; write a path, file:// or s3://bucket/prefix")
-    return text
-
-
-def _kept(text: str) -> str:
-    if "://" in _place(text) and not text.startswith(("s3://", "file://")):
-        raise ValueError(f"{shown(text)} cannot be written to; the store can be a folder, file:// or s3://bucket/prefix")
-    return text
-
-
-Place = Annotated[str, AfterValidator(_place)]
-StorePlace = Annotated[str, AfterValidator(_kept)]
 
 
 def _unknown(registry: Registry) -> PydanticCustomError:
@@ -254,15 +225,6 @@ def _channel_settings(kind: str) -> type[ChannelSettings] | None:
 
 _BY_KIND = ByKind(lambda: CHANNELS.kinds, _channel_settings)
 Channel = Annotated[SerializeAsAny[ChannelSettings], BeforeValidator(_channel), _BY_KIND]
-
-
-def _local(folder: str) -> str:
-    if "://" in folder:
-        raise ValueError(f"figures are written to a local folder, not to a URL; {shown(folder)} is one")
-    return folder
-
-
-Local = Annotated[str, AfterValidator(_local)]
 
 
 class Config(BaseSettings):

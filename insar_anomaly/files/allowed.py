@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+_Bounds = dict[str, float]
 _BOUNDS = ("ge", "gt", "le", "lt", "min_length")
 _PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text between quotes"}
 _MANY = {bool: "of true and false", int: "whole numbers", float: "numbers", str: "texts, each between quotes"}
@@ -88,7 +89,7 @@ def as_toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _opened(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, dict[str, Any]]:
+def _opened(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, _Bounds]:
     """The type inside ``Annotated`` and ``X | None``, and all bounds on the way to it."""
     found = list(metadata)
     while True:
@@ -103,7 +104,7 @@ def _opened(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, dict[str, An
     return annotation, {name: value for one in flat for name in _BOUNDS if (value := getattr(one, name, None)) is not None}
 
 
-def _between(bounds: dict[str, Any]) -> str:
+def _between(bounds: _Bounds) -> str:
     if "ge" in bounds and "le" in bounds:
         return f" from {bounds['ge']} to {bounds['le']}"
     least = f"from {bounds['ge']} on" if "ge" in bounds else f"above {bounds['gt']}" if "gt" in bounds else ""
@@ -112,7 +113,7 @@ def _between(bounds: dict[str, Any]) -> str:
     return f" {words}" if words else ""
 
 
-def _list(args: tuple[Any, ...], bounds: dict[str, Any]) -> str:
+def _list(args: tuple[Any, ...], bounds: _Bounds) -> str:
     if args[-1] is not Ellipsis:
         same = len(set(args)) == 1 and args[0] in _MANY
         return f"a list of {len(args)} {_MANY[args[0]] if same else 'values'}"

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from insar_anomaly.files.allowed import ByKind, allowed, as_toml, element, is_number, one_of, words_of
+from insar_anomaly.files.text import Table
 
 UNKNOWN_KIND = "unknown_kind"
 """Type of pydantic's error for a `kind` that is missing or does not exist; its context holds `kinds`, which are all."""
@@ -61,9 +62,7 @@ class _Found:
     annotation: Any
 
 
-def validated(
-    model: type[_M], values: Mapping[str, Any], forms: Mapping[str, str] | None = None
-) -> tuple[_M | None, list[Mistake]]:
+def validated(model: type[_M], values: Table, forms: Mapping[str, str] | None = None) -> tuple[_M | None, list[Mistake]]:
     """The model of these values, or None and every mistake, one for each place.
 
     Parameters
@@ -90,7 +89,7 @@ def _explained(error: ErrorDetails, model: type[BaseModel], forms: Mapping[str, 
     return Mistake(found.place, sentence(error, found, takes), meaning or "")
 
 
-def _truths(values: Mapping[str, Any], model: type[BaseModel], *above: str | int) -> Iterator[Mistake]:
+def _truths(values: Table, model: type[BaseModel], *above: str | int) -> Iterator[Mistake]:
     """Numbers that were given as true or false, which pydantic takes for 1 and 0. `above` is the place of the table."""
     for name, value in values.items():
         if (field := model.model_fields.get(name)) is None:
@@ -99,11 +98,11 @@ def _truths(values: Mapping[str, Any], model: type[BaseModel], *above: str | int
         if is_number(field.annotation) and any(isinstance(one, bool) for one in held):
             yield Mistake((*above, name), f"give {allowed(field)}, not {shown(value)}", field.description or "")
         for number, table in enumerate(held):
-            if isinstance(table, Mapping) and (inner := _table_for(field, table)):
+            if isinstance(table, dict) and (inner := _table_for(field, table)):
                 yield from _truths(table, inner, *above, name, *([number] if held is value else []))
 
 
-def _table_for(field: FieldInfo, values: Mapping[str, Any]) -> type[BaseModel] | None:
+def _table_for(field: FieldInfo, values: Table) -> type[BaseModel] | None:
     """The model of a table that is given for a field; None where that takes none, or no kind of it fits."""
     annotation = element(field.annotation, 0) or field.annotation
     if by_kind := ByKind.of(annotation):

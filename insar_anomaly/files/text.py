@@ -12,6 +12,10 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
+Table = dict[str, Any]
+"""A table of a file as it was written: keys and unchecked values, further tables among them."""
+
+
 class NotText(ValueError):
     """A file's text cannot be read, or is not what it should be; `line` is where."""
 
@@ -69,7 +73,7 @@ def any_encoding(raw: bytes) -> str:
     return text
 
 
-def toml(file: Path) -> tuple[str, dict[str, Any]]:
+def toml(file: Path) -> tuple[str, Table]:
     """Text and tables of a TOML file.
 
     Raises

@@ -5,7 +5,7 @@ from its dataclass, where their defaults stand.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import partial
@@ -20,6 +20,7 @@ from insar_anomaly.config.sections import Config, Detector, Section
 from insar_anomaly.errors import ConfigError, PluginFailed, SourceUnavailable, UsageError
 from insar_anomaly.files.allowed import as_toml
 from insar_anomaly.files.mistakes import unknown_key, validated
+from insar_anomaly.files.text import Table
 from insar_anomaly.ledger.ledger import check_url
 from insar_anomaly.ledger.presence import parted_on_disk
 from insar_anomaly.registry import DETECTORS
@@ -145,7 +146,7 @@ def _complaints(place: str, look: Callable[[], object]) -> list[str]:
     return []
 
 
-def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) -> list[str]:
+def _detector_mistakes(path: str | Path, kind: str, table: Table) -> list[str]:
     options = {name: value for name, value in table.items() if name != "kind"}
     try:
         settings = _settings(kind)

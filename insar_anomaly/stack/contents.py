@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 KINDS = ("stacks", "models", "scores")
 
 
-def kinds_held(url: str, options: Mapping[str, Any]) -> frozenset[str] | None:
+def kinds_held(url: str, options: Mapping[str, object]) -> frozenset[str] | None:
     """Those of `KINDS` of which a store has any file; None where it cannot be reached now.
 
     Folders without a file do not count: looking for a stack makes its folder. On S3 it is one listing that waits for seconds
@@ -30,14 +29,14 @@ def _any_file(folder: Path) -> bool:
     return any(files for _, _, files in os.walk(folder))
 
 
-def _in_bucket(url: str, options: Mapping[str, Any]) -> frozenset[str] | None:
+def _in_bucket(url: str, options: Mapping[str, object]) -> frozenset[str] | None:
     import fsspec
 
     quick = {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 1}}
     try:
         system, root = fsspec.core.url_to_fs(url, **{**options, "config_kwargs": quick})
         system.invalidate_cache(root)
-        names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in system.ls(root, detail=False)}
+        names = {PurePosixPath(str(path)).name for path in system.ls(root, detail=False)}
     except FileNotFoundError:
         return frozenset()
     except Exception as problem:
