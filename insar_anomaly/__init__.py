@@ -7,6 +7,7 @@ runs through all rooms. In the order in which data flows:
 `errors`        what can go wrong, grouped by what the caller does about it
 `units`         constants of the satellites and of the Earth
 `registry`      sources, detectors and channels by name, also from other packages
+`files`         what people write: text in any encoding, mistakes in plain English
 `names`         pairs, intervals, acquisitions, stacks, couples, kinds of evidence: parsed, printed, ordered here only
 `catalogue`     volcanoes, their frames, boxes, exclusion polygons and contacts
 `config`        every setting, once: its meaning, default and bounds

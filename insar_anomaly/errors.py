@@ -6,13 +6,15 @@
     |-- UsageError            the user mends the command or a file: exit code 2
     |   |-- ConfigError
     |   |-- CatalogueError
-    |   `-- PluginFailed
+    |   |-- PluginFailed
+    |   `-- Lost              the ledger or the store is gone, and the other is there
     |-- StackFailed           this stack stops, the night goes on, exit code 1
     |   |-- NotInFrame
     |   |-- MissingLayer
     |   |-- NotFitted
     |   `-- StoreFailed
     |-- SourceUnavailable     try again later; nothing was lost, exit code 1
+    |   `-- WrongFolder       the URL is not the folder of the frames
     |-- WorkersFailed         worker processes do not start; nothing was lost, exit code 1
     |-- Busy                  another run holds the ledger: exit code 1
     `-- PairRejected          this pair gets a numbered verdict, the stack goes on
@@ -92,6 +94,10 @@ class PluginFailed(UsageError):
     """A source, detector or channel of another installed package cannot be imported, or is not what it should be."""
 
 
+class Lost(UsageError):
+    """The ledger is there and its store is gone, or the other way round."""
+
+
 class StackFailed(InsarAnomalyError):
     """One stack cannot go on; the others do."""
 
@@ -114,6 +120,10 @@ class StoreFailed(StackFailed):
 
 class SourceUnavailable(InsarAnomalyError):
     """The source (bucket, server, folder) cannot be reached or listed now."""
+
+
+class WrongFolder(SourceUnavailable):
+    """The source's URL leads into a frame, and not to the folder of the frames."""
 
 
 class WorkersFailed(InsarAnomalyError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +73,12 @@ def test_toml_and_csv_give_the_same_volcanoes(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("273070", "27307", "gvp: Input should be greater than or equal to 100000 (given: {})"),
-        ("273070", "2730700", "gvp: Input should be less than or equal to 999999 (given: {})"),
-        ("273070", "273070.5", "gvp: Input should be a valid integer"),
-        ("14.0106", "94", "lat: Input should be less than or equal to 90 (given: {})"),
-        ("120.9975", "200", "lon: Input should be less than or equal to 180 (given: {})"),
-        ("-17.47", "nan", "lat: Input should be "),
+        ("273070", "27307", "gvp: give a whole number from 100000 to 999999, not {}. Meaning: volcano number of the Smith"),
+        ("273070", "2730700", "gvp: give a whole number from 100000 to 999999, not {}"),
+        ("273070", "273070.5", "gvp: give a whole number from 100000 to 999999, not {}"),
+        ("14.0106", "94", "lat: give a number from -90 to 90, not {}. Meaning: latitude in degrees, north positive"),
+        ("120.9975", "200", "lon: give a number from -180 to 180, not {}"),
+        ("-17.47", "nan", "lat: give a number from -90 to 90, not {}"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_entry_and_value_in_either_format(tmp_path, old, new, told):
@@ -85,22 +88,25 @@ def test_a_wrong_value_is_told_with_its_entry_and_value_in_either_format(tmp_pat
     assert told.format(new) in said
     said = mistakes(tmp_path, CSV.replace(old, new, 1), "v.csv")
     assert f": line {place + 1}: " in said
-    assert told.format(repr(new)) in said
+    assert told.format(f'"{new}"') in said
 
 
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        ({"frames": ()}, "frames: Tuple should have at least 1 item"),
+        (
+            {"frames": ()},
+            'frames: give a list of one or more texts, each between quotes, such as ["079D_07694_131313"], not []',
+        ),
         ({"frames": ("A", "A")}, "a frame is listed twice"),
         ({"frames": ("A/B",)}, "'A/B' is not the name of a frame"),
         ({"frames": ("",)}, "'' is not the name of a frame"),
         ({"frames": (" A",)}, "' A' is not the name of a frame"),
-        ({"box_km": 1}, "box_km: Input should be greater than 1 (given: 1)"),
-        ({"box_km": 501}, "box_km: Input should be less than or equal to 500 (given: 501)"),
-        ({"name": ""}, "name: String should have at least 1 character (given: '')"),
-        ({"frame": "A"}, "frame: Extra inputs are not permitted (given: 'A')"),
-        ({"lat": "north"}, "lat: Input should be a valid number"),
+        ({"box_km": 1}, "box_km: give a number above 1 and at most 500, not 1. Meaning: side, km, of "),
+        ({"box_km": 501}, "box_km: give a number above 1 and at most 500, not 501"),
+        ({"name": ""}, 'name: give text between quotes, such as "Erta Ale", not ""'),
+        ({"frame": "A"}, "frame: unknown key; did you mean frames?"),
+        ({"lat": "north"}, 'lat: give a number from -90 to 90, not "north"'),
     ],
 )
 def test_every_key_of_an_entry_is_checked(tmp_path, entry, told):
@@ -119,8 +125,11 @@ def test_every_key_of_an_entry_is_checked(tmp_path, entry, told):
 
 def test_a_missing_key_is_told_by_its_name_without_a_value(tmp_path):
     said = mistakes(tmp_path, TOML.replace("lat = 14.0106\n", ""))
-    assert said.endswith("[[volcano]] number 1 (Taal): lat: Field required")
-    assert ": line 2: lat: Field required" in mistakes(tmp_path, CSV.replace("14.0106", ""), "v.csv")
+    assert said.endswith(
+        ": line 2: [[volcano]] number 1 (Taal): lat: missing; give a number from -90 to 90. Meaning: latitude "
+        "in degrees, north positive"
+    )
+    assert ": line 2: lat: missing; give a number from -90 to 90" in mistakes(tmp_path, CSV.replace("14.0106", ""), "v.csv")
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):
@@ -160,11 +169,16 @@ def test_a_file_that_is_no_toml_is_told(tmp_path):
     assert "not a valid catalogue" in mistakes(tmp_path, TOML.replace("lat = 14.0106", "lat = 14,0106"))
 
 
-def test_a_file_in_another_encoding_is_told(tmp_path):
+def test_a_toml_file_in_another_encoding_is_told_with_its_line(tmp_path):
     file = tmp_path / "volcanoes.toml"
     file.write_bytes(TOML.replace("Casiri", "Mérapi").encode("latin-1"))
-    with pytest.raises(CatalogueError, match="not a valid catalogue"):
+    with pytest.raises(CatalogueError, match=r"toml: line 12: not a valid catalogue: the file is not UTF-8 \(byte 0xe9"):
         load(file)
+    file.write_bytes(TOML.encode("utf-16"))
+    with pytest.raises(CatalogueError, match=r"toml: line 1: not a valid catalogue: .* UTF-16; save it again as UTF-8"):
+        load(file)
+    file.write_bytes(TOML.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert [volcano.name for volcano in load(file)] == ["Taal", "Casiri"]
 
 
 def test_a_row_with_more_cells_than_columns_and_a_broken_quote_are_told(tmp_path):
@@ -181,9 +195,92 @@ def test_empty_rows_are_skipped_and_polygons_are_read_from_csv(tmp_path):
     assert "exclude" in mistakes(tmp_path, f"{header},exclude\n{first},120.9 14.0; somewhere\n", "w.csv")
 
 
-def test_columns_separated_by_semicolons_are_told(tmp_path):
-    said = mistakes(tmp_path, CSV.replace(";", "|").replace(",", ";"), "v.csv")
-    assert "columns are separated by semicolons; write commas" in said
+# ------------------------------------------------------------------------------------------- tables as people save them
+
+EXPECTED = "the first line names the columns: gvp, name, lat, lon, frames, and, where wanted, box_km, exclude, contacts"
+
+
+def semicolons(text: str) -> str:
+    """As a spreadsheet of a country with decimal commas saves it: lists between quotes, numbers with a comma."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=";", lineterminator="\r\n")
+    for row in csv.reader(io.StringIO(text)):
+        writer.writerow([re.sub(r"^(-?\d+)\.(\d+)$", r"\1,\2", cell) for cell in row])
+    return out.getvalue()
+
+
+def tabs(text: str) -> str:
+    return "\n".join("\t".join(row) for row in csv.reader(io.StringIO(text)))
+
+
+def gvp_names(text: str) -> str:
+    """GVP's own titles, and a column of GVP's that is not needed."""
+    first, *rest = text.splitlines()
+    titles = first.replace("gvp,name,lat,lon", "Volcano Number,VOLCANO NAME,latitude, Longitude ")
+    return "\n".join(["Country," + titles, *(f"Peru,{row}" for row in rest)])
+
+
+@pytest.mark.parametrize("change", [str, semicolons, tabs, gvp_names], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_table_is_read_as_spreadsheets_save_it(tmp_path, change, encoding, end):
+    file = tmp_path / "v.csv"
+    text = change(CSV.replace("Casiri", "Mérapi"))
+    file.write_bytes(text.replace("\r\n", "\n").replace("\n", end).encode(encoding))
+    plain = load(written(tmp_path, TOML.replace("Casiri", "Mérapi")))
+    assert load(file) == plain
+
+
+@pytest.mark.parametrize("between", [";", "; ", " ", '","', '", "'])
+def test_frames_of_a_table_are_separated_by_semicolon_space_or_quoted_comma(tmp_path, between):
+    cell = between.strip('"').join(TAAL["frames"])
+    cell = f'"{cell}"' if "," in cell else cell
+    text = CSV.replace("032D_07536_111313; 142A_07606_131313", cell)
+    assert load(written(tmp_path, text, "v.csv"))[0].frames == TAAL["frames"]
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (
+            "221080,Erta Ale,13.6,40.7,A",
+            f"line 1: not a valid catalogue: no column has a name that is known here; {EXPECTED}",
+        ),
+        ("gvp,nmae,lat,lon,frames", "line 1: not a valid catalogue: unknown column 'nmae'; did you mean name?"),
+        ("gvp,name,lat,lon,frames,zzz", f"line 1: not a valid catalogue: unknown column 'zzz'; {EXPECTED}"),
+        (
+            "gvp,name,lat,Latitude,lon,frames",
+            "line 1: not a valid catalogue: the columns 'lat' and 'Latitude' both mean lat",
+        ),
+        (
+            "Volcano Number,Volcano Name,Latitude,Longitude",
+            f"line 1: not a valid catalogue: there is no column frames; {EXPECTED}",
+        ),
+    ],
+)
+def test_columns_that_leave_something_open_are_told_with_the_expected_ones(tmp_path, header, told):
+    assert told in mistakes(tmp_path, f"{header}\n221080,Erta Ale,13.6,40.7,A,,\n", "v.csv")
+
+
+def test_an_encoding_that_cannot_be_known_is_told_with_its_line(tmp_path):
+    file = tmp_path / "v.csv"
+    for encoding in ("mac-roman", "cp850"):
+        file.write_bytes(CSV.replace("Casiri", "Mérapi").encode(encoding))
+        with pytest.raises(CatalogueError, match=r"line 3: not a valid catalogue: .* neither UTF-8 nor Latin-1 \(byte 0x8"):
+            load(file)
+
+
+def test_a_frame_with_a_sign_that_no_frame_has_is_told(tmp_path):
+    said = mistakes(tmp_path, CSV.replace("; 142A", "|142A"), "v.csv")
+    assert "line 2: frames: '032D_07536_111313|142A_07606_131313' is not the name of a frame; write letters, digits" in said
+
+
+def test_a_latitude_that_can_only_be_a_longitude_is_told_as_swapped(tmp_path):
+    swapped = TOML.replace("lat = 14.0106\nlon = 120.9975", "lat = 120.9975\nlon = 14.0106")
+    said = mistakes(tmp_path, swapped)
+    assert "line 5: [[volcano]] number 1 (Taal): lat: give a number from -90 to 90, not 120.9975; lat and lon seem" in said
+    assert "seem to be swapped" in mistakes(tmp_path, CSV.replace("14.0106,120.9975", "120.9975,14.0106"), "v.csv")
+    assert "swapped" not in mistakes(tmp_path, TOML.replace("14.0106", "94"))
 
 
 @pytest.mark.parametrize("contact", ["duty", "duty@", "@example.org", "duty@exam ple.org", "duty@example.org\nBcc: x@y.z"])
@@ -199,6 +296,33 @@ def test_a_missing_file_is_told_with_the_remedy(tmp_path, name):
         CatalogueError, match=r"nowhere\.\w+: cannot be read \(No such file or directory\); name a catalogue"
     ):
         load(tmp_path / name)
+
+
+# ------------------------------------------------------------------------------------------------------ docs/catalogue.md
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "catalogue.md"
+
+
+def examples() -> list[tuple[str, str]]:
+    """Language and text of every example in the document."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_examples_of_the_document_are_the_same_catalogue_in_toml_and_csv(tmp_path):
+    (first, toml), (second, table), (third, spreadsheet) = examples()
+    assert (first, second, third) == ("toml", "csv", "csv")
+    volcanoes = load(written(tmp_path, toml))
+    assert load(written(tmp_path, table, "v.csv")) == volcanoes
+    assert volcanoes[0].exclude
+    assert volcanoes[0].contacts
+    assert len(volcanoes[0].frames) == 2
+    named = [(v.gvp, v.name, v.lat, v.lon, v.frames) for v in volcanoes]
+    assert [(v.gvp, v.name, v.lat, v.lon, v.frames) for v in load(written(tmp_path, spreadsheet, "s.csv"))] == named
+
+
+def test_the_document_describes_every_column_and_which_are_needed():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (yes|no) \|", DOCUMENT.read_text(encoding="utf-8"), re.M))
+    assert rows == {name: "yes" if field.is_required() else "no" for name, field in Volcano.model_fields.items()}
 
 
 # ------------------------------------------------------------------------------------------------------ boxes

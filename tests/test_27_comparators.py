@@ -27,9 +27,9 @@ from insar_anomaly.detectors.matched_filter import MatchedFilter, block_means, c
 from insar_anomaly.errors import Busy, NotFitted
 
 SMALL = {
-    "ganomaly": Ganomaly(steps=7, batch=4, window=16, width=4, latent=8, checkpoint_every=3),
+    "ganomaly": Ganomaly(steps=7, batch=4, window=16, stride=8, width=4, latent=8, checkpoint_every=3),
     "diffusion": Diffusion(
-        steps=7, batch=4, window=16, width=4, multipliers=(1, 2), blocks=1, noise="correlated", checkpoint_every=3
+        steps=7, batch=4, window=16, stride=8, width=4, multipliers=(1, 2), blocks=1, noise="correlated", checkpoint_every=3
     ),
     "cnn": Cnn(steps=7, batch=4, window=64, width=4, use_quiet=True, checkpoint_every=3),
 }
@@ -550,7 +550,7 @@ def test_alexnet_at_full_width_is_torchvisions():
 
 
 def test_cnn_starts_from_given_weights_but_draws_its_own_last_layer(tiles):
-    small = replace(SMALL["cnn"], learning_rate=0.0, steps=1)
+    small = replace(SMALL["cnn"], learning_rate=1e-30, steps=1)  # changes no weight
     given = {k: torch.full_like(t, 0.01) for k, t in alexnet(4, 0.5).state_dict().items()}
     last = list(given)[-2]
     given[last] = torch.zeros(1000, given[last].shape[1])

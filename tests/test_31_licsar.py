@@ -14,7 +14,11 @@ from installation import DATES, NORTH, QUIET, RISING, STEP, UNREST, WEST, WIDE, 
 
 from insar_anomaly.catalogue.volcano import Box, Volcano
 from insar_anomaly.config.sections import Storage
+<<<<<<< HEAD
 from insar_anomaly.errors import NotInFrame, PairRejected, SourceUnavailable, Verdict
+=======
+from insar_anomaly.errors import NotInFrame, PairRejected, SourceUnavailable, Verdict, WrongFolder
+>>>>>>> joined
 from insar_anomaly.ledger.records import Seen
 from insar_anomaly.pipeline import storage_options
 from insar_anomaly.sources import open_source
@@ -307,3 +311,66 @@ def test_what_is_new_is_listed_minus_seen_and_a_rejected_pair_counts_when_it_cha
 def test_an_unknown_kind_of_source_is_refused():
     with pytest.raises(ValueError, match="source kind = 'esa': choose one of licsar"):
         open_source("esa", "somewhere", {})
+
+
+# a URL that is not the folder of the frames
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def at(request, archive):
+    """Makes the source at a path below, or above, the archive."""
+    if request.param == "folder":
+        return lambda path: LicsarSource(os.path.normpath(f"{archive.archive}/{path}"))
+    bucket = request.getfixturevalue("bucket")
+    bucket.upload(archive.archive, "data/archive")
+    options = storage_options(Storage(endpoint_url=bucket.endpoint))
+    return lambda path: LicsarSource(f"{bucket.url}/{os.path.normpath(f'data/archive/{path}')}".removesuffix("/."), options)
+
+
+@pytest.mark.parametrize(
+    "path", [WIDE, f"{WIDE}/", f"{WIDE}/interferograms", f"{WIDE}/metadata", f"{WIDE}/interferograms/{PAIR}"]
+)
+def test_a_url_inside_a_frame_is_answered_with_the_url_to_write(path, at):
+    right = at(".").url
+    assert at(".").frames() == [WIDE]
+    with pytest.raises(WrongFolder) as caught:
+        at(path).frames()
+    assert f'write the folder of the frames in [[source]]: url = "{right}"' in str(caught.value)
+    with pytest.raises(WrongFolder):
+        at(path).pairs(WIDE)
+
+
+def test_a_url_above_the_archive_is_answered_with_the_url_to_write(at):
+    with pytest.raises(NotInFrame) as caught:
+        at("..").pairs(WIDE)
+    assert f"frame {WIDE} is not in {at('..').url}; " in str(caught.value)
+    assert f'write url = "{at(".").url}" in [[source]]' in str(caught.value)
+    with pytest.raises(NotInFrame, match="correct the frame in the catalogue, or the url in"):
+        at("..").pairs("999D_99999_999999")
+
+
+def test_an_archive_that_holds_more_than_frames_is_one(archive):
+    for name in ("metadata", "interferograms"):
+        (archive.archive / name).mkdir()
+    assert WIDE in local(archive).frames()
+
+
+# volcano and frame
+
+
+def test_a_box_that_would_lie_in_the_frame_with_lat_and_lon_exchanged_is_told(archive):
+    whole = local(archive).grid(WIDE)
+    assert cut(whole, BOX, what="the frame").shape == (54, 54)
+    turned = Volcano(gvp=990002, name="Rising Cone", lat=WEST + 0.094, lon=0, frames=(WIDE,), box_km=6).box
+    with pytest.raises(NotInFrame, match="lat and lon of the volcano seem to be swapped"):
+        cut(whole, turned, what="the frame")
+    far = Volcano(gvp=990002, name="Rising Cone", lat=0, lon=60, frames=(WIDE,), box_km=6).box
+    with pytest.raises(NotInFrame) as caught:
+        cut(whole, far, what="the frame")
+    assert "swapped" not in str(caught.value)
+
+
+def test_the_grid_of_a_frame_without_height_is_that_of_a_pair(archive):
+    with_height = local(archive).grid(WIDE)
+    (archive.archive / WIDE / "metadata" / f"{WIDE}.geo.hgt.tif").unlink()
+    assert local(archive).grid(WIDE) == with_height

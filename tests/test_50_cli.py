@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -66,6 +67,7 @@ def test_the_printed_defaults_are_a_configuration_that_passes_its_own_check(tmp_
     assert cli.main(["config", "--check", str(file)]) == 2
     assert "volcanoes.toml: cannot be read" in capsys.readouterr().err
     (tmp_path / "volcanoes.toml").write_text('[[volcano]]\ngvp = 221080\nname = "A"\nlat = 1\nlon = 2\nframes = ["F"]\n')
+    (tmp_path / "archive").mkdir()
     assert cli.main(["config", "--check", str(file)]) == 0
     assert capsys.readouterr().out == f"{file}: ok\n"
     assert "false_alarms_per_year = 1.0" in text
@@ -76,14 +78,14 @@ def test_the_printed_defaults_are_a_configuration_that_passes_its_own_check(tmp_
     ("old", "new", "words"),
     [
         ("folds = 2", "fold = 2", "[calibrate] fold: unknown key"),
-        ("folds = 2", "folds = 1", "[calibrate] folds: Input should be greater than or equal to 2 (given: 1)"),
+        ("folds = 2", "folds = 1", "[calibrate] folds: give a whole number from 2 to 20, not 1"),
         ("dims = 20", "dim = 20", "[detector] dim: unknown key; did you mean dims?"),
         ("dims = 20", 'dims = "many"', "[detector] dims: "),
         ("[detector]", '[detector]\nkind = "padimm"', "[detector] "),
         ('kind = "inline"', 'kind = "address"', '[cluster] kind = "address" needs address'),
         ('kind = "files"', 'kind = "pigeon"', "channel"),
         ("[calibrate]", "[calibrate", "not valid TOML"),
-        ('store = "store"', "store = 3", "store: Input should be a valid string (given: 3)"),
+        ('store = "store"', "store = 3", "store: give text between quotes, not 3"),
     ],
 )
 def test_a_mistake_in_the_configuration_is_named_with_file_and_key_and_exit_code_2(old, new, words, tmp_path, capsys):
@@ -179,7 +181,7 @@ def test_a_mistake_in_a_command_gives_exit_code_2_and_does_nothing(words, said, 
 def test_a_mistake_in_the_catalogue_gives_exit_code_2(fitted, capsys):
     (fitted.folder / "volcanoes.toml").write_text('[[volcano]]\ngvp = 1\nname = "x"\nlat = 0\nlon = 0\nframes = ["a"]\n')
     assert run(fitted, "nightly") == 2
-    assert "gvp: Input should be greater than or equal to 100000 (given: 1)" in capsys.readouterr().err
+    assert "gvp: give a whole number from 100000 to 999999, not 1" in capsys.readouterr().err
 
 
 def test_a_dry_run_counts_and_writes_nothing(fresh, capsys):
@@ -289,6 +291,57 @@ def test_doctor_finds_what_cannot_be_written_used_or_read(fitted, capsys, monkey
     assert bad == {"catalogue", "figures", "channel files", "detector"}
     assert "nowhere.safetensors" in findings["detector"][1]
     assert findings["channel email"][0]
+
+
+# what config --check and doctor say of the places that a configuration names
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("nowhere", "nowhere does not exist"),
+        (
+            f"archive/{WIDE}",
+            "is a frame's own folder (it holds interferograms); write the folder of the frames in [[source]]",
+        ),
+        (f"archive/{WIDE}/interferograms", "is a folder of interferograms inside a frame; write the folder of the frames"),
+    ],
+)
+def test_a_source_that_is_no_archive_is_told_by_check_doctor_and_ingest(path, words, fresh, capsys):
+    fresh.change('url = "archive"', f'url = "{path}"')
+    assert run(fresh, "config", "--check", fresh.config) == 2
+    said = capsys.readouterr().err
+    assert f"{fresh.config}:7: [[source]] url: {fresh.folder}/{path} " in said
+    assert words in said
+    assert run(fresh, "doctor") == 1
+    assert words in capsys.readouterr().out
+    assert run(fresh, "ingest") == 1
+    assert words in capsys.readouterr().err
+    if path != "nowhere":
+        assert f'url = "{fresh.archive}"' in said
+
+
+def test_a_source_one_folder_too_high_is_told_by_doctor_and_ingest(fresh, capsys):
+    shutil.move(fresh.archive, fresh.folder / "data" / "archive")
+    fresh.change('url = "archive"', 'url = "data"')
+    right = f'write url = "{fresh.folder}/data/archive" in [[source]]'
+    assert run(fresh, "doctor") == 1
+    assert right in capsys.readouterr().out
+    assert run(fresh, "ingest") == 1
+    assert right in capsys.readouterr().err
+
+
+def test_swapped_lat_and_lon_are_told_by_name_by_doctor_and_ingest(fresh, capsys):
+    assert run(fresh, "doctor") == 0
+    assert "ok   boxes: every volcano lies in its frames, 2 of which were compared" in capsys.readouterr().out
+    catalogue = fresh.folder / "volcanoes.toml"
+    catalogue.write_text(catalogue.read_text().replace("lat = 0.0\nlon = 40.03\n", "lat = 40.03\nlon = 0.0\n"))
+    assert run(fresh, "doctor") == 1
+    said = capsys.readouterr().out
+    assert "FAIL volcano 990001 Quiet Peak: frame" in said
+    assert "lat and lon of the volcano seem to be swapped" in said
+    assert run(fresh, "ingest") == 1
+    assert "lat and lon of the volcano seem to be swapped" in capsys.readouterr().err
 
 
 def test_notices_lists_what_waits_and_drops_it_with_a_reason(fitted, capsys, closed_port):

@@ -16,5 +16,5 @@ def is_address(text: str) -> bool:
 def checked(text: str) -> str:
     """The address; raises ValueError where it is none."""
     if not is_address(text):
-        raise ValueError(f"{text!r} is not an e-mail address")
+        raise ValueError(f"{text!r} is not an e-mail address; write name@host, or Words <name@host>")
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from insar_anomaly.names import Stack
 from insar_anomaly.units import KM_PER_DEGREE
 
 DEFAULT_BOX_KM = 50.0
+_FRAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 class Box(BaseModel):
@@ -27,27 +29,39 @@ class Box(BaseModel):
 
 
 class Volcano(BaseModel):
-    """One volcano of the catalogue."""
+    """One volcano of the catalogue; docs/catalogue.md has the table of its columns."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    gvp: int = Field(ge=100000, le=999999, description="Smithsonian GVP volcano number")
-    name: str = Field(min_length=1)
-    lat: float = Field(ge=-90, le=90)
-    lon: float = Field(ge=-180, le=180)
-    frames: tuple[str, ...] = Field(min_length=1, description="satellite frames that see it")
-    box_km: float = Field(DEFAULT_BOX_KM, gt=1, le=500, description="side of the box around it")
-    exclude: tuple[tuple[tuple[float, float], ...], ...] = Field((), description="polygons of (lon, lat) never looked at")
-    contacts: tuple[str, ...] = Field((), description="e-mail addresses that get this volcano's notices")
+    gvp: int = Field(ge=100000, le=999999, description="volcano number of the Smithsonian Global Volcanism Program")
+    name: str = Field(min_length=1, examples=["Erta Ale"], description="the volcano's name in notices and figures")
+    lat: float = Field(ge=-90, le=90, description="latitude in degrees, north positive")
+    lon: float = Field(ge=-180, le=180, description="longitude in degrees, east positive")
+    frames: tuple[str, ...] = Field(
+        min_length=1, examples=[["079D_07694_131313"]], description="satellite frames that see the volcano"
+    )
+    box_km: float = Field(DEFAULT_BOX_KM, gt=1, le=500, description="side, km, of the square box around the volcano")
+    exclude: tuple[tuple[tuple[float, float], ...], ...] = Field(
+        (),
+        examples=[[[[40.6, 13.5], [40.7, 13.5], [40.7, 13.6]]]],
+        description="polygons of (lon, lat) corners in degrees; ground inside them is never assessed",
+    )
+    contacts: tuple[str, ...] = Field(
+        (), examples=[["duty@example.org"]], description="e-mail addresses that get this volcano's notices"
+    )
 
     @field_validator("frames")
     @classmethod
     def _no_frame_twice(cls, frames: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(frames)) < len(frames):
-            raise ValueError("a frame is listed twice")
+            twice = next(frame for frame in frames if frames.count(frame) > 1)
+            raise ValueError(f"a frame is listed twice: {twice!r}; keep one of them")
         for frame in frames:
-            if not frame or "/" in frame or frame != frame.strip():
-                raise ValueError(f"{frame!r} is not the name of a frame")
+            if not _FRAME.fullmatch(frame):
+                raise ValueError(
+                    f"{frame!r} is not the name of a frame; write letters, digits, _, - and . only, "
+                    "as in 079D_07694_131313, and each frame on its own"
+                )
         return frames
 
     @field_validator("contacts")

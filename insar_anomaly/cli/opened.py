@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from insar_anomaly.errors import UsageError
@@ -13,6 +14,7 @@ from insar_anomaly.errors import UsageError
 # everything heavy is imported by the command that needs it: --help answers at once
 if TYPE_CHECKING:
     from insar_anomaly.catalogue import Volcano
+    from insar_anomaly.config import Config
     from insar_anomaly.ledger import Ledger
     from insar_anomaly.pipeline import Installation, Run, Watch
     from insar_anomaly.pipeline.check import Part
@@ -33,12 +35,26 @@ def ledger_of(args: argparse.Namespace) -> Iterator[Ledger]:
     """The ledger alone, for commands that send and compute nothing: they need no secret, no source and no catalogue."""
     from insar_anomaly.config.load import load
     from insar_anomaly.ledger.ledger import Ledger
+    from insar_anomaly.ledger.presence import insist
 
-    with Ledger(load(file_of(args), secrets=False).ledger) as ledger:
+    config = load(file_of(args), secrets=False)
+    with Ledger(config.ledger) as ledger:
+        insist(ledger, partial(_held, config), config.store)
         known = {stack.gvp for stack in ledger.stacks()} | {episode.gvp for episode in ledger.episodes()}
         if unknown := [gvp for gvp in args.volcano if gvp not in known]:
             raise UsageError(f"--volcano {unknown[0]}: the ledger holds nothing of it, but of {len(known)} other volcanoes")
         yield ledger
+
+
+def _held(config: Config) -> frozenset[str] | None:
+    """What the store holds; storage options are heavy to import, and only a bucket needs them."""
+    from insar_anomaly.stack.contents import kinds_held
+
+    if not config.store.startswith("s3://"):
+        return kinds_held(config.store, {})
+    from insar_anomaly.pipeline import storage_options
+
+    return kinds_held(config.store, storage_options(config.storage))
 
 
 @contextmanager

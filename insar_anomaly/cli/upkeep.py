@@ -24,7 +24,7 @@ def config(args: argparse.Namespace) -> int:
     if not args.check:
         print(commented_defaults({"detector": detector_lines()}), end="")
         return Exit.OK
-    load_checked(args.check)
+    load_checked(args.check, places=True)
     if not args.quiet:
         print(f"{args.check}: ok")
     return Exit.OK

@@ -1,13 +1,14 @@
 """Settings: one TOML file plus environment variables.
 
-`sections` defines every setting once, `presets` names sets of them, `load` reads a file and explains its mistakes,
-`defaults` prints the file with every default as a comment.
+`sections` defines every setting once, `places` what can be a path or URL, `presets` names sets of settings, `load` reads a
+file and explains its mistakes, `defaults` prints the file with every default as a comment.
 """
 
-from insar_anomaly.config.defaults import as_toml, commented_defaults
+from insar_anomaly.config.defaults import commented_defaults
 from insar_anomaly.config.load import detector_table, load, secret, where
 from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.config.sections import Config, Detector, Fusion, Preprocess, Source, Storage
+from insar_anomaly.files.allowed import as_toml
 
 __all__ = [
     "PRESETS",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from insar_anomaly.config.sections import ChannelKind, Config, Section, Source
 from insar_anomaly.errors import PluginFailed
+from insar_anomaly.files.allowed import as_toml
 from insar_anomaly.registry import CHANNELS, SOURCES
 
 
@@ -36,15 +37,6 @@ def _channel(kind: str) -> list[str]:
         return [f"# {problem}"]
     lines = [f"kind = {as_toml(kind)}", *_described(settings, skip=("kind",))]
     return [f"# {_caption(settings)}", "# [[channel]]", *(line if line.startswith("#") else f"# {line}" for line in lines)]
-
-
-def as_toml(value: Any) -> str:
-    """A default as TOML text."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(as_toml(v) for v in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _described(model: type[BaseModel], skip: tuple[str, ...] = ()) -> list[str]:

@@ -1,20 +1,19 @@
-"""Read a configuration: one TOML file plus environment variables. Every mistake is told at once, with its place."""
+"""Read a configuration: one TOML file plus environment variables. All mistakes are reported, each with its place."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import ConfigError
+from insar_anomaly.files.lines import line_of
+from insar_anomaly.files.mistakes import Mistake, header, nearest, validated
+from insar_anomaly.files.text import NotText, Table, toml
 
 
 def load(path: str | Path, *, secrets: bool = True) -> Config:
@@ -33,19 +32,18 @@ def load(path: str | Path, *, secrets: bool = True) -> Config:
     text, values = _parsed(file)
     mistakes = _unknown_variables()
     try:
-        config = Config(**values)
-    except ValidationError as problem:
-        mistakes += sorted({_explained(file, text, error) for error in problem.errors()})
+        config, wrong = validated(Config, values)
     except SettingsError as problem:
-        mistakes.append(f"{file}: environment: {problem}; a list or a whole section is given as JSON")
-    else:
+        raise ConfigError("\n".join([*mistakes, _not_json(problem)])) from None
+    mistakes += sorted((_told(file, text, mistake) for mistake in wrong), key=_by_line)
+    if config is not None:
         mistakes += _contradictions(file, text, config) + (_unset_secrets(file, text, config) if secrets else [])
-    if mistakes:
+    if config is None or mistakes:
         raise ConfigError("\n".join(mistakes))
     return _resolved(config, file.resolve().parent)
 
 
-def detector_table(path: str | Path) -> dict[str, Any]:
+def detector_table(path: str | Path) -> Table:
     """The file's [detector] table as it stands there, preset included, whatever else is wrong in the file."""
     table = _parsed(Path(path))[1].get("detector", {})
     return table if isinstance(table, dict) else {}
@@ -54,7 +52,7 @@ def detector_table(path: str | Path) -> dict[str, Any]:
 def where(path: str | Path, *place: str | int) -> str:
     """``file:line`` of a section, the number of a table among its like, or a key: ``where(file, "source", 0, "url")``."""
     file = Path(path)
-    return f"{file}:{_line(file.read_text(encoding='utf-8'), list(place))}"
+    return f"{file}:{line_of(toml(file)[0], place)}"
 
 
 def secret(variable: str | None) -> str | None:
@@ -67,50 +65,41 @@ def secret(variable: str | None) -> str | None:
     return os.environ[variable] if variable else None
 
 
-def _explained(file: Path, text: str, error: Any) -> str:
-    place = list(error["loc"])
-    names = [str(p) for p in place if not isinstance(p, int)]
-    section = f"[{'.'.join(names[:-1])}] " if len(names) > 1 else ""
-    what = error["msg"]
-    if error["type"] == "extra_forbidden":
-        secretly = re.search("password|secret|token|key", names[-1])
-        what = "unknown key" + ("; secrets come from the environment, name the variable instead" if secretly else "")
-    given = "" if error["type"] in ("missing", "extra_forbidden") else f" (given: {error['input']!r})"
-    variable = f"INSAR_ANOMALY_{'__'.join(names).upper()}"
-    where = f"environment variable {variable}" if variable in os.environ else f"{file}:{_line(text, place)}"
-    return f"{where}: {section}{names[-1]}: {what}{given}"
+def _told(file: Path, text: str, mistake: Mistake) -> str:
+    *sections, key = mistake.names
+    section = f"{header(Config, sections[0])} " if sections else ""
+    variable = f"INSAR_ANOMALY_{'__'.join(mistake.names).upper()}"
+    given_there = variable in os.environ
+    where = f"environment variable {variable}" if given_there else f"{file}:{line_of(text, mistake.place)}"
+    return f"{where}: {section}{key}: {mistake}"
 
 
-def _line(text: str, place: list[str | int]) -> int:
-    """The line that a mistake at `place` is about: its key where that is written, else its table's header, else 1."""
-    section = next((str(p) for p in place), "")
-    number = next((p for p in place[1:2] if isinstance(p, int)), 0)
-    key = str(next((p for p in reversed(place) if isinstance(p, str)), ""))
-    current, seen, header = "", -1, 1
-    for n, line in enumerate(text.splitlines(), 1):
-        if found := re.match(r"\s*\[+\s*([\w.-]+)", line):
-            current = found[1]
-            if current == section:
-                seen += 1
-                header = n if seen == number else header
-        elif re.match(rf"\s*{re.escape(key)}\s*=", line) and (
-            (current == section and seen == number) or (len(place) == 1 and not current)
-        ):
-            return n
-    return header
+def _by_line(words: str) -> list[str | int]:
+    """What to sort mistakes by: numbers as numbers, so that line 2 comes before line 15."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", words)]
 
 
-def _parsed(file: Path) -> tuple[str, dict[str, Any]]:
+def _not_json(problem: SettingsError) -> str:
+    """What is said of an environment variable that is no JSON where it should be."""
+    found = re.search(r'field "(\w+)"', str(problem))
+    field = Config.model_fields.get(found[1]) if found else None
+    if found is None or field is None:
+        return f"environment: {problem}; a list or a whole section is given as JSON"
+    example = '[{"url": "s3://bucket/archive"}]' if found[1] == "source" else "{...} for a section, [...] for a list"
+    return f'environment variable INSAR_ANOMALY_{found[1].upper()}: "{found[1]}" is given as JSON here: {example}'
+
+
+def _parsed(file: Path) -> tuple[str, Table]:
     """Text and tables of the file, with its preset's."""
     try:
-        text = file.read_text(encoding="utf-8")
-        return text, _with_preset(tomllib.loads(text))
+        text, tables = toml(file)
     except OSError as problem:
         raise ConfigError(
             f"{file}: cannot be read ({problem.strerror}); `insar-anomaly config > {file}` makes one"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{file}: not valid TOML: {problem}") from None
+    except NotText as problem:
+        raise ConfigError(f"{file}:{problem.line}: not valid TOML: {problem}") from None
+    return text, _with_preset(tables)
 
 
 def _unknown_variables() -> list[str]:
@@ -120,8 +109,8 @@ def _unknown_variables() -> list[str]:
     for variable in sorted(os.environ):
         name = variable.upper().removeprefix("INSAR_ANOMALY_").split("__")[0].lower()
         if variable.upper().startswith("INSAR_ANOMALY_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0].upper()}?" if near else "unset it"
+            near = nearest(name, known)
+            hint = f"did you mean INSAR_ANOMALY_{near.upper()}?" if near else "unset it"
             lines.append(f"environment variable {variable}: there is no setting or section {name.upper()}; {hint}")
     return lines
 
@@ -129,19 +118,19 @@ def _unknown_variables() -> list[str]:
 def _contradictions(file: Path, text: str, config: Config) -> list[str]:
     lines = []
     if config.preset and config.detector.kind != PRESETS[config.preset]["detector"]["kind"]:
-        place = f"{file}:{_line(text, ['preset'])}"
+        place = f"{file}:{line_of(text, ['preset'])}"
         lines.append(f'{place}: preset = "{config.preset}" is a form of padim, not of {config.detector.kind}: leave one out')
     if "directions" in config.fusion.evidence and "interval" not in config.fusion.evidence:
-        line = _line(text, ["fusion", "evidence"])
+        line = line_of(text, ["fusion", "evidence"])
         lines.append(f'{file}:{line}: [fusion] evidence: "directions" puts intervals together: add "interval"')
     if config.flags.rests_on == "interval" and "interval" not in config.fusion.evidence:
-        line = _line(text, ["flags", "rests_on"] if "rests_on" in text else ["fusion", "evidence"])
+        line = line_of(text, ["flags", "rests_on"] if "rests_on" in text else ["fusion", "evidence"])
         lines.append(
             f'{file}:{line}: [flags] rests_on = "interval" needs "interval" in [fusion] evidence: add it, or let flags rest '
             'on "pair"'
         )
     if config.cluster.kind == "address" and not config.cluster.address:
-        line = _line(text, ["cluster", "kind"])
+        line = line_of(text, ["cluster", "kind"])
         lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
     return lines
 
@@ -151,12 +140,12 @@ def _unset_secrets(file: Path, text: str, config: Config) -> list[str]:
     for i, channel in enumerate(config.channel):
         for key, variable in channel.variables.items():
             if variable not in os.environ:
-                line = _line(text, ["channel", i, key])
+                line = line_of(text, ["channel", i, key])
                 lines.append(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
     return lines
 
 
-def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
+def _with_preset(values: Table) -> Table:
     """The file's values over those of the preset that it names, section by section."""
     preset = PRESETS.get(os.environ.get("INSAR_ANOMALY_PRESET", str(values.get("preset"))), {})
     for section, settings in preset.items():

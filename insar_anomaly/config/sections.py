@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from insar_anomaly.config.places import Local, Place, StorePlace
 from insar_anomaly.errors import PluginFailed
+from insar_anomaly.files.allowed import ByKind
+from insar_anomaly.files.mistakes import UNKNOWN_KIND
 from insar_anomaly.registry import CHANNELS, SOURCES, Registry
 
 
 class Section(BaseModel):
     """A table of the file: frozen, and no key that is not described here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _place(text: str) -> str:
-    """A path or URL; what was meant as a URL and is none would otherwise become a folder of that name."""
-    scheme = re.match(r"(s3|gs|gcs|az|abfs|file|https?|ftp):?/*", text)
-    if scheme and "://" not in text and "/" in scheme[0]:
-        raise ValueError(f"looks like a URL without ://, write {scheme[1]}://...")
-    if not text.strip(". ") or text.endswith("://"):
-        raise ValueError("names no folder or bucket")
-    return text
+def _unknown(registry: Registry) -> PydanticCustomError:
+    return PydanticCustomError(UNKNOWN_KIND, "no such kind", {"kinds": registry.kinds})
 
 
-def _kept(text: str) -> str:
-    if "://" in _place(text) and not text.startswith(("s3://", "file://")):
-        raise ValueError("can be a folder, file:// or s3://bucket/prefix")
-    return text
-
-
-Place = Annotated[str, AfterValidator(_place)]
-StorePlace = Annotated[str, AfterValidator(_kept)]
-
-
-def _unknown(registry: Registry, kind: str) -> PydanticCustomError:
-    return PydanticCustomError("kind", "{advice}", {"advice": registry.advice(kind)})
-
-
-def _source(kind: str) -> str:
+def _source(kind: object) -> object:
     if kind not in SOURCES.kinds:
-        raise _unknown(SOURCES, kind)
+        raise _unknown(SOURCES)
     return kind
 
 
@@ -57,7 +40,7 @@ Folder = Annotated[str, _FOLDER]
 class Source(Section):
     """A place where interferograms are found. Give one [[source]] per place; the first that has a frame is used."""
 
-    kind: Annotated[str, AfterValidator(_source)] = Field("licsar", description="layout of the archive")
+    kind: Annotated[str, BeforeValidator(_source)] = Field("licsar", description="layout of the archive")
     url: Place = Field(description="folder of the frames: a path, file:// or s3://bucket/prefix")
 
 
@@ -65,7 +48,10 @@ class Storage(Section):
     """Object storage, for every s3:// URL here. Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY in the environment."""
 
     endpoint_url: str | None = Field(
-        None, pattern=r"^https?://[^/]", description="S3 endpoint where it is not Amazon's, e.g. http://127.0.0.1:9000"
+        None,
+        pattern=r"^https?://[^/]",
+        examples=["http://127.0.0.1:9000"],
+        description="S3 endpoint where it is not Amazon's, e.g. http://127.0.0.1:9000",
     )
     region: str = Field("us-east-1", description="S3 region")
     anonymous: bool = Field(False, description="read public buckets without credentials")
@@ -114,7 +100,7 @@ class Detector(Section):
 
 
 class Fusion(Section):
-    """What many pairs tell together, scored beside each of them alone; see insar_anomaly.evidence."""
+    """Evidence fused from many pairs, assessed beside the single pairs; see insar_anomaly.evidence."""
 
     evidence: tuple[Literal["interval", "acquisition", "directions"], ...] = Field(
         ("interval", "acquisition", "directions"),
@@ -128,15 +114,16 @@ class Fusion(Section):
         8.0,
         gt=0,
         le=100,
-        description="phase, rad, that fills the range of fused evidence; a wider one sees more and cries wolf in storms",
+        description="phase, rad, that fills the range of fused evidence; a larger value finds more, "
+        "and gives more false alarms in stormy weather",
     )
 
 
 class Calibrate(Section):
-    """How each stack's threshold is chosen from ROC; see insar_anomaly.calibration."""
+    """How each stack's threshold is chosen from its ROC curve; see insar_anomaly.calibration."""
 
     policy: Literal["false-alarms-per-year", "fpr", "youden", "quantile"] = Field(
-        "false-alarms-per-year", description="quantile is the papers' in-sample percentile, for parity"
+        "false-alarms-per-year", description="how the threshold is chosen; quantile is the papers' in-sample percentile"
     )
     false_alarms_per_year: float = Field(1.0, gt=0, le=365, description="flags per stack and year on quiet ground")
     fpr: float = Field(0.01, gt=0, lt=1, description="false positive rate per pair, for policy fpr")
@@ -147,7 +134,9 @@ class Calibrate(Section):
         ge=5,
         description="fewer quiet pairs (or assessments of intervals) scored out of sample: not calibrated, never flagged",
     )
-    peaks_cm: tuple[float, ...] = Field((1.0, 2.0, 4.0, 8.0), min_length=1, description="injected peaks, cm line of sight")
+    peaks_cm: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1.0, 2.0, 4.0, 8.0), min_length=1, description="peaks of the injected sources, cm along the line of sight"
+    )
     labels: str | None = Field(
         None, description="CSV of frame,pair,label (1 = deformation): replaces injected sources for single pairs"
     )
@@ -162,7 +151,9 @@ class Flags(Section):
     )
     clear_after_days: int = Field(60, ge=1, le=3650, description="days of data without a pair over the threshold")
     notice_max_age_days: int = Field(
-        180, ge=1, description="a flag whose last pair over the threshold is older than this is listed, but nobody is told"
+        180,
+        ge=1,
+        description="a flag whose last pair over the threshold is older than this is listed, but no notice is sent",
     )
 
 
@@ -217,25 +208,23 @@ def _channel(given: object) -> object:
         return given
     kind = given.get("kind")
     if not isinstance(kind, str) or kind not in CHANNELS.kinds:
-        wrong = _unknown(CHANNELS, str(kind) if kind is not None else "")
-        mistake: InitErrorDetails = {"type": wrong, "loc": ("kind",), "input": kind}
+        mistake: InitErrorDetails = {"type": _unknown(CHANNELS), "loc": ("kind",), "input": kind}
         raise ValidationError.from_exception_data("channel", [mistake])
+    # as a dictionary, so that the kind stands in the place of every mistake, for `files.mistakes`
+    table: Any = GenericAlias(dict, (str, _channel_settings(kind) or UnknownChannel))
+    return TypeAdapter[dict[str, ChannelSettings]](table).validate_python({kind: given})[kind]
+
+
+def _channel_settings(kind: str) -> type[ChannelSettings] | None:
+    """The class of a kind's settings; None where there is none, or its package cannot be imported."""
     try:
-        return CHANNELS.load(kind, ChannelKind).settings.model_validate(given)
+        return CHANNELS.load(kind, ChannelKind).settings if kind in CHANNELS.kinds else None
     except PluginFailed:
-        return UnknownChannel.model_validate(given)
+        return None
 
 
-Channel = Annotated[SerializeAsAny[ChannelSettings], BeforeValidator(_channel)]
-
-
-def _local(folder: str) -> str:
-    if "://" in folder:
-        raise ValueError("figures are written to a local folder, not to a URL")
-    return folder
-
-
-Local = Annotated[str, AfterValidator(_local)]
+_BY_KIND = ByKind(lambda: CHANNELS.kinds, _channel_settings)
+Channel = Annotated[SerializeAsAny[ChannelSettings], BeforeValidator(_channel), _BY_KIND]
 
 
 class Config(BaseSettings):

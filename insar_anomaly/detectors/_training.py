@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from insar_anomaly.detectors._bounds import FROM_0, FROM_1, Bounds, insist
 from insar_anomaly.detectors._checkpoint import Checkpoint, fingerprint
 from insar_anomaly.detectors.backbone import Weights, device, digest
 from insar_anomaly.detectors.base import Progress, batches, pack_network, settings_of, silent, unpack_network
@@ -231,6 +233,9 @@ class Trained:
         )
 
 
+_BOUNDS = {"steps": FROM_1, "batch": FROM_1, "seed": FROM_0, "checkpoint_every": FROM_1}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """The settings that every trained network shares; a detector adds its own.
@@ -251,8 +256,18 @@ class Training:
     checkpoint_every: int = 250
     device: str | None = None
 
+    BOUNDS: ClassVar[Bounds] = {}
+    """Bounds of the settings that a detector adds."""
     UNRECORDED = ("checkpoint", "checkpoint_every", "device", "network", "labelled")
     """Fields that say where, not what: or arrays, which are recorded by their hash."""
+
+    def __post_init__(self) -> None:
+        insist(self, _BOUNDS | dict(self.BOUNDS), self.conflicts())
+
+    def conflicts(self) -> Iterator[str]:
+        """What is wrong with settings that are right one by one; asked only where they are."""
+        if self.device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            yield f"device = {self.device!r}: give cpu, cuda or cuda:NUMBER, or leave it out"
 
     @property
     def where(self) -> torch.device:

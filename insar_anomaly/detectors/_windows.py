@@ -15,6 +15,12 @@ FLOOR = 1e-5
 """Keeps the papers' blend finite where no window reaches."""
 
 
+def too_wide(stride: int, size: int, name: str = "stride") -> Iterator[str]:
+    """What is wrong with windows of `size` pixels `stride` pixels apart; nothing where they leave no ground between them."""
+    if not 0 < stride <= size:
+        yield f"{name} = {stride}: windows of {size} pixels need a stride from 1 to {size}"
+
+
 class Windows:
     """Square windows over a tile, in rows from its first pixel; the tile is padded at its far edges by its edge pixels.
 
@@ -26,8 +32,8 @@ class Windows:
     """
 
     def __init__(self, shape: tuple[int, int], size: int, stride: int) -> None:
-        if not 0 < stride <= size:
-            raise ValueError(f"stride = {stride}: windows of {size} pixels need a stride from 1 to {size}")
+        if wrong := next(too_wide(stride, size), None):
+            raise ValueError(wrong)
         self.shape, self.size, self.stride = shape, size, stride
         rows, cols = (-(-max(0, n - size) // stride) + 1 for n in shape)
         self.grid = (rows, cols)

@@ -8,9 +8,10 @@ window, blended into a map.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from insar_anomaly.detectors._bounds import ABOVE_0, FROM_1, Bound, Bounds
 from insar_anomaly.detectors._checkpoint import fingerprint
 from insar_anomaly.detectors._patches import Atmosphere, Labelled, Patches, SimulatedAtmosphere, grey
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
-from insar_anomaly.detectors._windows import Windows, cells
+from insar_anomaly.detectors._windows import Windows, cells, too_wide
 from insar_anomaly.detectors.backbone import Weights, device, digest
 from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, silent
 from insar_anomaly.names import JsonObject
@@ -65,6 +67,26 @@ class Cnn(Training):
     depth_km: tuple[float, float] = (1.0, 4.0)
     learning_rate: float = 1e-4
 
+    BOUNDS: ClassVar[Bounds] = {
+        "stride": FROM_1,
+        "cell": FROM_1,
+        "width": FROM_1,
+        "dropout": Bound(least=0, under=1),
+        "peak_cm": ABOVE_0,
+        "depth_km": ABOVE_0,
+        "learning_rate": ABOVE_0,
+    }
+
+    def conflicts(self) -> Iterator[str]:
+        """See `Training`."""
+        yield from super().conflicts()
+        if self.window < 63:
+            yield f"window = {self.window}: AlexNet needs patches of at least 63 pixels"
+        yield from too_wide(self.stride, self.window)
+        for name, (least, most) in (("peak_cm", self.peak_cm), ("depth_km", self.depth_km)):
+            if least > most:
+                yield f"{name} = ({least}, {most}): give the smaller number first"
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """Variables of *tiles* that are read."""
@@ -76,8 +98,6 @@ class Cnn(Training):
         Reads the attributes ``pixel_km``, ``look`` and ``removed`` of *tiles*. See `detectors.base` and
         `_training.train` for what may be raised.
         """
-        if self.window < 63:
-            raise ValueError(f"window = {self.window}: AlexNet needs patches of at least 63 pixels")
         crops = Crops(tiles, "phase", self.window)
         learner = _Pupil(self, self._patches(tiles.attrs, crops))
         settings = self.settings() | {

@@ -7,18 +7,20 @@ difference.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 import xarray as xr
 from torch import Tensor
 from torch.nn import functional
 
+from insar_anomaly.detectors._bounds import ABOVE_0, FROM_0, FROM_1, Bound, Bounds
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
 from insar_anomaly.detectors._unet import UNet
-from insar_anomaly.detectors._windows import Windows, cells, valid_mean
+from insar_anomaly.detectors._windows import Windows, cells, too_wide, valid_mean
 from insar_anomaly.detectors.backbone import device
 from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, silent
 
@@ -185,6 +187,39 @@ class Diffusion(Training):
     ddim_steps: int = 10
     learning_rate: float = 1e-4
 
+    BOUNDS: ClassVar[Bounds] = {
+        "noise": ("white", "correlated"),
+        "sampler": ("ancestral", "ddim"),
+        "window": FROM_1,
+        "stride": FROM_1,
+        "cell": FROM_1,
+        "width": Bound(least=4),
+        "multipliers": FROM_1,
+        "blocks": FROM_1,
+        "attention_at": FROM_1,
+        "slope": FROM_0,
+        "outer": ABOVE_0,
+        "noise_to": Bound(least=1, most=Ladder.STEPS),
+        "train_to": Bound(least=1, most=Ladder.STEPS),
+        "ddim_steps": FROM_1,
+        "learning_rate": ABOVE_0,
+    }
+
+    def conflicts(self) -> Iterator[str]:
+        """See `Training`."""
+        yield from super().conflicts()
+        if self.noise_to > self.train_to:
+            yield f"noise_to = {self.noise_to}: give at most train_to, which is {self.train_to}"
+        deepest = 2 ** (len(self.multipliers) - 1)
+        if self.window % deepest:
+            yield (
+                f"window = {self.window}: {len(self.multipliers)} levels halve it to its {deepest}th part, "
+                f"give a multiple of {deepest}"
+            )
+        if self.width % 2:
+            yield f"width = {self.width}: give an even number of features"
+        yield from too_wide(self.stride, self.window)
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """Variables of *tiles* that are read."""
@@ -192,14 +227,6 @@ class Diffusion(Training):
 
     def fit(self, tiles: xr.Dataset, *, progress: Progress = silent) -> DiffusionScorer:
         """Train on random crops of the quiet pairs. Raises as `detectors.base` and `_training.train` say."""
-        if not 1 <= self.noise_to <= self.train_to <= Ladder.STEPS:
-            raise ValueError(
-                f"noise_to = {self.noise_to}, train_to = {self.train_to}: need 1 <= noise_to <= train_to <= 1000"
-            )
-        if self.window % 2 ** (len(self.multipliers) - 1):
-            raise ValueError(f"window = {self.window}: {len(self.multipliers)} levels cannot halve it, give a multiple")
-        if self.sampler not in ("ancestral", "ddim"):
-            raise ValueError(f"sampler = {self.sampler!r}: choose ancestral or ddim")
         crops, settings = Crops(tiles, "tile", self.window), self.settings()
         learner = _Denoiser(self, crops, noise_of(settings))
         losses = self.run(learner, settings, crops, progress)

@@ -7,19 +7,20 @@ unusual.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional
 
+from insar_anomaly.detectors._bounds import ABOVE_0, FROM_0, FROM_1, Bounds
 from insar_anomaly.detectors._training import Crops, Draws, Trained, Training, seeded, stored
-from insar_anomaly.detectors._windows import Windows, cells, valid_mean
+from insar_anomaly.detectors._windows import Windows, cells, too_wide, valid_mean
 from insar_anomaly.detectors.backbone import device
 from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, silent
 
@@ -77,6 +78,24 @@ class Ganomaly(Training):
     loss_weights: tuple[float, float, float] = (1.0, 50.0, 1.0)
     learning_rate: float | None = None
 
+    BOUNDS: ClassVar[Bounds] = {
+        "recipe": tuple(RECIPES),
+        "measure": ("reconstruction", "latent"),
+        "stride": FROM_1,
+        "cell": FROM_1,
+        "width": FROM_1,
+        "latent": FROM_1,
+        "loss_weights": FROM_0,
+        "learning_rate": ABOVE_0,
+    }
+
+    def conflicts(self) -> Iterator[str]:
+        """See `Training`."""
+        yield from super().conflicts()
+        if self.window < 16 or self.window & (self.window - 1):
+            yield f"window = {self.window}: GANomaly halves it down to 4 pixels, give 16, 32, 64, 128 or 256"
+        yield from too_wide(self.stride, self.window)
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """Variables of *tiles* that are read."""
@@ -84,10 +103,6 @@ class Ganomaly(Training):
 
     def fit(self, tiles: xr.Dataset, *, progress: Progress = silent) -> GanomalyScorer:
         """Train on random crops of the quiet pairs. Raises as `detectors.base` and `_training.train` say."""
-        if self.recipe not in RECIPES:
-            raise ValueError(f"recipe = {self.recipe!r}: choose one of {', '.join(RECIPES)}")
-        if self.measure not in ("reconstruction", "latent"):
-            raise ValueError(f"measure = {self.measure!r}: choose reconstruction or latent")
         crops = Crops(tiles, "tile", self.window)
         learner = _Adversaries(self, crops)
         settings = self.settings()
@@ -194,10 +209,7 @@ class GanomalyScorer:
 
 def _pyramid(window: int, width: int) -> list[int]:
     """Features of the layers that halve a window down to 4 pixels: width, 2 width, ..."""
-    halvings = window.bit_length() - 3
-    if window < 16 or window & (window - 1):
-        raise ValueError(f"window = {window}: GANomaly halves it down to 4 pixels, give 16, 32, 64, 128 or 256")
-    return [width << i for i in range(halvings)]
+    return [width << i for i in range(window.bit_length() - 3)]
 
 
 def _initialised(network: nn.Module) -> None:

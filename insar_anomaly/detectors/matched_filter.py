@@ -21,6 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from insar_anomaly.detectors._bounds import ABOVE_0, FROM_1, PART, insist
 from insar_anomaly.detectors.base import Progress, Registration, batches, join, scores, settings_of, silent
 from insar_anomaly.names import JsonObject
 from insar_anomaly.simulate import PointSource
@@ -47,6 +48,10 @@ class MatchedFilter:
     spacing: int = 1
     least_valid: float = 0.5
     least_seen: float = 0.9
+
+    def __post_init__(self) -> None:
+        bounds = {"block": FROM_1, "depths_km": ABOVE_0, "spacing": FROM_1, "least_valid": PART, "least_seen": PART}
+        insist(self, bounds)
 
     @property
     def inputs(self) -> tuple[str, ...]:

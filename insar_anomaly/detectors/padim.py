@@ -16,7 +16,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from insar_anomaly.detectors._bounds import FROM_0, FROM_1, PART, Bound, insist
 from insar_anomaly.detectors._padim_layouts import Aligned, InWindows, Layout, Reduction
+from insar_anomaly.detectors._windows import too_wide
 from insar_anomaly.detectors.backbone import Channels, Embedder, Weights, check_backbone, device, digest, named_weights
 from insar_anomaly.detectors.base import (
     Progress,
@@ -39,6 +41,20 @@ LAYER_WEIGHTS = {
     ("per-layer", "wide_resnet50_2"): (0.01, 1.0, 30.0),
 }
 """The papers' weights of layer1, layer2 and layer3, by form and backbone."""
+
+
+_BOUNDS = {
+    "top_percent": Bound(over=0, most=100),
+    "ridge": FROM_0,
+    "relative_ridge": FROM_0,
+    "least_seen": PART,
+    "layer_weights": FROM_0,
+    "smooth": FROM_0,
+    "window": Bound(least=16),
+    "window_step": FROM_1,
+    "crops": FROM_1,
+    "seed": FROM_0,
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +118,7 @@ class Padim:
             raise ValueError('aggregate = "authors" blends windows: set layout = "windows", or choose max, mean or top')
         if self.stride not in (4, 8, 16):
             raise ValueError(f"stride = {self.stride}: patches are 4, 8 or 16 pixels wide")
-        if min(self.ridge, self.relative_ridge) < 0 or not 0 < self.top_percent <= 100:
-            raise ValueError("ridge and relative_ridge are not negative, top_percent is over 0 and at most 100")
+        insist(self, _BOUNDS, (too_wide(self.window_step, self.window, "window_step") if self.layout == "windows" else ()))
         _ = Channels(self.backbone, self.dims, self.seed).chosen
 
     @property

@@ -28,7 +28,9 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 class WebhookSettings(ChannelSettings):
     """Notices as signed HTTP POSTs (Standard Webhooks, CloudEvents)."""
 
-    url: str = Field(pattern=r"^https?://", description="where to POST")
+    url: str = Field(
+        pattern=r"^https?://", examples=["https://example.org/hook"], repr=False, description="address that gets the POST"
+    )
     secret_env: str | None = Field(None, description="environment variable with the whsec_... secret")
     timeout_s: float = Field(10.0, gt=0, le=300, description="seconds to wait for an answer")
 

@@ -4,25 +4,28 @@ from its dataclass, where their defaults stand.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import Field, create_model
 
 from insar_anomaly import catalogue, detectors, notify
-from insar_anomaly.config.defaults import as_toml
 from insar_anomaly.config.load import detector_table, load, where
-from insar_anomaly.config.sections import Config, Detector
-from insar_anomaly.errors import ConfigError, PluginFailed, UsageError
+from insar_anomaly.config.sections import Config, Detector, Section
+from insar_anomaly.errors import ConfigError, PluginFailed, SourceUnavailable, UsageError
+from insar_anomaly.files.allowed import as_toml
+from insar_anomaly.files.mistakes import unknown_key, validated
+from insar_anomaly.files.text import Table
 from insar_anomaly.ledger.ledger import check_url
+from insar_anomaly.ledger.presence import parted_on_disk
 from insar_anomaly.registry import DETECTORS
-from insar_anomaly.sources import check_source
+from insar_anomaly.sources import check_source, open_source
+from insar_anomaly.stack.contents import kinds_held
 
 # arrays, which a configuration cannot hold; `weights` names a file for the first
 _NOT_IN_FILES = ("network", "network_name", "labelled")
@@ -37,7 +40,9 @@ class Part(StrEnum):
     CHANNELS = "channels"
 
 
-def load_checked(path: str | Path, *, volcanoes: bool = True, needs: Collection[Part] = tuple(Part)) -> Config:
+def load_checked(
+    path: str | Path, *, volcanoes: bool = True, needs: Collection[Part] = tuple(Part), places: bool = False
+) -> Config:
     """The configuration, once everything that can be known before work begins is right.
 
     Looks at the file, the environment, the ledger's URL and, unless `volcanoes` is False, the catalogue. Nothing is opened
@@ -47,6 +52,9 @@ def load_checked(path: str | Path, *, volcanoes: bool = True, needs: Collection[
     ----------
     needs : further parts to check: what the command does not use cannot stop it. A secret must be set only where channels
         are needed
+    places : look at local folders too: sources that do not exist or are a frame's own folder, and a ledger or store without
+        the other. A command does not ask for that: one source out of reach must not stop the others, and the run itself says
+        what is gone
 
     Raises
     ------
@@ -66,8 +74,12 @@ def load_checked(path: str | Path, *, volcanoes: bool = True, needs: Collection[
     mistakes += _complaints(where(path, "ledger"), lambda: check_url(config.ledger))
     for part in Part:
         mistakes += _CHECKS[part](path, config) if part in needs else []
+    if Part.DETECTOR in needs:
+        config = config.model_copy(update={"detector": _numbers(config.detector)})
     if volcanoes:
         mistakes += _complaints(where(path, "catalogue"), lambda: catalogue.load(config.catalogue))
+    if places:
+        mistakes += _local_places(path, config)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
@@ -104,6 +116,28 @@ _CHECKS: dict[Part, Callable[[str | Path, Config], list[str]]] = {
 }
 
 
+def _local_places(path: str | Path, config: Config) -> list[str]:
+    """What is wrong with local sources, and with the ledger or the store where the other is there."""
+    lines = []
+    for number, source in enumerate(config.source):
+        place = f"{where(path, 'source', number, 'url')}: [[source]] url"
+        if "://" not in source.url or source.url.startswith("file://"):
+            try:
+                open_source(source.kind, source.url, {}).frames()
+            except SourceUnavailable as problem:
+                lines.append(f"{place}: {problem}")
+            except PluginFailed:  # told already
+                continue
+    if not config.store.startswith("s3://"):
+        try:
+            gone = parted_on_disk(config.ledger, partial(kinds_held, config.store, {}), config.store)
+        except ConfigError:  # a wrong URL of the ledger is told already
+            gone = None
+        if gone and not gone.harmless:
+            lines.append(f"{where(path, 'ledger' if gone.ledger else 'store')}: {gone.words}")
+    return lines
+
+
 def _complaints(place: str, look: Callable[[], object]) -> list[str]:
     try:
         look()
@@ -112,7 +146,7 @@ def _complaints(place: str, look: Callable[[], object]) -> list[str]:
     return []
 
 
-def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) -> list[str]:
+def _detector_mistakes(path: str | Path, kind: str, table: Table) -> list[str]:
     options = {name: value for name, value in table.items() if name != "kind"}
     try:
         settings = _settings(kind)
@@ -120,54 +154,64 @@ def _detector_mistakes(path: str | Path, kind: str, table: Mapping[str, Any]) ->
         return [f"{where(path, 'detector', 'kind')}: [detector] {problem}"]
     lines = []
     for name in [name for name in options if name not in settings]:
-        near = difflib.get_close_matches(name, settings, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"{kind} has {', '.join(settings)}"
-        lines.append(f"{where(path, 'detector', name)}: [detector] {name}: unknown key; {hint}")
+        words = unknown_key(name, settings, there=kind)
+        lines.append(f"{where(path, 'detector', name)}: [detector] {name}: {words}")
         del options[name]
-    try:
-        create_model("Detector", __config__=ConfigDict(extra="forbid"), **settings)(**options)
-    except ValidationError as problem:
-        for error in problem.errors():
-            name = str(error["loc"][0])
-            place = where(path, "detector", name)
-            lines.append(f"{place}: [detector] {name}: {error['msg']} (given: {error['input']!r})")
+    types = create_model("Detector", __base__=Section, **settings)
+    for mistake in validated(types, options)[1]:
+        name = mistake.names[0]
+        lines.append(f"{where(path, 'detector', name)}: [detector] {name}: {mistake}")
     if not lines:
         try:
-            detectors.build(kind, **options)
-        except (ValueError, PluginFailed) as problem:  # settings that are right one by one, but not together
-            lines.append(f"{where(path, 'detector')}: [detector] {problem}")
+            detectors.build(kind, **_numbers(Detector(kind=kind, **options)).options)
+        except (ValueError, PluginFailed) as problem:  # what the detector itself refuses, a line for each mistake
+            for words in str(problem).splitlines():
+                name = words.partition(" = ")[0]
+                place = where(path, "detector", name) if name in options else where(path, "detector")
+                lines.append(f"{place}: [detector] {words}")
     return lines
+
+
+def _numbers(detector: Detector) -> Detector:
+    """The table with numbers that the environment gave as text as numbers; as it is where something else is wrong in it."""
+    try:
+        made, _ = validated(create_model("Detector", __base__=Section, **_settings(detector.kind)), detector.options)
+    except (ValueError, PluginFailed):
+        return detector
+    typed = {name: getattr(made, name) for name, given in detector.options.items() if made and isinstance(given, str)}
+    numbers = {name: value for name, value in typed.items() if isinstance(value, int | float)}
+    return Detector(**{"kind": detector.kind, **detector.options, **numbers})
 
 
 def detector_lines() -> list[str]:
     """Commented defaults of every detector, for `insar-anomaly config`."""
     lines = []
     for kind in DETECTORS.kinds:
-        words: dict[str, str] = {}
         try:
-            known = detectors.settings_class(kind)
+            settings = _settings(kind)
         except PluginFailed as problem:
             lines.append(f"# {problem}")
             continue
-        for one in reversed(known.__mro__[:-1]):
-            words |= _descriptions(one.__doc__ or "")
         lines.append(f'# settings of kind = "{kind}":')
-        for name, (_, default) in _settings(kind).items():
-            shown = f"{as_toml(default)}" if default is not None else " # unset"
-            lines.append(f"# {name} = {shown}" + (f"  # {words[name]}" if name in words else ""))
+        for name, (_, field) in settings.items():
+            shown = f"{as_toml(field.default)}" if field.default is not None else " # unset"
+            lines.append(f"# {name} = {shown}" + (f"  # {field.description}" if field.description else ""))
     return lines
 
 
 def _settings(kind: str) -> dict[str, Any]:
-    """Name -> (type, default) of a detector's settings."""
+    """Name -> (type, default and description) of a detector's settings."""
     known = detectors.settings_class(kind)
     hints = get_type_hints(known)
+    words: dict[str, str] = {}
+    for base in reversed(known.__mro__[:-1]):
+        words |= _descriptions(base.__doc__ or "")
     out = {}
     for one in fields(known):
         if one.name in _NOT_IN_FILES:
             continue
         default = one.default if one.default_factory is MISSING else one.default_factory()
-        out[one.name] = (hints[one.name], default)
+        out[one.name] = (hints[one.name], Field(default, description=words.get(one.name)))
     return out
 
 

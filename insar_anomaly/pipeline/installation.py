@@ -17,15 +17,21 @@ from insar_anomaly import __version__, catalogue
 from insar_anomaly.calibration.threshold import Target
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.config.sections import Config, Storage
-from insar_anomaly.errors import InsarAnomalyError, UsageError, not_written
+from insar_anomaly.errors import InsarAnomalyError, Lost, UsageError, not_written
 from insar_anomaly.ledger.ledger import Ledger
+from insar_anomaly.ledger.presence import parted
 from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import OF_A_STACK, Couple, EvidenceKind, JsonObject, place
 from insar_anomaly.pipeline.check import load_checked
 from insar_anomaly.pipeline.cluster import Workers, workers
 from insar_anomaly.report.digest import Count, Failure
 from insar_anomaly.sources import open_source
+<<<<<<< HEAD
 from insar_anomaly.sources.base import Source, StorageOptions
+=======
+from insar_anomaly.sources.base import Source
+from insar_anomaly.stack.contents import kinds_held
+>>>>>>> joined
 from insar_anomaly.stack.store import Store
 
 log = logging.getLogger(__name__)
@@ -100,6 +106,10 @@ class Installation:
         options = storage_options(self.config.storage)
         return [open_source(s.kind, s.url, options) for s in self.config.source]
 
+    def held(self) -> frozenset[str] | None:
+        """The kinds of things of which the store has any; None where it cannot be reached."""
+        return kinds_held(self.config.store, storage_options(self.config.storage))
+
     @property
     def evidence(self) -> tuple[EvidenceKind, ...]:
         """The kinds of evidence that are fitted and scored: single pairs always."""
@@ -160,9 +170,15 @@ class Installation:
         """
         day = as_of or datetime.now(UTC).date()
         with self.ledger.lock():
+            gone = parted(self.ledger, self.held, self.config.store)
+            tolerated = gone and (gone.harmless or (kind == "ingest" and not gone.ledger))
+            if gone and not tolerated:
+                raise Lost(gone.words)
             number = self.ledger.start_run(kind, day, json.dumps(self._settings), __version__)
             run = Run(number, kind, day, self.ledger)
             log.info("run %d: %s as of %s, %d stacks", number, kind, day, len(self.by_stack))
+            if gone:
+                run.warn(gone.words)
             try:
                 yield run
             except BaseException:

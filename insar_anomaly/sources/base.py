@@ -49,6 +49,10 @@ class Source(Protocol):
         """Pairs of a frame, and those listed a second time."""
         ...
 
+    def grid(self, frame: str) -> Grid:
+        """The frame's whole grid, from as little reading as possible: `doctor` compares every volcano with it."""
+        ...
+
     def static(self, frame: str, box: Box, *, height: bool) -> xr.Dataset:
         """Grid and static layers of a box, cut to the frame."""
         ...

@@ -13,6 +13,9 @@ from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.errors import NotInFrame, PairRejected, Verdict
 from insar_anomaly.stack.schema import Grid
 
+_LEAST = 16
+"""Pixels along each side of a stack, at least."""
+
 
 def grid_of(tif: rasterio.DatasetReader, uri: str) -> Grid:
     """The grid of an open GeoTIFF.
@@ -38,19 +41,32 @@ def cut(frame: Grid, box: Box, *, what: str) -> Grid:
     NotInFrame
         where they do not overlap.
     """
+    first_row, last_row, first_col, last_col = _overlap(frame, box)
+    if not _large_enough(first_row, last_row, first_col, last_col):
+        turned = Box(west=box.south, south=box.west, east=box.north, north=box.east)
+        swapped = "lat and lon of the volcano seem to be swapped: the box lies in the frame with the two exchanged; "
+        hint = swapped if _large_enough(*_overlap(frame, turned)) else ""
+        east, south = frame.west + frame.dx * frame.shape[1], frame.north - frame.dy * frame.shape[0]
+        raise NotInFrame(
+            f"{what} covers {frame.west:.3f} to {east:.3f} E, {south:.3f} to {frame.north:.3f} N, which leaves less than "
+            f"{_LEAST} pixels of the volcano's box, {box.west:.3f} to {box.east:.3f} E, {box.south:.3f} to {box.north:.3f} N"
+            f"; {hint}correct lat, lon or frames in the catalogue"
+        )
+    west, north = frame.west + first_col * frame.dx, frame.north - first_row * frame.dy
+    return Grid(west, north, frame.dx, frame.dy, (last_row - first_row, last_col - first_col))
+
+
+def _overlap(frame: Grid, box: Box) -> tuple[int, int, int, int]:
+    """First and last row, first and last column of the frame that a box covers; the last is before the first outside."""
     first_col = max(0, round((box.west - frame.west) / frame.dx))
     last_col = min(frame.shape[1], round((box.east - frame.west) / frame.dx))
     first_row = max(0, round((frame.north - box.north) / frame.dy))
     last_row = min(frame.shape[0], round((frame.north - box.south) / frame.dy))
-    if last_col - first_col < 16 or last_row - first_row < 16:
-        east, south = frame.west + frame.dx * frame.shape[1], frame.north - frame.dy * frame.shape[0]
-        raise NotInFrame(
-            f"{what} covers {frame.west:.3f} to {east:.3f} E, {south:.3f} to {frame.north:.3f} N, which leaves less than 16 "
-            f"pixels of the volcano's box {box.west:.3f} to {box.east:.3f} E, {box.south:.3f} to {box.north:.3f} N; "
-            "correct lat, lon or frames in the catalogue"
-        )
-    west, north = frame.west + first_col * frame.dx, frame.north - first_row * frame.dy
-    return Grid(west, north, frame.dx, frame.dy, (last_row - first_row, last_col - first_col))
+    return first_row, last_row, first_col, last_col
+
+
+def _large_enough(first_row: int, last_row: int, first_col: int, last_col: int) -> bool:
+    return last_col - first_col >= _LEAST and last_row - first_row >= _LEAST
 
 
 def window(here: Grid, wanted: Grid, uri: str) -> Pixels:

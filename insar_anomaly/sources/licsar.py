@@ -31,15 +31,14 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from insar_anomaly.catalogue.volcano import Box
-from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict
+from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict, WrongFolder
 from insar_anomaly.names import Pair, day_of, direction
-from insar_anomaly.sources import remote
+from insar_anomaly.sources import misplaced, remote
 from insar_anomaly.sources.base import Delays, Listed, Registration, StorageOptions
 from insar_anomaly.sources.grid import as_bytes, cut, grid_of, read_window, window
 from insar_anomaly.stack.schema import LINE_OF_SIGHT, Grid
 from insar_anomaly.units import NOMINAL_LOOK, WAVELENGTH_M
 
-_FOLDERS = ("interferograms", "GEOC")
 PHASE, COHERENCE, DELAY = ".geo.unw.tif", ".geo.cc.tif", ".sltd.geo.tif"
 _DELAY_FOLDERS = ("epochs", "GACOS")
 
@@ -68,10 +67,15 @@ class LicsarSource:
         ------
         SourceUnavailable
             where the URL cannot be listed.
+        WrongFolder
+            where it leads into a frame; the text has the URL to write.
         """
         with self._reached():
             entries = self._fs.ls(self._root, detail=True)
-        return sorted(e["name"].rstrip("/").rsplit("/", 1)[-1] for e in entries if e["type"] == "directory")
+        named = [(e["name"].rstrip("/").rsplit("/", 1)[-1], e["type"] == "directory") for e in entries]
+        if wrong := misplaced.too_deep(self.url, named):
+            raise WrongFolder(wrong)
+        return sorted(name for name, is_folder in named if is_folder)
 
     def pairs(self, frame: str) -> tuple[list[Listed], list[Listed]]:
         """Pairs of a frame in one listing, and pairs that stand in a second folder too (named ``pair (folder)``).
@@ -84,11 +88,11 @@ class LicsarSource:
         found: dict[str, dict[str, Details]] = {}
         with self._reached():
             known = self._fs.isdir(f"{self._root}/{frame}")
-            for folder in _FOLDERS if known else ():
+            for folder in misplaced.FOLDERS if known else ():
                 found[folder] = self._folders(f"{self._root}/{frame}/{folder}")
         if not known:
             near = difflib.get_close_matches(frame, self.frames(), n=3)
-            hint = f"did you mean {', '.join(near)}?" if near else "correct the frame in the catalogue"
+            hint = f"did you mean {', '.join(near)}?" if near else self._elsewhere(frame)
             raise NotInFrame(f"frame {frame} is not in {self.url}; {hint}")
         perpendicular, modelled = self._baselines(frame), self._delay_uris(frame)
         listed: dict[str, Listed] = {}
@@ -103,6 +107,35 @@ class LicsarSource:
                 else:
                     listed[name] = one
         return list(listed.values()), twice
+
+    def _elsewhere(self, frame: str) -> str:
+        with self._reached():
+            deeper = misplaced.too_high(self._fs, self._root, self.url, frame)
+        return deeper or "correct the frame in the catalogue, or the url in [[source]]"
+
+    def grid(self, frame: str) -> Grid:
+        """The frame's whole grid, from the header of one file.
+
+        Raises
+        ------
+        MissingLayer
+            where that file is unusable.
+        NotInFrame
+            where the archive has no such frame, or nothing in it yet.
+        """
+        return self._grid(frame, self._static_uris(frame))
+
+    def _grid(self, frame: str, layers: Mapping[str, str]) -> Grid:
+        template = layers.get("hgt")
+        if template is None:
+            pairs, _ = self.pairs(frame)
+            template = next((p.phase_uri for p in pairs if p.phase_uri), None)
+        if template is None:
+            raise NotInFrame(f"{self.url}/{frame} holds no interferogram and no height: its grid is unknown; wait for data")
+        try:
+            return self._frame_grid(template)
+        except PairRejected as problem:
+            raise MissingLayer(f"{problem.detail}; replace the file") from None
 
     def static(self, frame: str, box: Box, *, height: bool) -> xr.Dataset:
         """Grid, height, water and look vector of the box, cut to the frame; see `stack.schema.STACK`.
@@ -119,17 +152,11 @@ class LicsarSource:
             where the box does not touch the frame.
         """
         layers = self._static_uris(frame)
-        template = layers.get("hgt")
-        if template is None and height:
+        if "hgt" not in layers and height:
             wanted = f"{self.url}/{frame}/metadata/{frame}.geo.hgt.tif"
             raise MissingLayer(f"{wanted} is missing; add it, or leave height out of [preprocess] remove")
-        if template is None:
-            pairs, _ = self.pairs(frame)
-            template = next((p.phase_uri for p in pairs if p.phase_uri), None)
-        if template is None:
-            raise NotInFrame(f"{self.url}/{frame} holds no interferogram and no height: its grid is unknown; wait for data")
+        grid = cut(self._grid(frame, layers), box, what=f"{frame} in {self.url}")
         try:
-            grid = cut(self._frame_grid(template), box, what=f"{frame} in {self.url}")
             arrays = {name: self._layer(uri, grid) for name, uri in layers.items()}
         except PairRejected as problem:
             raise MissingLayer(f"{problem.detail}; replace the file") from None

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from insar_anomaly import catalogue, notify
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.config.sections import Config
 from insar_anomaly.detectors import backbone as features
-from insar_anomaly.detectors.base import Registration as Detector
+from insar_anomaly.detectors.base import Registration as DetectorKind
 from insar_anomaly.errors import InsarAnomalyError, PluginFailed
 from insar_anomaly.ledger.ledger import Ledger
+from insar_anomaly.ledger.presence import parted
 from insar_anomaly.notify.files import Files
-from insar_anomaly.notify.message import Registration as Channel
+from insar_anomaly.notify.message import Registration as ChannelKind
 from insar_anomaly.pipeline import storage_options
 from insar_anomaly.pipeline.cluster import local_count, workers
 from insar_anomaly.pipeline.parts import build_detector
 from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.registry import CHANNELS, DETECTORS, SOURCES, Registry
 from insar_anomaly.sources import open_source
-from insar_anomaly.sources.base import Registration as Source
+from insar_anomaly.sources.base import Registration as SourceKind
+from insar_anomaly.sources.base import Source
+from insar_anomaly.sources.grid import cut
+from insar_anomaly.stack.contents import kinds_held
 from insar_anomaly.stack.store import Store
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked."""
+    """One thing that was examined, whether it is right, and what mends it where it is not."""
 
     what: str
     ok: bool
@@ -37,7 +42,7 @@ class Finding:
 
 
 def examine(config: Config) -> list[Finding]:
-    """Check catalogue, sources, ledger, store, figures, channels, detector, workers and other packages.
+    """Examine catalogue, sources, boxes, ledger, store, figures, channels, detector, workers and other packages.
 
     Changes nothing but the ledger's tables; what it writes to see whether it can, it takes away again.
     """
@@ -45,6 +50,7 @@ def examine(config: Config) -> list[Finding]:
         *_catalogue_and_sources(config),
         _ledger(config),
         _store(config),
+        *_parted(config),
         _figures(config),
         *_channels(config),
         _detector(config),
@@ -61,20 +67,52 @@ def _catalogue_and_sources(config: Config) -> Iterator[Finding]:
         return
     frames = {f for v in volcanoes for f in v.frames}
     yield Finding("catalogue", True, f"{len(volcanoes)} volcanoes on {len(frames)} frames")
-    held: set[str] = set()
+    held: dict[str, Source] = {}
     if not config.source:
         yield Finding("source", False, "no [[source]] is configured; add one with its url")
-    for source in config.source:
+    for place in config.source:
         try:
-            found = set(open_source(source.kind, source.url, storage_options(config.storage)).frames())
+            source = open_source(place.kind, place.url, storage_options(config.storage))
+            found = set(source.frames())
         except InsarAnomalyError as problem:
-            yield Finding(f"source {source.url}", False, str(problem))
+            yield Finding(f"source {place.url}", False, str(problem))
             continue
-        held |= found
-        yield Finding(f"source {source.url}", True, f"{len(found)} frames, {len(found & frames)} of the catalogue's")
-    missing = sorted(frames - held)
+        held = dict.fromkeys(found & frames, source) | held
+        yield Finding(f"source {place.url}", True, f"{len(found)} frames, {len(found & frames)} of the catalogue's")
+        if frames and not found & frames:
+            yield from _none_of(source, place.url, min(frames))
+    missing = sorted(frames - held.keys())
     if missing:
         yield Finding("frames", False, f"{len(missing)} of the catalogue's are in no source, first {missing[0]}")
+    yield from _boxes(volcanoes, held)
+
+
+def _none_of(source: Source, url: str, frame: str) -> Iterator[Finding]:
+    """What a source says of a frame of the catalogue, where it has none of them: nearest names, or the folder to write."""
+    try:
+        source.pairs(frame)
+    except InsarAnomalyError as problem:
+        yield Finding(f"source {url}", False, str(problem))
+
+
+def _boxes(volcanoes: list[Volcano], held: Mapping[str, Source]) -> Iterator[Finding]:
+    """Every volcano whose box lies outside one of its frames; a frame's grid is read once."""
+    outside = 0
+    for frame in sorted(held):
+        here = [volcano for volcano in volcanoes if frame in volcano.frames]
+        try:
+            grid = held[frame].grid(frame)
+        except InsarAnomalyError as problem:
+            yield Finding(f"frame {frame}", False, str(problem))
+            continue
+        for volcano in here:
+            try:
+                cut(grid, volcano.box, what=f"frame {frame}")
+            except InsarAnomalyError as problem:
+                outside += 1
+                yield Finding(f"volcano {volcano.gvp} {volcano.name}", False, str(problem))
+    if held and not outside:
+        yield Finding("boxes", True, f"every volcano lies in its frames, {len(held)} of which were compared")
 
 
 def _volcanoes(config: Config) -> list[Volcano] | InsarAnomalyError:
@@ -105,6 +143,18 @@ def _store(config: Config) -> Finding:
     return Finding("store", True, f"{config.store}: can be read and written")
 
 
+def _parted(config: Config) -> Iterator[Finding]:
+    """Whether ledger and store belong together; nothing where one of them cannot be opened, which is a finding already."""
+    try:
+        with Ledger(config.ledger) as ledger:
+            held = partial(kinds_held, config.store, storage_options(config.storage))
+            gone = parted(ledger, held, config.store)
+    except InsarAnomalyError:
+        return
+    if gone:
+        yield Finding("ledger and store", gone.harmless, gone.words)
+
+
 def _figures(config: Config) -> Finding:
     problem = _unwritable(Path(config.figures))
     return Finding("figures", problem is None, problem or f"{config.figures}: can be written")
@@ -114,7 +164,7 @@ def _channels(config: Config) -> Iterator[Finding]:
     volcanoes = _volcanoes(config)
     known = [] if isinstance(volcanoes, InsarAnomalyError) else volcanoes
     if not config.channel:
-        yield Finding("channels", False, "no [[channel]] is configured: flags are raised and nobody is notified; add one")
+        yield Finding("channels", False, "no [[channel]] is configured: flags are raised, and no notice is sent; add one")
     for name, settings in notify.named(config.channel).items():
         try:
             channel = notify.opened(settings, name, notify.SOMEBODY)
@@ -124,8 +174,8 @@ def _channels(config: Config) -> Iterator[Finding]:
         unheard = [v.name for v in known if not notify.reaches(settings, v.contacts)]
         problem = _unwritable(channel.folder) if isinstance(channel, Files) else None
         if unheard and len(unheard) == len(known):
-            problem = "nobody gets its notices: add recipients, or contacts in the catalogue"
-        silent = f"; {len(unheard)} volcanoes have nobody who gets them, first {unheard[0]}" if unheard else ""
+            problem = "its notices go to no address: add recipients, or contacts in the catalogue"
+        silent = f"; notices of {len(unheard)} volcanoes go to no address, first {unheard[0]}" if unheard else ""
         yield Finding(f"channel {name}", problem is None, problem or f"its settings can be used; nothing was sent{silent}")
 
 
@@ -156,7 +206,7 @@ def _workers(config: Config) -> Finding:
 
 def _plugins() -> Iterator[Finding]:
     """What other installed packages add; one that cannot be imported matters only to who uses it, and is told here."""
-    forms: list[tuple[Registry, type]] = [(SOURCES, Source), (DETECTORS, Detector), (CHANNELS, Channel)]
+    forms: list[tuple[Registry, type]] = [(SOURCES, SourceKind), (DETECTORS, DetectorKind), (CHANNELS, ChannelKind)]
     for registry, form in forms:
         for plugin in registry.plugins:
             what = f"{registry.what} {plugin.kind}"

@@ -37,6 +37,9 @@ class ArraySource:
         with np.load(uri) as held:
             return [sources.Listed(str(pair), uri, uri, "mark") for pair in held["pairs"]], []
 
+    def grid(self, frame: str) -> Grid:
+        return self._grid(self._file(frame))
+
     def static(self, frame: str, box: Box, *, height: bool) -> xr.Dataset:
         grid = cut(self._grid(self._file(frame)), box, what=frame)
         flat = {"height": 0.0, "e": -0.6, "n": -0.1, "u": 0.8}
