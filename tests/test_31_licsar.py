@@ -14,11 +14,7 @@ from installation import DATES, NORTH, QUIET, RISING, STEP, UNREST, WEST, WIDE, 
 
 from insar_anomaly.catalogue.volcano import Box, Volcano
 from insar_anomaly.config.sections import Storage
-<<<<<<< HEAD
-from insar_anomaly.errors import NotInFrame, PairRejected, SourceUnavailable, Verdict
-=======
 from insar_anomaly.errors import NotInFrame, PairRejected, SourceUnavailable, Verdict, WrongFolder
->>>>>>> joined
 from insar_anomaly.ledger.records import Seen
 from insar_anomaly.pipeline import storage_options
 from insar_anomaly.sources import open_source

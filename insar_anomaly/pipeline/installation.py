@@ -26,12 +26,8 @@ from insar_anomaly.pipeline.check import load_checked
 from insar_anomaly.pipeline.cluster import Workers, workers
 from insar_anomaly.report.digest import Count, Failure
 from insar_anomaly.sources import open_source
-<<<<<<< HEAD
 from insar_anomaly.sources.base import Source, StorageOptions
-=======
-from insar_anomaly.sources.base import Source
 from insar_anomaly.stack.contents import kinds_held
->>>>>>> joined
 from insar_anomaly.stack.store import Store
 
 log = logging.getLogger(__name__)
