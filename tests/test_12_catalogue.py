@@ -143,7 +143,7 @@ def test_all_mistakes_are_told_at_once(tmp_path):
 
 def test_a_volcano_that_stands_twice_is_told_with_both_names(tmp_path):
     said = mistakes(tmp_path, TOML.replace("354010", "273070"))
-    assert "volcano 273070 stands twice (Taal, Casiri): keep one entry with all its frames" in said
+    assert "volcano 273070 is listed twice (Taal, Casiri): keep one entry with all its frames" in said
 
 
 @pytest.mark.parametrize("text", ["", "volcano = []", "# nothing\n"])

@@ -373,7 +373,7 @@ def test_a_flag_that_reaches_nobody_says_so_and_puts_nothing_into_the_outbox(fit
     fitted.config.write_text(text[: text.index("[[channel]]")] + email)
     _, digest = fitted.nightly()
     assert digest["status"] == "ok"
-    assert any("nobody is told" in words for words in digest["warnings"])
+    assert any("no notice is sent" in words for words in digest["warnings"])
     assert fitted.rows("select * from notice") == []
 
 

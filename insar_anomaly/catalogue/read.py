@@ -59,7 +59,7 @@ def load(path: str | Path) -> list[Volcano]:
         if volcano.gvp in seen:
             first, other = seen[volcano.gvp]
             mistakes.append(
-                f"{entry.place(file, 'gvp')}: volcano {volcano.gvp} stands twice ({other.name}, {volcano.name}): "
+                f"{entry.place(file, 'gvp')}: volcano {volcano.gvp} is listed twice ({other.name}, {volcano.name}): "
                 f"keep one entry with all its frames (the other is in line {first.line})"
             )
         seen.setdefault(volcano.gvp, (entry, volcano))

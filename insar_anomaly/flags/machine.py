@@ -4,7 +4,7 @@ A *flag* says "this stack does not look like its quiet self": it is a screening 
 one episode: it is raised by the first evidence over the threshold, stays silent while more of it arrives, and is cleared
 when `clear_after_days` of data time have passed without any. Evidence is a pair, or an assessment at an interval between two
 acquisitions; an interval is assessed again as more acquisitions come, and where none of an episode's intervals is over the
-threshold any more, the episode is *withdrawn*: cleared at once, since nothing speaks for it.
+threshold any more, the episode is *withdrawn*: cleared on that day, since no evidence is left.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Evidence:
     def arrival(self) -> tuple[date, bool, date, date]:
         """Its place in time: when it could be made, then its dates; of one day's assessments those over the threshold first.
 
-        Motion between two acquisitions moves on to the next interval as more of them come: who looked at the fallen one
+        Motion between two acquisitions moves on to the next interval as more of them come: whoever took the fallen one
         first would withdraw a flag and raise it again on the same day.
         """
         return self.seen or self.secondary, self.seen is not None and not self.over, self.secondary, self.reference
@@ -132,7 +132,7 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
     A pair that reaches back into an episode already cleared saw that episode's motion: it is absorbed without a notice and
     without making the episode longer, so that a long pair cannot hide what comes later. A pair that arrives late and lies
     wholly before the open episode makes that one begin earlier where it would have done so in time; else it is history: an
-    episode of its own, raised and cleared at once. An interval that falls below the threshold at a later assessment no
+    episode of its own, raised and cleared on the same day. An interval that falls below the threshold at a later assessment no
     longer stands for the open episode; where nothing else does, that is withdrawn, and what rises over the threshold later
     in its time raises a flag anew. A NaN score or threshold is no evidence either way.
     """

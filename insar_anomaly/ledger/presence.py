@@ -78,7 +78,7 @@ def parted_on_disk(url: str, held: Held, store: str) -> Parted | None:
 def insist(ledger: Ledger, held: Held, store: str) -> None:
     """Raise `Lost` where the ledger of a store with scores is gone: for commands that only read the ledger.
 
-    The store is looked at only where no run was ever in the ledger, so that this costs nothing on other days.
+    The store is listed only where no run was ever in the ledger, so that this costs nothing on other days.
     """
     if ledger.runs(limit=1):
         return

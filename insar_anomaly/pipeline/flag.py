@@ -166,7 +166,7 @@ class _Step:
             for name, reached in self.rules.channels.items()
             if not reached
         ]
-        nobody = f"{self.stack}: a flag was raised and nobody is told: no [[channel]] reaches anyone for it"
+        nobody = f"{self.stack}: a flag was raised and no notice is sent: no [[channel]] reaches anybody"
         return (*words,) if any(self.rules.channels.values()) else (nobody, *words)
 
     def _payload(self, notice: flags.Notice, row: ScoreRow) -> Payload:

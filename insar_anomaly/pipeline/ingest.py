@@ -129,7 +129,7 @@ def _nowhere(s: Installation, unreached: Sequence[SourceUnavailable]) -> Source 
 
 @dataclass(frozen=True)
 class _Listing:
-    """What a source says of a frame: all its pairs, those that stand twice, and the period that is looked at."""
+    """What a source says of a frame: all its pairs, those that are listed twice, and the period that is asked for."""
 
     every: list[Listed]
     twice: list[Listed]

@@ -74,7 +74,7 @@ def tiles(
     ----------
     stack : Dataset as in `stack.schema`: ``phase`` (pair, y, x) rad with NaN = no measurement, ``coherence`` uint8 in 1/255,
         static ``water``, ``height`` (m, may be NaN where `remove` does not name it)
-    excluded : (y, x) bool, ground that is never to be looked at (a catalogue's exclusion polygons)
+    excluded : (y, x) bool, ground that is never assessed (a catalogue's exclusion polygons)
     remove : any of `PARTS`: they are fitted together to the measured ground by least squares and subtracted
     range_form : ``clip`` (the papers': phase / range_rad clipped at 1) or ``tanh`` (soft: large motion stays ordered)
     range_rad : phase that the range step maps to 1 (clip) or to tanh(1)
