@@ -132,9 +132,9 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
     A pair that reaches back into an episode already cleared saw that episode's motion: it is absorbed without a notice and
     without making the episode longer, so that a long pair cannot hide what comes later. A pair that arrives late and lies
     wholly before the open episode makes that one begin earlier where it would have done so in time; else it is history: an
-    episode of its own, raised and cleared on the same day. An interval that falls below the threshold at a later assessment no
-    longer stands for the open episode; where nothing else does, that is withdrawn, and what rises over the threshold later
-    in its time raises a flag anew. A NaN score or threshold is no evidence either way.
+    episode of its own, raised and cleared on the same day. An interval that falls below the threshold at a later assessment
+    no longer stands for the open episode; where nothing else does, that is withdrawn, and what rises over the threshold
+    later in its time raises a flag anew. A NaN score or threshold is no evidence either way.
     """
     if math.isnan(evidence.score) or math.isnan(evidence.threshold):
         return state, ()
