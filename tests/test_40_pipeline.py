@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import sqlite3
@@ -357,7 +356,7 @@ def test_a_figure_that_cannot_be_drawn_does_not_hold_the_notice_back(fitted, mon
     def fails(figure):
         raise ZeroDivisionError("no picture")
 
-    monkeypatch.setattr(importlib.import_module("insar_anomaly.pipeline.deliver"), "pair_png", fails)
+    monkeypatch.setattr("insar_anomaly.report.figures.pair_png", fails)
     fitted.only(990002)
     _, digest = fitted.nightly()
     assert json.loads(fitted.notices[0].read_text())["figure"] is None
