@@ -99,7 +99,7 @@ def run(config: Path, *words: str) -> str:
     command = [sys.executable, "-m", "insar_anomaly", "-c", str(config), *words]
     print("insar-anomaly", *command[3:], file=sys.stderr)
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
+    if done.returncode not in (0, 3):  # 3: done, some stacks are blind
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     print("  " + done.stdout.strip().replace("\n", "\n  "), file=sys.stderr)
     return done.stdout

@@ -159,8 +159,7 @@ def _publish(s: Installation, run: Run, task: FitTask, result: FitResult) -> Non
     )
     try:
         s.ledger.publish(task.stack, row, Judge.of(row))
-        draw_calibration(s, task.stack, task.evidence, result.calibration)
-    except (InsarAnomalyError, OSError) as problem:
+    except InsarAnomalyError as problem:
         run.fail(task.stack, "fit", problem)
         return
     run.counts[Count.FITTED_MODELS] += 1
@@ -168,6 +167,10 @@ def _publish(s: Installation, run: Run, task: FitTask, result: FitResult) -> Non
     if result.weights.startswith("random"):
         log.warning("%s: fitted on a backbone with %s weights", task.stack, result.weights)
         run.counts[Count.RANDOM_BACKBONES] += 1
+    try:  # last: a model whose picture cannot be drawn is a model all the same
+        draw_calibration(s, task.stack, task.evidence, result.calibration)
+    except (InsarAnomalyError, OSError) as problem:
+        run.fail(task.stack, "fit", problem)
 
 
 def _note_covered(s: Installation, run: Run, task: FitTask) -> None:
