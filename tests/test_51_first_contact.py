@@ -120,7 +120,7 @@ def test_a_failure_is_said_once_and_on_standard_error(words, fresh):
 
 
 def test_a_fit_of_which_everything_failed_says_so(fresh, capsys):
-    assert run(fresh, "fit") == Exit.FAILED
+    assert run(fresh, "fit", "--no-ingest") == Exit.FAILED
     said = capsys.readouterr()
     assert said.out.startswith("fit: nothing was fitted; 3 stacks failed\n")
     assert said.err.count("nothing is stored; run `insar-anomaly ingest` first") == 3

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import xarray as xr
 
 from insar_anomaly import detectors, evidence
 from insar_anomaly.catalogue.volcano import Volcano
-from insar_anomaly.detectors import backbone
 from insar_anomaly.detectors.base import BATCH, Detector
 from insar_anomaly.errors import UsageError
 from insar_anomaly.evidence.protocol import Evidence, Reach, ToTiles
@@ -17,6 +16,9 @@ from insar_anomaly.names import EvidenceKind
 from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.sources.base import StorageOptions
 from insar_anomaly.tiles.preprocess import Cleaning, range_step
+
+if TYPE_CHECKING:
+    from insar_anomaly.detectors.backbone import Weights
 
 
 def evidence_of(kind: EvidenceKind, reach: Reach, volcano: Volcano, stack: xr.Dataset, cleaning: Cleaning) -> Evidence:
@@ -43,6 +45,8 @@ def build_detector(choice: DetectorChoice, storage: StorageOptions) -> Detector:
     UsageError
         where the weights cannot be read or belong to another backbone.
     """
+    from insar_anomaly.detectors import backbone  # torch takes seconds to import, and a run with nothing new needs none
+
     # JSON has lists where settings have tuples
     options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in choice.options.items()}
     weights = options.get("weights")
@@ -52,10 +56,12 @@ def build_detector(choice: DetectorChoice, storage: StorageOptions) -> Detector:
     return detectors.build(choice.kind, **options)
 
 
-def read_weights(url: str, name: str, storage: StorageOptions) -> backbone.Weights:
+def read_weights(url: str, name: str, storage: StorageOptions) -> Weights:
     """Weights of the backbone `name` from a .safetensors file at any fsspec URL. Raises `UsageError` naming it."""
     from safetensors import SafetensorError
     from safetensors.torch import load
+
+    from insar_anomaly.detectors import backbone
 
     options: StorageOptions = storage if url.startswith("s3://") else {}
     try:
