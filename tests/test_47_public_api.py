@@ -143,6 +143,18 @@ def test_a_stack_without_model_or_scores_says_what_to_run(ingested):
             ia.read_stack(opened, BLIND)
 
 
+def test_a_lost_ledger_is_no_empty_table(screened, tmp_path):
+    import installation
+
+    copy = installation.copy(screened, tmp_path / "here")
+    for file in copy.folder.glob("ledger.sqlite*"):
+        file.unlink()
+    with ia.open_installation(copy.config) as opened:
+        for read in (ia.read_flags, ia.read_scores):
+            with pytest.raises(UsageError, match=r"with its flags, is gone"):
+                read(opened)
+
+
 def test_a_stage_runs_from_a_notebook(fitted):
     fitted.only(990002)
     with ia.open_installation(str(fitted.config)) as opened:

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from insar_anomaly.errors import NotFitted, StoreFailed, UsageError
+from insar_anomaly.ledger.presence import insist
 from insar_anomaly.names import Couple, EvidenceKind, by_date, place
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.stack.schema import cell_centres
@@ -47,8 +48,14 @@ def read_scores(s: Installation, stack: str | None = None, *, evidence: str = Ev
     ----------
     stack : a stack or a couple; None takes all
     evidence : pair, interval, acquisition or directions
+
+    Raises
+    ------
+    UsageError
+        for an unknown stack or evidence; Lost where the ledger of a store with scores is gone.
     """
     kind = _kind(evidence)
+    insist(s.ledger, s.held, s.config.store)
     if stack is not None:
         _known(s, stack)
     if kind is EvidenceKind.PAIR:
@@ -98,6 +105,7 @@ def read_score_maps(s: Installation, stack: str, *, evidence: str = EvidenceKind
 
 def read_flags(s: Installation, *, open_only: bool = False) -> pd.DataFrame:
     """Flags of all stacks and couples by stack and number, one row each: the columns of `ledger.EpisodeRow`."""
+    insist(s.ledger, s.held, s.config.store)
     rows = [{**asdict(row), "state": row.state.value} for row in s.ledger.episodes(open_only=open_only)]
     return pd.DataFrame(rows).drop(columns="standing", errors="ignore")
 
