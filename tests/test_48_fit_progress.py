@@ -48,7 +48,7 @@ def test_a_fit_tells_every_block_from_wherever_it_runs(ingested, kind):
             f"{s} ({e})" for s in (QUIET, RISING) for e in ("pair", "interval")
         }
     assert [one.stack for one in table] == [QUIET, RISING]
-    assert all("detects half of all sources" in one.words and one.figure.endswith("_interval.png") for one in table)
+    assert all(" of all sources" in one.words and one.figure.endswith("_interval.png") for one in table)
 
 
 def test_the_command_ends_with_the_table(ingested, capsys):

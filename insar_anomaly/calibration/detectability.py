@@ -95,7 +95,7 @@ def words(half: Peak, most: Peak) -> str:
     nine = {
         "=": f"Nine of ten are detected from {most.cm:.2g} cm.",
         ">": f"Even at {most.cm:.2g} cm, fewer than nine of ten are detected.",
-        "<": f"Nine of ten of {most.cm:.2g} cm are detected, too.",
+        "<": f"Of sources of {most.cm:.2g} cm, nine of ten are detected.",
     }
     motion = "peak line-of-sight motion"
     if half.bound == ">":

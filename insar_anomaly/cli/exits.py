@@ -34,7 +34,7 @@ class Exit(IntEnum):
 _WORDS = {
     Exit.OK: "all is well",
     Exit.FAILED: "a stack failed (the others were done), or the command could not run",
-    Exit.USAGE: "a mistake in the command, the configuration or the catalogue; nothing was changed",
+    Exit.USAGE: "a mistake in the command or a file, or a store or ledger that is gone; nothing was changed",
     Exit.BLIND: "done, but some stacks are blind (not fitted or not calibrated): they raise no flags",
     Exit.STOPPED: "stopped with Ctrl-C; what was committed is kept, and the same command goes on from there",
 }

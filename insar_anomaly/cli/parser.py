@@ -25,7 +25,10 @@ class Command:
 COMMANDS = (
     Command("ingest", stages.ingest, "copy new interferograms from the sources into the store", stages.ingest_arguments),
     Command(
-        "fit", stages.fit, "fit every stack to quiet pairs, calibrate its threshold; stores models", stages.fit_arguments
+        "fit",
+        stages.fit,
+        "fit every stack on its quiet pairs and calibrate its threshold",
+        stages.fit_arguments,
     ),
     Command("nightly", stages.nightly, "ingest, score, raise flags and send notices: one night", stages.nightly_arguments),
     Command("flags", reading.flags_command, "list the screening flags; changes nothing", reading.flags_arguments),

@@ -104,8 +104,10 @@ def _columns(row: ScoredPair | ScoredAssessment | EpisodeRow) -> dict[str, objec
 
 
 def _flag_columns(row: EpisodeRow) -> dict[str, object]:
+    from insar_anomaly.flags.machine import names_of
+
     kept = {name: value for name, value in _columns(row).items() if name != "stack"}
-    return {**kept, "withdrawn": not row.state.stands, "standing": sorted(row.standing)}
+    return {**kept, "withdrawn": not row.state.stands, "standing": names_of(row.standing)}
 
 
 def _raised_by(ledger: Ledger, row: EpisodeRow) -> ModelRow | None:
@@ -129,10 +131,12 @@ def notices_command(args: argparse.Namespace) -> int:
         if args.drop:
             with ledger.lock():
                 ledger.drop(args.drop, args.why)
+            if not (args.json or args.quiet):
+                print(f"dropped: {args.drop}")
         rows = [row for row in ledger.notices() if not args.volcano or row.gvp in args.volcano]
     rows = [row for row in rows if args.all or row.waits]
     if args.json:
-        print(json.dumps([vars(row) for row in rows], default=str))
+        print(json.dumps([vars(row) | {"payload": json.loads(row.payload)} for row in rows], default=str))
         return Exit.OK
     for row in rows:
         state = f"arrived {row.delivered_at:%Y-%m-%d %H:%M} UTC" if row.delivered_at else "waits"

@@ -18,6 +18,14 @@ from typing import Literal
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.names import Pair
 
+_ASSESSED_AGAIN = " looked at"
+"""Marks an interval among the keys of an episode, in the words of the version that first stored them."""
+
+
+def names_of(keys: Iterable[str]) -> list[str]:
+    """Names of the pairs and intervals of an episode's keys, without the mark, in order."""
+    return sorted({key.removesuffix(_ASSESSED_AGAIN) for key in keys})
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -37,7 +45,7 @@ class Evidence:
     @property
     def key(self) -> str:
         """What stands for it in an episode: an interval may have the name of a pair."""
-        return self.pair if self.seen is None else f"{self.pair} looked at"
+        return self.pair if self.seen is None else f"{self.pair}{_ASSESSED_AGAIN}"
 
     @property
     def arrival(self) -> tuple[date, bool, date, date]:

@@ -82,7 +82,7 @@ def _days_alone(told: Payload) -> list[str]:
 
 def _verdict(told: Payload, known: Alone | None) -> str:
     if known is None:
-        return "too few neighbours so far to tell"
+        return "too few acquisitions around it so far to tell"
     if known.threshold is None:
         return f"score {known.score:.4g}; no threshold for acquisitions here"
     numbers = f"(score {known.score:.4g}, threshold {known.threshold:.4g})"

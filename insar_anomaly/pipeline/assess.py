@@ -77,7 +77,7 @@ def note_blind(s: Installation, run: Run, stack: str) -> None:
     elif model.threshold is None:
         run.blind[stack] = f"not calibrated: {model.why}"
     elif why:
-        run.warn(f"{stack}: flags rest on single pairs, {why}")
+        run.warn(f"{stack}: flags are raised by single pairs, {why}")
 
 
 def _note_unseen(s: Installation, run: Run, stack: str, model: ModelRow, period: Period) -> None:

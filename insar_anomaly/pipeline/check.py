@@ -118,7 +118,9 @@ _CHECKS: dict[Part, Callable[[str | Path, Config], list[str]]] = {
 
 def _local_places(path: str | Path, config: Config) -> list[str]:
     """What is wrong with local sources, and with the ledger or the store where the other is there."""
-    lines = []
+    lines = (
+        [] if config.source else [f"{path}:1: no [[source]] is configured: nothing can be ingested; add one with its url"]
+    )
     for number, source in enumerate(config.source):
         place = f"{where(path, 'source', number, 'url')}: [[source]] url"
         if "://" not in source.url or source.url.startswith("file://"):

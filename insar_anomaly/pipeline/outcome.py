@@ -39,6 +39,13 @@ def failures_of(failures: Sequence[Failure]) -> list[str]:
     return [f"  {failure.stack} ({failure.stage}): {failure.error}" for failure in failures]
 
 
+_SEEN = {
+    "=": "detects half of all sources of {:.2g} cm peak",
+    "<": "detects more than half of all sources of {:.2g} cm peak, the smallest that was tried",
+    ">": "misses more than half of all sources even of {:.2g} cm peak, the largest that was tried",
+}
+
+
 @dataclass(frozen=True)
 class Calibrated:
     """What a fit means for a stack's flags: the evidence that raises them, its threshold, and the smallest visible source.
@@ -58,7 +65,7 @@ class Calibrated:
         """One line of the table that a fit ends with."""
         if self.threshold is None:
             return f"{self.stack}: {self.evidence.many}, no threshold"
-        seen = f"detects half of all sources of {self.half} peak" if self.half else "no source was injected"
+        seen = _SEEN[self.half.bound].format(self.half.cm) if self.half else "no source was injected"
         return f"{self.stack}: {self.evidence.many}, threshold {self.threshold:.4g}, {seen}; {self.figure}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import pandas as pd
 import xarray as xr
@@ -15,6 +14,20 @@ from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.stack.schema import cell_centres
 
 SCORE_COLUMNS = ("gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model")
+FLAG_COLUMNS = (
+    "stack",
+    "number",
+    "state",
+    "since",
+    "until",
+    "cleared",
+    "pairs_over",
+    "peak_pair",
+    "peak_score",
+    "threshold",
+    "first_pair",
+    "model",
+)
 ASSESSMENT_COLUMNS = ("gvp", "frame", "pair", "after", "seen", *SCORE_COLUMNS[3:])
 
 
@@ -104,10 +117,10 @@ def read_score_maps(s: Installation, stack: str, *, evidence: str = EvidenceKind
 
 
 def read_flags(s: Installation, *, open_only: bool = False) -> pd.DataFrame:
-    """Flags of all stacks and couples by stack and number, one row each: the columns of `ledger.EpisodeRow`."""
+    """Flags of all stacks and couples by stack and number, one row each; see `FLAG_COLUMNS` and `ledger.EpisodeRow`."""
     insist(s.ledger, s.held, s.config.store)
-    rows = [{**asdict(row), "state": row.state.value} for row in s.ledger.episodes(open_only=open_only)]
-    return pd.DataFrame(rows).drop(columns="standing", errors="ignore")
+    rows = [{name: getattr(row, name) for name in FLAG_COLUMNS} for row in s.ledger.episodes(open_only=open_only)]
+    return pd.DataFrame(rows, columns=list(FLAG_COLUMNS))
 
 
 def _kind(evidence: str) -> EvidenceKind:

@@ -154,20 +154,20 @@ class Digest:
 def lines(digest: Digest, *, failures: bool = True) -> list[str]:
     """The digest in words, most urgent first; without `failures` where these are printed elsewhere."""
     counts = digest.counts
-    out = [f"Screening of {digest.as_of} ({digest.status}): {digest.stacks} stacks"]
+    out = [f"Screening of {digest.as_of} ({digest.status}): {digest.stacks} stack{'' if digest.stacks == 1 else 's'}"]
     out += _listed("open flags", [_flag(flag) for flag in digest.open_flags]) or ["  no flag is open"]
     out += _listed("failed", [f"{one.stack} ({one.stage}): {one.error}" for one in digest.failures if failures])
     out += _listed("blind: no threshold, so never flagged", [f"{one.stack}: {one.why}" for one in digest.blind])
     out += _listed("notices that have not arrived", digest.undelivered)
-    out += _listed("to be looked into", digest.warnings)
+    out += _listed("warnings", digest.warnings)
     if counts[Count.OLD_FLAGS]:
         out.append(
             f"  {counts[Count.OLD_FLAGS]} flags were raised that are too old for a notice: `insar-anomaly flags` lists them"
         )
     out.append(
         f"  {counts[Count.NEW_PAIRS]} new pairs, {counts[Count.REJECTED_PAIRS]} rejected; "
-        f"assessed: {counts[Count.SCORED_PAIRS]} pairs, {counts[Count.SCORED_INTERVALS]} times an interval, "
-        f"{counts[Count.SCORED_ACQUISITIONS]} acquisitions, {counts[Count.SCORED_DIRECTIONS]} times both directions; "
+        f"assessed: {counts[Count.SCORED_PAIRS]} pairs, {counts[Count.SCORED_INTERVALS]} assessments of intervals, "
+        f"{counts[Count.SCORED_ACQUISITIONS]} acquisitions, {counts[Count.SCORED_DIRECTIONS]} of both directions; "
         f"{counts[Count.NEW_NOTICES]} new notices, {counts[Count.DELIVERED]} delivered"
     )
     return out
