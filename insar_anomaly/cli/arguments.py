@@ -22,20 +22,9 @@ def day(text: str) -> date:
 
 def period_arguments(sub: argparse.ArgumentParser) -> None:
     """Add --from and --to."""
-    sub.add_argument(
-        "--from",
-        dest="first",
-        type=day,
-        metavar="DATE",
-        help="only pairs whose dates are both on or after DATE (default: from the first)",
-    )
-    sub.add_argument(
-        "--to",
-        dest="last",
-        type=day,
-        metavar="DATE",
-        help="only pairs whose dates are both on or before DATE (default: to the last)",
-    )
+    words = "only pairs whose dates are both on or {} DATE (default: {} pair)"
+    sub.add_argument("--from", dest="first", type=day, metavar="DATE", help=words.format("after", "from the first"))
+    sub.add_argument("--to", dest="last", type=day, metavar="DATE", help=words.format("before", "to the last"))
 
 
 def as_of_argument(sub: argparse.ArgumentParser) -> None:
