@@ -89,8 +89,8 @@ def _verdict(told: Payload, known: Alone | None) -> str:
     if known.score <= known.threshold:
         return f"not unusual {numbers}"
     if known.score > told.score:
-        return f"stands out more than the interval: its own atmosphere is the likelier cause {numbers}"
-    return f"unusual, as motion that stays makes it, and less than the interval {numbers}"
+        return f"more unusual than the interval: the atmosphere of that day is the likelier cause {numbers}"
+    return f"unusual, but less than the interval, as it is for motion that stays {numbers}"
 
 
 def _episode(told: Payload) -> list[str]:
