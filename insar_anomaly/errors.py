@@ -162,6 +162,13 @@ _REMEDIES = {
 }
 
 
+def from_storage(problem: Exception) -> bool:
+    """Whether a file system or an object store raised it, rather than a mistake of this package."""
+    # s3fs lets exceptions of these packages through; they share no base with OSError
+    package = type(problem).__module__.split(".")[0]
+    return isinstance(problem, OSError) or package in ("botocore", "aiobotocore", "aiohttp", "s3fs")
+
+
 def not_written(problem: OSError) -> str | None:
     """One line with file, reason and remedy where the operating system says that a file cannot be written; else None."""
     if problem.errno not in _REMEDIES:

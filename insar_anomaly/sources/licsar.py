@@ -31,7 +31,15 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from insar_anomaly.catalogue.volcano import Box
-from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict, WrongFolder
+from insar_anomaly.errors import (
+    MissingLayer,
+    NotInFrame,
+    PairRejected,
+    SourceUnavailable,
+    Verdict,
+    WrongFolder,
+    from_storage,
+)
 from insar_anomaly.names import Pair, day_of, direction
 from insar_anomaly.sources import misplaced, remote
 from insar_anomaly.sources.base import Delays, Listed, Registration, StorageOptions
@@ -249,9 +257,7 @@ class LicsarSource:
         except FileNotFoundError as problem:
             raise SourceUnavailable(f"{self.url} does not exist ({problem}); correct url in [[source]]") from problem
         except Exception as problem:
-            # s3fs lets botocore's and aiohttp's own exceptions through; they share no base with OSError
-            module = type(problem).__module__.split(".")[0]
-            if not isinstance(problem, OSError) and module not in ("botocore", "aiobotocore", "aiohttp", "s3fs"):
+            if not from_storage(problem):
                 raise
             raise SourceUnavailable(
                 f"{self.url} cannot be reached ({problem}); check url, [storage] and credentials; nothing was lost"

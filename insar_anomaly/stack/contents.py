@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from insar_anomaly.errors import from_storage
+
 KINDS = ("stacks", "models", "scores")
 
 
@@ -40,8 +42,7 @@ def _in_bucket(url: str, options: Mapping[str, object]) -> frozenset[str] | None
     except FileNotFoundError:
         return frozenset()
     except Exception as problem:
-        # s3fs lets botocore's and aiohttp's own exceptions through; they share no base with OSError
-        if not isinstance(problem, OSError) and type(problem).__module__.split(".")[0] not in ("botocore", "aiohttp"):
+        if not from_storage(problem):
             raise
         return None
     return frozenset(names & set(KINDS))
