@@ -15,6 +15,7 @@
     |   `-- StoreFailed
     |-- SourceUnavailable     try again later; nothing was lost, exit code 1
     |   `-- WrongFolder       the URL is not the folder of the frames
+    |-- NotNow                this file cannot be read now: its pair is tried again, the others go on, exit code 1
     |-- WorkersFailed         worker processes do not start; nothing was lost, exit code 1
     |-- Busy                  another run holds the ledger: exit code 1
     `-- PairRejected          this pair gets a numbered verdict, the stack goes on
@@ -40,10 +41,13 @@ class Verdict(IntEnum):
     WRONG_GRID = 23
     MISSING_PHASE = 24
     MISSING_COHERENCE = 25
+    WRONG_WAVELENGTH = 26
+    WRONG_NUMBERS = 27
     NO_DATA = 30
     TOO_FEW_VALID = 31
     LOW_COHERENCE = 32
     CONSTANT = 33
+    WITHDRAWN = 40
     IN_FIT = 60
     NOT_CALIBRATED = 61
     NOT_SCORABLE = 62
@@ -56,18 +60,21 @@ class Verdict(IntEnum):
 
 _WORDS = {
     Verdict.OK: "ok",
-    Verdict.BAD_NAME: "pair name is not YYYYMMDD_YYYYMMDD with the earlier date first",
+    Verdict.BAD_NAME: "pair name is not two dates, YYYYMMDD_YYYYMMDD",
     Verdict.DUPLICATE: "the same pair is listed twice; the first place was used",
-    Verdict.UNREADABLE: "file cannot be read as a GeoTIFF",
+    Verdict.UNREADABLE: "file cannot be read",
     Verdict.WRONG_CRS: "file is not in geographic coordinates (EPSG:4326)",
     Verdict.ROTATED: "grid is rotated or sheared",
     Verdict.WRONG_GRID: "grid does not contain the stack's grid",
     Verdict.MISSING_PHASE: "unwrapped phase file is missing",
     Verdict.MISSING_COHERENCE: "coherence file is missing",
+    Verdict.WRONG_WAVELENGTH: "wavelength is not that of the stack",
+    Verdict.WRONG_NUMBERS: "numbers are not what the layer should hold",
     Verdict.NO_DATA: "no valid pixel in the volcano's box",
     Verdict.TOO_FEW_VALID: "too few valid pixels in the volcano's box",
     Verdict.LOW_COHERENCE: "mean coherence is too low",
     Verdict.CONSTANT: "phase is one constant value",
+    Verdict.WITHDRAWN: "the source has withdrawn it",
     Verdict.IN_FIT: "used in the fit, not screened",
     Verdict.NOT_CALIBRATED: "scored, but the stack has no threshold: never flagged",
     Verdict.NOT_SCORABLE: "no patch of this pair lies on fitted ground",
@@ -124,6 +131,10 @@ class SourceUnavailable(InsarAnomalyError):
 
 class WrongFolder(SourceUnavailable):
     """The source's URL leads into a frame, and not to the folder of the frames."""
+
+
+class NotNow(InsarAnomalyError):
+    """A file cannot be read now; its archive can be reached, and the pair is tried again in the next run."""
 
 
 class WorkersFailed(InsarAnomalyError):

@@ -7,6 +7,8 @@
     Pair          20170112_20170124                       an interferogram: reference date, secondary date
     Interval      20170112_20170124                       the time between two acquisitions that follow each other
     Acquisition   20170112_20170112                       one day: its name has the date twice
+    FlagName      221080/079D_07694_131313:2              the second flag of a stack or couple
+    Target        221080/079D_07694_131313, 221080, 22*   what a person mutes: a stack or couple, a volcano, a region
 
 The printed form of each is its key in the ledger and in the store.
 """
@@ -140,9 +142,20 @@ class Span:
 class Pair(Span):
     """An interferogram: `first` is its reference date, `last` its secondary date."""
 
+    @classmethod
+    def either(cls, name: str) -> Pair | None:
+        """The pair of a name, whichever of its dates is first; None where it is none."""
+        first, _, last = name.partition("_")
+        return cls.parse(name) or cls.parse(f"{last}_{first}")
+
     @staticmethod
     def _ordered(first: date, last: date) -> bool:
         return first < last
+
+
+def versioned(pair: str, version: int) -> str:
+    """What names a pair among others of its versions: the first one, 0, has the pair's own name."""
+    return f"{pair}#{version}" if version else pair
 
 
 class Interval(Pair):
@@ -187,7 +200,14 @@ class Period:
         span = span_of(name)
         if span is None:
             return False
-        return (self.first is None or span.first >= self.first) and (self.last is None or span.last <= self.last)
+        return self.has(span.first) and self.has(span.last)
+
+    def has(self, day: date) -> bool:
+        """True where the day is inside."""
+        return (self.first is None or day >= self.first) and (self.last is None or day <= self.last)
+
+
+ALL_TIME = Period()
 
 
 @dataclass(frozen=True, order=True)
@@ -247,10 +267,65 @@ class Couple:
 _JOIN = "+"
 
 
+@dataclass(frozen=True, order=True)
+class FlagName:
+    """One flag: its stack or couple, and its number there."""
+
+    stack: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.stack}:{self.number}"
+
+    @classmethod
+    def of(cls, name: str) -> FlagName:
+        """The flag of ``gvp/frame:number``. Raises ValueError where the name is another."""
+        stack, colon, number = name.rpartition(":")
+        if not colon or not number.isdigit() or int(number) < 1:
+            raise ValueError(f"{name!r} is not the name of a flag: write GVP/FRAME:NUMBER, as `insar-anomaly flags` does")
+        return cls(str(place(stack)), int(number))
+
+
+@dataclass(frozen=True, order=True)
+class Target:
+    """What a person mutes: one stack or couple, a volcano with all its stacks, or a region.
+
+    A region is the beginning of its volcanoes' numbers, as the Smithsonian's Global Volcanism Program gives them, with a
+    star: ``22*`` is Africa, ``221*`` Eritrea, Djibouti and Ethiopia.
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def of(cls, name: str) -> Target:
+        """The target of this name. Raises ValueError where it is none."""
+        if "/" in name:
+            return cls(str(place(name)))
+        if re.fullmatch(r"\d{6}|\d{1,5}\*", name):
+            return cls(name)
+        raise ValueError(f"{name!r} names nothing: write GVP/FRAME, a volcano's number of six digits, or a region as 22*")
+
+    def covers(self, stack: str) -> bool:
+        """True where the stack or couple belongs to it. A volcano's couples belong to the volcano, not to their frames."""
+        if "/" in self.name:
+            return stack == self.name
+        gvp = str(volcano_of(stack))
+        return gvp.startswith(self.name[:-1]) if self.name.endswith("*") else gvp == self.name
+
+
 def direction(frame: str) -> str | None:
     """``A`` (ascending) or ``D`` (descending) as the frame's name tells; None where it does not."""
     found = re.match(r"\d+([AD])_", frame)
     return found[1] if found else None
+
+
+def track(frame: str) -> int | None:
+    """The relative orbit of Sentinel-1 with which a frame's name begins: 79 of ``079D_07694_131313``; None without one."""
+    found = re.match(r"(\d{3})[AD]_", frame)
+    return int(found[1]) if found and 1 <= int(found[1]) <= 175 else None
 
 
 def place(name: str) -> Stack | Couple:

@@ -104,7 +104,18 @@ class Registry:
         return found
 
 
-SOURCES = Registry("insar_anomaly.sources", "source", {"licsar": "insar_anomaly.sources.licsar:REGISTRATION"})
+SOURCES = Registry(
+    "insar_anomaly.sources",
+    "source",
+    {
+        "licsar": "insar_anomaly.sources.licsar:REGISTRATION",
+        "hyp3": "insar_anomaly.sources.hyp3:REGISTRATION",
+        "aria": "insar_anomaly.sources.aria:REGISTRATION",
+        "nisar": "insar_anomaly.sources.nisar:REGISTRATION",
+        "disp": "insar_anomaly.sources.disp:REGISTRATION",
+        "folder": "insar_anomaly.sources.folder:REGISTRATION",
+    },
+)
 """Layouts of archives; a registration is a `sources.base.Registration`."""
 
 DETECTORS = Registry(
@@ -127,6 +138,8 @@ CHANNELS = Registry(
         "files": "insar_anomaly.notify.files:REGISTRATION",
         "webhook": "insar_anomaly.notify.webhook:REGISTRATION",
         "email": "insar_anomaly.notify.email:REGISTRATION",
+        "apprise": "insar_anomaly.notify.apprise:REGISTRATION",
+        "command": "insar_anomaly.notify.command:REGISTRATION",
     },
 )
 """Ways to deliver notices; a registration is a `notify.message.Registration`."""

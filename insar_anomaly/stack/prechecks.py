@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -10,6 +11,53 @@ from numpy.typing import NDArray
 
 from insar_anomaly.errors import PairRejected, Verdict
 from insar_anomaly.names import Pair
+from insar_anomaly.stack.schema import Physics
+
+_SAME_BAND = 0.01
+"""Part by which wavelengths of one band differ at most: satellites of one kind share it to 1e-4."""
+
+
+_SETTINGS = {Verdict.TOO_FEW_VALID: "min_valid", Verdict.LOW_COHERENCE: "min_coherence"}
+
+
+def rests_on(verdict: Verdict, settings: Mapping[str, float]) -> str:
+    """The setting without which a pair of this verdict would not have been rejected, ``min_valid = 0.1``; else empty."""
+    name = _SETTINGS.get(verdict)
+    return f"{name} = {settings[name]}" if name else ""
+
+
+class Window(Protocol):
+    """A pair as a source gives it, see `sources.base.Window`."""
+
+    @property
+    def phase(self) -> NDArray[Any]:
+        """Phase (y, x) float32 rad."""
+        ...
+
+    @property
+    def coherence(self) -> NDArray[Any]:
+        """Coherence (y, x) uint8."""
+        ...
+
+    @property
+    def baseline(self) -> float:
+        """Perpendicular baseline in m."""
+        ...
+
+    @property
+    def physics(self) -> Physics:
+        """What the numbers mean."""
+        ...
+
+
+def same_wavelength(physics: Physics, wavelength_m: float, *, uri: str) -> None:
+    """Raise PairRejected, WRONG_WAVELENGTH, where a pair is of another band than its stack (`wavelength_m`)."""
+    if abs(physics.wavelength_m / wavelength_m - 1) > _SAME_BAND:
+        raise PairRejected(
+            Verdict.WRONG_WAVELENGTH,
+            f"{uri}: wavelength {100 * physics.wavelength_m:.2f} cm, and {100 * wavelength_m:.2f} cm in the stack: "
+            "give the other satellite's frame a name of its own in the catalogue",
+        )
 
 
 def precheck(
@@ -55,23 +103,29 @@ def precheck(
 
 
 def batch(
-    windows: Mapping[str, tuple[NDArray[np.float32], NDArray[np.uint8], float]],
+    windows: Mapping[str, Window],
     delays: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> xr.Dataset:
-    """Checked windows as the Dataset that `store` appends: pair -> (phase, coherence, baseline in m).
+    """Checked windows as the Dataset that `store` appends, one for each pair.
 
     `delays`, pair -> modelled delay (y, x) rad, may hold some of the pairs: ``delay`` of the others is NaN. Without any the
     result has no ``delay``.
     """
     spans = [Pair.of(pair) for pair in windows]
-    phase, coherence, baseline = zip(*windows.values(), strict=True)
+    every = list(windows.values())
+    phase = [one.phase for one in every]
+    physics = [one.physics for one in every]
     out = xr.Dataset(
         {
             "phase": (("pair", "y", "x"), np.stack(phase).astype(np.float32, copy=False)),
-            "coherence": (("pair", "y", "x"), np.stack(coherence).astype(np.uint8, copy=False)),
+            "coherence": (("pair", "y", "x"), np.stack([one.coherence for one in every]).astype(np.uint8, copy=False)),
             "reference": ("pair", np.array([span.first for span in spans], "datetime64[ns]")),
             "secondary": ("pair", np.array([span.last for span in spans], "datetime64[ns]")),
-            "baseline": ("pair", np.asarray(baseline, np.float32)),
+            "baseline": ("pair", np.array([one.baseline for one in every], np.float32)),
+            "wavelength": ("pair", np.array([one.wavelength_m for one in physics], float)),
+            "sign": ("pair", np.array([one.sign for one in physics], np.int8)),
+            "platforms": (("pair", "end"), np.array([one.platforms for one in physics], np.uint8)),
+            "utc": ("pair", np.array([one.utc_s for one in physics], np.float32)),
         }
     )
     if delays:

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from insar_anomaly.names import Span
-from insar_anomaly.units import KM_PER_DEGREE
+from insar_anomaly.units import KM_PER_DEGREE, SENTINEL1_WAVELENGTH_M, Platform
 
 LINE_OF_SIGHT = "positive = away from the satellite"
 
@@ -25,6 +25,8 @@ class Array:
     words: str
     chunk: int = 1
     required: bool = True
+    missing: float | int | bool = float("nan")
+    """What an optional array holds for pairs that came without it."""
 
 
 # a coordinate gets one large chunk, or every append would add a file to it
@@ -43,6 +45,51 @@ STACK: dict[str, Array] = {
     "reference": Array(("pair",), "datetime64[ns]", "UTC", "earlier acquisition", _ALONG),
     "secondary": Array(("pair",), "datetime64[ns]", "UTC", "later acquisition", _ALONG),
     "baseline": Array(("pair",), "float32", "m", "perpendicular baseline; NaN = unknown", _ALONG),
+    "wavelength": Array(("pair",), "float64", "m", "radar wavelength; NaN = unknown", _ALONG, required=False),
+    "sign": Array(
+        ("pair",),
+        "int8",
+        "",
+        "1: phase as the provider writes it; -1: turned by the reader, to be positive away; 0: not written down",
+        _ALONG,
+        required=False,
+        missing=0,
+    ),
+    "platforms": Array(
+        ("pair", "end"),
+        "uint8",
+        "",
+        "satellites of the earlier and the later acquisition, numbers of units.Platform; 0 = unknown",
+        _ALONG,
+        required=False,
+        missing=0,
+    ),
+    "utc": Array(
+        ("pair",),
+        "float32",
+        "s",
+        "time of the earlier acquisition, after midnight UTC; NaN = unknown",
+        _ALONG,
+        required=False,
+    ),
+    "version": Array(
+        ("pair",),
+        "uint16",
+        "",
+        "how often the pair was replaced by its provider, or came back, since it was first stored",
+        _ALONG,
+        required=False,
+        missing=0,
+    ),
+    "withdrawn": Array(
+        ("pair",),
+        "bool",
+        "",
+        "the provider has withdrawn the pair: it is left out of new work",
+        _ALONG,
+        required=False,
+        missing=False,
+    ),
     "height": Array(("y", "x"), "float32", "m", "terrain height; NaN = unknown"),
     "water": Array(("y", "x"), "bool", "", "water"),
     "e": Array(("y", "x"), "float32", "", "east component of the unit vector from ground to satellite"),
@@ -63,8 +110,28 @@ SCORES: dict[str, Array] = {
     "lon": Array(("u",), "float64", "degrees_east", "longitude of cell centres", required=False),
     "reference": STACK["reference"],
     "secondary": STACK["secondary"],
-    "after": Array(("pair",), "int64", "", "fused evidence: acquisitions after it that were seen", _ALONG, required=False),
-    "inputs": Array(("pair",), "int64", "", "fused evidence: hash of the pairs that were fused", _ALONG, required=False),
+    "after": Array(
+        ("pair",), "int64", "", "fused evidence: acquisitions after it that were seen", _ALONG, required=False, missing=0
+    ),
+    "inputs": Array(
+        ("pair",),
+        "int64",
+        "",
+        "fused evidence: hash of the pairs that were fused; a single pair: its version",
+        _ALONG,
+        required=False,
+        missing=0,
+    ),
+    "batch": Array(
+        ("pair",),
+        "int64",
+        "",
+        "names the assessments that went through the network together, which decides a score's last digits; 0 = not known",
+        _ALONG,
+        required=False,
+        missing=0,
+    ),
+    "batch_place": Array(("pair",), "int64", "", "place in that batch, from 0", _ALONG, required=False, missing=0),
 }
 
 
@@ -100,10 +167,34 @@ class Grid:
         return [self.west, self.north, self.dx, self.dy]
 
 
+@dataclass(frozen=True)
+class Physics:
+    """What the numbers of a product mean, as its source states it.
+
+    Parameters
+    ----------
+    wavelength_m : radar wavelength, m
+    sign : 1 where the provider's phase has the stacks' sign (positive away from the satellite, the earlier date as
+        reference), -1 where the reader turned it; 0 = not written down
+    platforms : satellites of the earlier and of the later acquisition
+    utc_s : time of the earlier acquisition, s after midnight UTC; NaN = unknown
+    """
+
+    wavelength_m: float = float("nan")
+    sign: int = 0
+    platforms: tuple[Platform, Platform] = (Platform.UNKNOWN, Platform.UNKNOWN)
+    utc_s: float = float("nan")
+
+
 def pair_names(dataset: xr.Dataset) -> list[str]:
     """``YYYYMMDD_YYYYMMDD`` of every pair, from its two dates."""
     first, last = (dataset[name].values.astype("datetime64[D]").astype(object) for name in ("reference", "secondary"))
     return [Span(a, b).name for a, b in zip(first, last, strict=True)]
+
+
+def wavelength_of(stack: xr.Dataset) -> float:
+    """A stack's radar wavelength in m. Stacks of versions before it was stored are of Sentinel-1."""
+    return float(stack.attrs.get("wavelength_m", SENTINEL1_WAVELENGTH_M))
 
 
 def cell_centres(pixels: NDArray[np.floating], stride: int) -> NDArray[np.float64]:
