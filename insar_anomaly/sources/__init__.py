@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import fsspec
-
+from insar_anomaly.config.source import SourceSettings
 from insar_anomaly.errors import ConfigError
+from insar_anomaly.files.mistakes import shown
 from insar_anomaly.registry import SOURCES
-from insar_anomaly.sources.base import Registration, Source, StorageOptions
+from insar_anomaly.sources.base import SCHEMES, Registration, Source, StorageOptions
+
+_FORMS = {"file": "a path, file://", "s3": "s3://bucket/prefix", "https": "https:// of an index page"}
 
 
-def open_source(kind: str, url: str, storage: StorageOptions) -> Source:
-    """The reader for a configured source. `storage` holds fsspec options for ``s3://``; other URLs go without.
+def open_source(settings: SourceSettings, storage: StorageOptions) -> Source:
+    """The reader for a [[source]]. `storage` holds fsspec options for ``s3://``; other URLs go without.
 
     Raises
     ------
@@ -19,15 +21,16 @@ def open_source(kind: str, url: str, storage: StorageOptions) -> Source:
     PluginFailed
         where the kind is another package's and cannot be used.
     """
-    return SOURCES.load(kind, Registration).open(url, storage if url.startswith("s3://") else {})
+    return SOURCES.load(settings.kind, Registration).open(settings, storage if settings.url.startswith("s3://") else {})
 
 
 def check_source(kind: str, url: str) -> None:
-    """Raise UsageError where the kind cannot be used or no file system here understands the URL; nothing is opened."""
-    if kind not in SOURCES.own:  # the package's own readers are imported when they are used: GDAL takes its time
-        SOURCES.load(kind, Registration)
-    protocol = url.split("://", 1)[0] if "://" in url else "file"
-    try:
-        fsspec.get_filesystem_class(protocol)
-    except (ValueError, ImportError) as problem:
-        raise ConfigError(f"{url}: {problem}; write a path, file:// or s3://bucket/prefix") from None
+    """Raise UsageError where the kind cannot be used, or cannot read URLs of this scheme; nothing is opened."""
+    # the package's own readers are imported when they are used: GDAL takes its time
+    known = SCHEMES if kind in SOURCES.own else SOURCES.load(kind, Registration).schemes
+    scheme = url.split("://", 1)[0] if "://" in url else "file"
+    if scheme not in known:
+        forms = [_FORMS.get(one, f"{one}://") for one in known]
+        raise ConfigError(
+            f"{shown(url)}: kind {kind} reads no {scheme}://; write {', '.join(forms)}, or copy the files there"
+        )

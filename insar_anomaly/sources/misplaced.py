@@ -6,13 +6,10 @@ People copy the path of one frame, or of the interferograms in it, or of the fol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from insar_anomaly.names import Pair, direction
-
-FOLDERS = ("interferograms", "GEOC")
-"""Folders of a frame that hold its pairs."""
-_OF_A_FRAME = (*FOLDERS, "metadata")
+from insar_anomaly.sources.archive import Archive
+from insar_anomaly.sources.licsar_layout import OF_A_FRAME, homes, is_mission, is_track
 
 
 def too_deep(url: str, entries: Sequence[tuple[str, bool]]) -> str | None:
@@ -24,9 +21,9 @@ def too_deep(url: str, entries: Sequence[tuple[str, bool]]) -> str | None:
     """
     folders = [name for name, is_folder in entries if is_folder]
     files = [name for name, is_folder in entries if not is_folder]
-    if any(map(direction, folders)):  # some frames are here, whatever else is
+    if any(direction(name) or is_track(name) or is_mission(name) for name in folders):  # some frames are here
         return None
-    if found := [name for name in _OF_A_FRAME if name in folders]:
+    if found := [name for name in OF_A_FRAME if name in folders]:
         return _advice(url, 1, f"is a frame's own folder (it holds {found[0]})")
     if folders and all(map(Pair.parse, folders)):
         return _advice(url, 2, "is a folder of interferograms inside a frame")
@@ -37,17 +34,16 @@ def too_deep(url: str, entries: Sequence[tuple[str, bool]]) -> str | None:
     return None
 
 
-def too_high(system: Any, root: str, url: str, frame: str) -> str | None:
-    """What is wrong where a frame lies one folder deeper than the URL says; None where it does not.
-
-    Parameters
-    ----------
-    system, root : the fsspec file system and the URL's path on it
-    """
-    for entry in system.ls(root, detail=True):
-        name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
-        if entry["type"] == "directory" and direction(name) is None and system.isdir(f"{root}/{name}/{frame}"):
-            return f'it is in {url.rstrip("/")}/{name}: write url = "{url.rstrip("/")}/{name}" in [[source]]'
+def too_high(archive: Archive, frame: str) -> str | None:
+    """What is wrong where a frame lies one folder deeper than the archive's URL says; None where it does not."""
+    url = archive.url.rstrip("/")
+    for entry in archive.entries(archive.root):
+        known = is_track(entry.name) or is_mission(entry.name) or direction(entry.name)
+        if not entry.is_folder or known:
+            continue
+        for place in homes(frame):
+            if archive.exists(f"{entry.path}/{place}"):
+                return f'it is in {url}/{entry.name}: write url = "{url}/{entry.name}" in [[source]]'
     return None
 
 

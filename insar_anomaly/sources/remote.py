@@ -14,11 +14,34 @@ from typing import Any
 import fsspec
 import rasterio
 
+from insar_anomaly.traffic import count
+
 _BLOCK = 2**18
+_MARK = "_insar_anomaly_counts"
 
 
 class ReadFailed(Exception):
     """Storage failed under a read; the cause says how."""
+
+
+def counted(system: fsspec.AbstractFileSystem) -> fsspec.AbstractFileSystem:
+    """The file system, whose requests are counted from now on where it speaks S3: each of them, also what is tried again."""
+    if "s3" not in system.protocol or getattr(system, _MARK, False):
+        return system
+    events = system.s3.meta.events
+    events.register("before-send.s3", _sent)
+    events.register("response-received.s3", _answered)
+    setattr(system, _MARK, True)
+    return system
+
+
+def _sent(request: Any, **_: Any) -> None:
+    count(requests=1, written=int(request.headers.get("Content-Length", 0)))
+
+
+def _answered(response_dict: Any = None, event_name: str = "", **_: Any) -> None:
+    if response_dict is not None and "Head" not in event_name:  # it says how long the body would be
+        count(read=int(response_dict["headers"].get("content-length", 0)))
 
 
 @contextmanager

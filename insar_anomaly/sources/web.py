@@ -1,0 +1,172 @@
+"""Files behind the index pages of a web server: what a page lists, what HEAD says of a file, reading by ranges.
+
+fsspec's own ``http`` lists a page's links too. It keeps neither size nor time of them, takes a server that does not
+answer for a file that does not exist, and cannot read a file by parts where the server sends whole files only. `SYSTEM` has
+the methods of a file system of fsspec that `sources.archive` uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from html.parser import HTMLParser
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from insar_anomaly.sources.entries import Details
+from insar_anomaly.sources.web_file import WHOLE_BYTES, WebFile, asked, body
+
+_AT_A_TIME = 16
+_PAGE_BYTES = 32 * 2**20
+
+
+class _Links(HTMLParser):
+    """The targets of a page's links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep where a link leads."""
+        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
+
+
+def links(page: str, url: str) -> list[str]:
+    """Names of what an index page lists, as they stand in the URL; a folder's ends with a slash.
+
+    Links to folders above, to other servers, and those that only sort the page are left out.
+
+    Parameters
+    ----------
+    page : HTML
+    url : address of the page
+    """
+    parser = _Links()
+    parser.feed(page)
+    base = urlsplit(url if url.endswith("/") else f"{url}/")
+    names: dict[str, None] = {}
+    for target in parser.found:
+        try:
+            whole = urlsplit(urljoin(base.geturl(), target))
+        except ValueError:  # no address at all
+            continue
+        name = whole.path.removeprefix(base.path)
+        below = whole.path.startswith(base.path) and name.strip("/") and "/" not in name.rstrip("/")
+        if below and whole.netloc == base.netloc and not (whole.query or whole.fragment) and name not in ("./", "../"):
+            names[name] = None
+    return sorted(names)
+
+
+def _described(url: str, headers: Mapping[str, str]) -> Details:
+    """What fsspec would say of a file, from the headers of an answer."""
+    length, when = headers.get("content-length", ""), headers.get("last-modified", "")
+    try:
+        modified: datetime | None = parsedate_to_datetime(when) if when else None
+    except ValueError:
+        modified = None
+    if modified and modified.tzinfo is None:
+        modified = modified.replace(tzinfo=UTC)
+    out = {"name": url, "type": "file", "size": int(length) if length.isdigit() else None, "LastModified": modified}
+    return out | ({"ETag": headers["etag"]} if headers.get("etag") else {})
+
+
+class System:
+    """Web servers as a file system: paths are URLs."""
+
+    protocol = ("http", "https")
+
+    def ls(self, path: str, detail: bool = True) -> list[Any]:
+        """What the index page of a folder lists; sizes and times are not asked for."""
+        url = f"{path.rstrip('/')}/"
+        with asked("GET", url) as answer:
+            kind = answer.headers.get("content-type", "text/html")
+            page = body(answer, url, _PAGE_BYTES).decode("utf-8", "replace") if "html" in kind else ""
+            names = links(page, str(answer.url))
+        entries = [
+            {"name": f"{url}{name.rstrip('/')}", "type": "directory" if name.endswith("/") else "file"} for name in names
+        ]
+        return entries if detail else [one["name"] for one in entries]
+
+    def info(self, path: str) -> Details:
+        """Size, ETag and time of a file, from HEAD; from the begin of GET where the server does not answer that."""
+        with asked("HEAD", path, allowed=(405, 501)) as answer:
+            if answer.status_code < 400:
+                return _described(path, answer.headers)
+        with asked("GET", path) as answer:
+            return _described(path, answer.headers)
+
+    def walked(self, folder: str, levels: int, needed: Callable[[str], bool]) -> tuple[list[Details], list[str]]:
+        """Files at most `levels` below a folder, several pages at a time, and what could not be listed.
+
+        A file whose name is needed is described with `info`, the others have no size. A file that is listed and is not there
+        is described so, too: it belongs to a pair that is named. None where there is no such folder.
+        """
+        files: list[Details] = []
+        unlisted: list[str] = []
+        todo = [folder]
+        with ThreadPoolExecutor(_AT_A_TIME, "insar-anomaly list") as pool:
+            for level in range(levels):
+                found = [one for page in pool.map(lambda url: self._page(url, unlisted), todo) for one in page]
+                files += [one for one in found if one["type"] == "file"]
+                todo = [one["name"] for one in found if one["type"] == "directory"] if level + 1 < levels else []
+            return list(pool.map(lambda one: self._known(one, needed), files)), unlisted
+
+    def _page(self, url: str, unlisted: list[str]) -> list[Details]:
+        try:
+            return self.ls(url)
+        except FileNotFoundError:
+            return []
+        except PermissionError as problem:
+            unlisted.append(f"{problem}; the server has to list it")
+            return []
+
+    def _known(self, one: Details, needed: Callable[[str], bool]) -> Details:
+        if not needed(PurePosixPath(one["name"]).name):
+            return one
+        try:
+            return self.info(one["name"])
+        except (FileNotFoundError, PermissionError) as problem:
+            return one | {"ETag": f"not there: {type(problem).__name__}"}
+
+    def exists(self, path: str) -> bool:
+        """True where there is such a file or folder."""
+        try:
+            self.info(path)
+        except (FileNotFoundError, PermissionError):
+            return False
+        return True
+
+    isfile = exists
+    """A page and a file cannot be told apart by their address."""
+
+    def cat_file(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes of a file."""
+        if end is not None:
+            with self.open(path) as file:
+                file.seek(start)
+                return bytes(file.read(end - start))
+        with asked("GET", path) as answer:
+            return body(answer, path, WHOLE_BYTES)[start:]
+
+    def open(self, path: str, mode: str = "rb", block_size: int = 2**18, **_: Any) -> WebFile:
+        """A file for reading by ranges; options of fsspec's caches are not used."""
+        assert mode == "rb"
+        return WebFile(path, self.info(path), block_size)
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Nothing is kept."""
+
+    def unstrip_protocol(self, path: str) -> str:
+        """The path: it is a URL."""
+        return path
+
+    def _strip_protocol(self, path: str) -> str:
+        return path
+
+
+SYSTEM: Any = System()
+"""The file system of every ``http(s)://`` URL."""
