@@ -20,6 +20,7 @@ from insar_anomaly.simulate.sources import (
     penny_crack,
     point_crack,
 )
+from insar_anomaly.simulate.stripes import along_track, burst_steps, ionosphere
 from insar_anomaly.units import RAD_PER_M
 
 __all__ = [
@@ -34,9 +35,12 @@ __all__ = [
     "Spectrum",
     "Unrest",
     "acquisitions",
+    "along_track",
+    "burst_steps",
     "coherences",
     "decorrelated",
     "draw_source",
+    "ionosphere",
     "line_of_sight",
     "look_vector",
     "modelled",

@@ -11,7 +11,7 @@ import numpy as np
 import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
-from insar_anomaly.units import RAD_PER_M
+from insar_anomaly.units import SENTINEL1_WAVELENGTH_M, rad_per_m
 
 Floats = NDArray[np.float64]
 Displacement = tuple[Floats, Floats, Floats]
@@ -122,7 +122,12 @@ class PointSource:
     peak_cm: float
 
     def phase(
-        self, shape: tuple[int, int], *, pixel_km: tuple[float, float], look: tuple[float, float, float] = LOOK
+        self,
+        shape: tuple[int, int],
+        *,
+        pixel_km: tuple[float, float],
+        look: tuple[float, float, float] = LOOK,
+        wavelength_m: float = SENTINEL1_WAVELENGTH_M,
     ) -> Floats:
         """Phase (y, x), rad, positive away, whose largest absolute value is that of `peak_cm`.
 
@@ -133,7 +138,7 @@ class PointSource:
             mogi((x - self.col) * pixel_km[1], (self.row - y) * pixel_km[0], depth_km=self.depth_km, volume_m3=1e6),
             look,
         )
-        scaled: Floats = RAD_PER_M * self.peak_cm / 100 * unit / np.abs(unit).max()
+        scaled: Floats = rad_per_m(wavelength_m) * self.peak_cm / 100 * unit / np.abs(unit).max()
         return scaled
 
 

@@ -1,4 +1,4 @@
-"""Write a simulated frame as an archive in a provider's layout."""
+"""Write a simulated frame as LiCSAR writes it; see `sources.licsar`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from insar_anomaly.errors import UsageError
 from insar_anomaly.names import Pair, stamp
 from insar_anomaly.simulate import Scene
-from insar_anomaly.sources.licsar import COHERENCE, DELAY, PHASE
+from insar_anomaly.sources.licsar_layout import COHERENCE, DELAY, PHASE
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.units import NOMINAL_LOOK
 
