@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -50,29 +51,26 @@ def load(dataset: xr.Dataset) -> Scorer:
         where the dataset is no scorer of a detector that is installed.
     """
     wanted = dataset.attrs.get("detector")
-    found, failed = _scorers()
-    if wanted not in found:
-        raise ValueError("; ".join([f"a model of kind {wanted!r} is not one of this version: fit the stack again", *failed]))
-    _, scorer = found[wanted]
-    return scorer.from_dataset(dataset)
+    failed: list[str] = []
+    for _, scorer in _scorers(failed):  # each is imported when its turn comes: the first one is nearly always it
+        if scorer.__name__ == wanted:
+            return scorer.from_dataset(dataset)
+    raise ValueError("; ".join([f"a model of kind {wanted!r} is not one of this version: fit the stack again", *failed]))
 
 
-def _scorers() -> tuple[dict[str, tuple[str, type[Scorer]]], list[str]]:
-    """Kind and scorer by the scorer's class name, and what is wrong with packages that cannot be used."""
-    found: dict[str, tuple[str, type[Scorer]]] = {}
-    failed = []
+def _scorers(failed: list[str]) -> Iterator[tuple[str, type[Scorer]]]:
+    """Kind and scorer of every detector; what is wrong with packages that cannot be used is added to `failed`."""
     for kind in DETECTORS.kinds:
         try:
             scorer = DETECTORS.load(kind, Registration).scorer
         except PluginFailed as problem:
             failed.append(str(problem))
         else:
-            found.setdefault(scorer.__name__, (kind, scorer))
-    return found, failed
+            yield kind, scorer
 
 
 def _check_name(kind: str, scorer: str) -> None:
     """Raise PluginFailed where a stored model could be taken for another detector's."""
-    owner, _ = _scorers()[0][scorer]
+    owner = next(owner for owner, one in _scorers([]) if one.__name__ == scorer)
     if owner != kind:
         raise PluginFailed(f"detector {kind}: its {scorer} has the name of the scorer of {owner}; rename the class")

@@ -47,8 +47,8 @@ class Layout(Protocol):
     """What a scorer asks of a layout."""
 
     @property
-    def patches(self) -> tuple[int, ...]:
-        """Patches of a unit, per part."""
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """Patches of a unit along y and x, per part."""
         ...
 
     @property
@@ -71,12 +71,12 @@ class Aligned:
     def __init__(self, embedder: Embedder, shape: tuple[int, int], *, per_layer: bool, reduction: Reduction) -> None:
         self._embedder, self._per_layer, self._reduction = embedder, per_layer, reduction
         self._strides = LAYER_STRIDES if per_layer else (embedder.stride,)
-        self._grids = [(-(-shape[0] // s), -(-shape[1] // s)) for s in self._strides]
+        self._grids = tuple((-(-shape[0] // s), -(-shape[1] // s)) for s in self._strides)
 
     @property
-    def patches(self) -> tuple[int, ...]:
-        """Patches of the box, per part."""
-        return tuple(v * u for v, u in self._grids)
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """Patches of the box along y and x, per part."""
+        return self._grids
 
     @property
     def stride(self) -> int:
@@ -134,9 +134,9 @@ class InWindows:
         self._sides = [self._size // s for s in self._strides]
 
     @property
-    def patches(self) -> tuple[int, ...]:
-        """Patches of a window, per part."""
-        return tuple(side * side for side in self._sides)
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """Patches of a window along y and x, per part."""
+        return tuple((side, side) for side in self._sides)
 
     @property
     def stride(self) -> int:

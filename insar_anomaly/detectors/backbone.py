@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from insar_anomaly.detectors._folded import FoldedTrunk
 from insar_anomaly.names import JsonObject
 
 log = logging.getLogger(__name__)
@@ -257,12 +258,12 @@ class Embedder:
     def __init__(self, backbone: str, weights: Weights, channels: Channels, *, stride: int = 4) -> None:
         if stride not in (4, 8, 16):
             raise ValueError(f"stride = {stride}: patches are 4, 8 or 16 pixels wide")
+        if backbone not in CHANNELS:
+            raise ValueError(f"backbone = {backbone!r}: choose one of {', '.join(CHANNELS)}")
         self.channels, self.stride = channels, stride
         self.device = device()
-        trunk = Trunk(backbone)
-        trunk.load_state_dict(weights)
-        self._trunk = trunk.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._index = [torch.as_tensor(channels.of_layer(i), device=self.device) for i in range(3)]
+        first, second, third = (torch.as_tensor(channels.of_layer(i), device=self.device) for i in range(3))
+        self._trunk = FoldedTrunk(weights, (first, second, third), self.device)
 
     def grid(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Patches along y and x of a tile of `shape` pixels."""
@@ -270,21 +271,32 @@ class Embedder:
 
     @torch.inference_mode()
     def __call__(self, tiles: NDArray[np.float32]) -> Tensor:
-        """Embeddings (pair, v, u, feature) float32 of tiles (pair, y, x) in [-1, 1], on the trunk's device."""
+        """Embeddings (pair, v, u, feature) float32 of tiles (pair, y, x) in [-1, 1], on the trunk's device.
+
+        Where a GPU's memory is too small for so many tiles, half of them are tried, and so on down to one.
+        """
+        try:
+            return self._embedded(tiles)
+        except torch.OutOfMemoryError:
+            if len(tiles) < 2:
+                raise
+        log.warning("%d tiles do not fit into the GPU's memory; they go through the network by halves", len(tiles))
+        torch.cuda.empty_cache()
+        half = len(tiles) // 2
+        return torch.cat([self(tiles[:half]), self(tiles[half:])])
+
+    def _embedded(self, tiles: NDArray[np.float32]) -> Tensor:
         grey = torch.as_tensor(np.ascontiguousarray(tiles, np.float32), device=self.device)
         v, u = self.grid((grey.shape[1], grey.shape[2]))
-        parts = [
-            self._on_grid(m[:, i], 4 << k, (v, u))
-            for k, (m, i) in enumerate(zip(self._trunk(grey), self._index, strict=True))
-        ]
+        parts = [self._on_grid(one, 4 << k, (v, u)) for k, one in enumerate(self._trunk(grey))]
         return torch.cat(parts, 1).permute(0, 2, 3, 1).contiguous()
 
     def layers(self, tiles: NDArray[np.float32]) -> Iterator[Tensor]:
         """The chosen channels of each layer on the layer's own grid, (pair, v, u, feature) float32."""
         with torch.inference_mode():
             grey = torch.as_tensor(np.ascontiguousarray(tiles, np.float32), device=self.device)
-            for one, index in zip(self._trunk(grey), self._index, strict=True):
-                yield one[:, index].permute(0, 2, 3, 1).contiguous()
+            for one in self._trunk(grey):
+                yield one.permute(0, 2, 3, 1).contiguous()
 
     def _on_grid(self, one: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
         if stride < self.stride:

@@ -43,10 +43,6 @@ FEWEST = 8
 """Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
 
 
-FEWEST = 8
-"""Pairs, or assessments of intervals or acquisitions, that anything can be fitted on."""
-
-
 def silent(done: int, total: int) -> None:
     """The progress of somebody who does not watch."""
 
@@ -92,6 +88,96 @@ class Detector(Protocol):
             where there are too few pairs or no valid ground.
         """
         ...
+
+
+@runtime_checkable
+class Summed(Protocol):
+    """A `Detector` whose fit is a sum over features of single tiles, so that many fits can share them: see `folds`."""
+
+    def space(self, shape: tuple[int, int]) -> FeatureSpace | None:
+        """The features of tiles of `shape` (y, x); None where these settings have no such sum."""
+        ...
+
+
+class FeatureSpace(Protocol):
+    """What a `Summed` detector does, in steps: features of tiles, sums over them, distances, scores.
+
+    Features stand on a grid of patches, (tile, v, u, feature). `repeats` (feature,) says that a feature is the same over
+    squares of so many patches, whose corners are multiples of it: it needs to be kept once for each square.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Names everything but the tile that decides a tile's features."""
+        ...
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches along y and x."""
+        ...
+
+    @property
+    def repeats(self) -> NDArray[np.int64]:
+        """See above."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The variables of *tiles* that `features` reads; ``weight`` too where they have it."""
+        ...
+
+    def features(self, tiles: xr.Dataset) -> Features:
+        """Features of loaded tiles."""
+        ...
+
+    def few(self, units: int) -> bool:
+        """True where a fit on so many tiles keeps another kind of sum, because there are fewer tiles than features."""
+        ...
+
+    def total(self, features: Features, places: NDArray[np.int64], *, few: bool) -> Any:
+        """The sum over tiles (tile, patch, feature): something with ``+``. Sums of `few` and of many do not add.
+
+        `places` (patch,) says where the patches are in the grid, row by row. Squares of four patches a side are never cut.
+        """
+        ...
+
+    def closed(self, total: Any, units: int, *, usable: bool) -> Any:
+        """The fitted patches of a sum; with ``usable`` False, patches that are never scored, whatever was summed."""
+        ...
+
+    def distance(self, fitted: Any, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distances (tile, patch) of features (tile, patch, feature)."""
+        ...
+
+    def least(self, units: int) -> int:
+        """Tiles of a fit on `units` that must have seen a patch for it to be scored."""
+        ...
+
+    def score(self, distance: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Scores (tile,) of distances (tile, patch); NaN where no patch was seen."""
+        ...
+
+    def scorer(self, fitted: list[Any], places: NDArray[np.int64], names: tuple[str, ...]) -> Scorer:
+        """The scorer whose patches stand at `places` (patch,) of the grid, row by row; fitted on tiles of these names.
+
+        The list `fitted` may be emptied.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of tiles: `values` (tile, patch.., feature) float32, which patches were `seen` (tile, patch..) bool, and
+    how much each counts, `weight` (tile, patch..) float64 above 0 where seen; None where all count alike.
+    """
+
+    values: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    weight: NDArray[np.float64] | None = None
+
+    def of(self, tiles: NDArray[np.int64]) -> Features:
+        """Those of some tiles."""
+        return Features(self.values[tiles], self.seen[tiles], None if self.weight is None else self.weight[tiles])
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,20 @@ The weight enters at scoring only: weighting the embeddings before the fit chang
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Distance = Literal["maha", "nlml", "wmaha", "wnlml"]
-DISTANCES: tuple[Distance, ...] = ("maha", "nlml", "wmaha", "wnlml")
+from insar_anomaly.detectors._blocks import gathered, members, scattered
+from insar_anomaly.detectors._gaussian import DISTANCES, Distance, Gaussian, counted, divisor, freedom
+from insar_anomaly.detectors._low_rank import LowRankGaussian, Samples
+
+__all__ = ["DISTANCES", "Distance", "Gaussian", "LowRankGaussian", "Moments", "PatchGaussian", "Samples"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class Moments:
     and ``scatter`` (patch, feature, feature) float64, the scatter being the weighted sum of squared differences from the
     weighted mean. A patch that was masked in a pair does not count that pair. ``a + b`` is commutative and associative to
     rounding; it is *not* idempotent, so the caller must not add a pair twice.
+
+    With ``blocks`` (patch,) int64 the patches of one number share their correlations. Then ``scatter`` is (block, feature,
+    feature), the sum of the scatters of the block's patches, each about its own mean; ``spread`` (patch, feature) float64
+    is the diagonal of each patch's own scatter. Blocks are numbered from 0 without a gap. None gives every patch its own.
     """
 
     count: Tensor
@@ -43,45 +51,62 @@ class Moments:
     square: Tensor
     mean: Tensor
     scatter: Tensor
+    blocks: Tensor | None = None
+    spread: Tensor | None = None
 
     @classmethod
-    def zero(cls, patches: int, features: int, device: torch.device | None = None) -> Moments:
+    def zero(
+        cls, patches: int, features: int, device: torch.device | None = None, *, blocks: Tensor | None = None
+    ) -> Moments:
         """The neutral element."""
         wide = {"dtype": torch.float64, "device": device}
+        number = patches if blocks is None else int(blocks.max()) + 1
         return cls(
             torch.zeros(patches, dtype=torch.int64, device=device),
             torch.zeros(patches, **wide),  # type: ignore[arg-type]
             torch.zeros(patches, **wide),  # type: ignore[arg-type]
             torch.zeros(patches, features, **wide),  # type: ignore[arg-type]
-            torch.zeros(patches, features, features, **wide),  # type: ignore[arg-type]
+            torch.zeros(number, features, features, **wide),  # type: ignore[arg-type]
+            blocks,
+            None if blocks is None else torch.zeros(patches, features, **wide),  # type: ignore[arg-type]
         )
 
     @classmethod
-    def of(cls, embeddings: Tensor, seen: Tensor, weight: Tensor | None = None) -> Moments:
+    def of(cls, embeddings: Tensor, seen: Tensor, weight: Tensor | None = None, *, blocks: Tensor | None = None) -> Moments:
         """Moments of embeddings (pair, patch, feature); `seen` (pair, patch) bool says which of them count.
 
         `weight` (pair, patch), positive where seen, says how much each of them counts; None takes 1. Centred before squaring
         and summed in float64: the naive float32 sum of squares loses every digit when the mean is large beside the spread.
         """
-        counted = _counted(seen, weight)
-        mass = counted.sum(0)
+        counts = counted(seen, weight)
+        mass = counts.sum(0)
         wide = embeddings.to(torch.float64)
-        mean = torch.einsum("np,npk->pk", counted, wide) / _divisor(mass)[:, None]
-        centred = ((wide - mean) * counted.sqrt()[..., None]).transpose(0, 1)
-        return cls(seen.sum(0), mass, counted.square().sum(0), mean, centred.transpose(1, 2) @ centred)
+        mean = torch.einsum("np,npk->pk", counts, wide) / divisor(mass)[:, None]
+        centred = ((wide - mean) * counts.sqrt()[..., None]).transpose(0, 1)
+        rows = centred if blocks is None else gathered(centred, members(blocks)).flatten(1, 2)
+        spread = None if blocks is None else centred.square().sum(1)
+        return cls(seen.sum(0), mass, counts.square().sum(0), mean, rows.transpose(1, 2) @ rows, blocks, spread)
+
+    def like(self, embeddings: Tensor, seen: Tensor, weight: Tensor | None = None) -> Moments:
+        """`of`, with the blocks of this sum."""
+        return Moments.of(embeddings, seen, weight, blocks=self.blocks)
 
     def __add__(self, other: Moments) -> Moments:
         """Chan, Golub and LeVeque 1983: exact merge of two sets of moments."""
         mass = self.mass + other.mass
-        total = _divisor(mass)
+        total = divisor(mass)
         delta = other.mean - self.mean
         share = (other.mass / total)[:, None]
         mean = torch.where(mass[:, None] > 0, self.mean + delta * share, 0.0)
-        cross = (self.mass * other.mass / total)[:, None, None]
+        rows = (delta * (self.mass * other.mass / total).sqrt()[:, None])[:, None]
+        spread = None
+        if self.blocks is not None and self.spread is not None and other.spread is not None:
+            spread = self.spread + other.spread + rows[:, 0].square()
+            rows = gathered(rows, members(self.blocks)).flatten(1, 2)
         scatter = self.scatter + other.scatter
         # in place: whole temporaries of this size cost more than the arithmetic
-        scatter.baddbmm_(delta[:, :, None] * cross, delta[:, None, :])
-        return Moments(self.count + other.count, mass, self.square + other.square, mean, scatter)
+        scatter.baddbmm_(rows.transpose(1, 2), rows)
+        return Moments(self.count + other.count, mass, self.square + other.square, mean, scatter, self.blocks, spread)
 
     def gaussian(self, *, ridge: float, relative: float = 0.0, least: int = 2) -> PatchGaussian:
         """Close the sum: covariance ``scatter / (N - 1) + (ridge + relative * mean variance) I`` and its Cholesky factor.
@@ -106,187 +131,125 @@ class Moments:
                 "fit on more pairs, or mask less"
             )
         k = self.mean.shape[1]
-        factor = torch.empty(self.mean.shape[0], k, k, dtype=torch.float32, device=self.mean.device)
+        factor = torch.empty(len(self.scatter), k, k, dtype=torch.float32, device=self.mean.device)
         eye = torch.eye(k, dtype=torch.float64, device=self.mean.device)
-        for start in range(0, len(self.count), 512):  # bounds the float64 copies
+        free = self._freedom()
+        for start in range(0, len(factor), 512):  # bounds the float64 copies
             part = slice(start, start + 512)
-            cov = self.scatter[part] / _freedom(self.mass[part], self.square[part])[:, None, None]
-            level = ridge + relative * cov.diagonal(dim1=1, dim2=2).mean(1)
-            cov += level.clamp(min=1e-12)[:, None, None] * eye
+            cov = self.scatter[part] / free[part, None, None]
+            cov += _floor(cov.diagonal(dim1=1, dim2=2), ridge, relative)[:, None, None] * eye
             factor[part] = torch.linalg.cholesky(cov).to(torch.float32)
-        return PatchGaussian(torch.where(usable, self.count, 0), self.mean.to(torch.float32), factor)
+        level = self._level(free, ridge, relative)
+        mean = self.mean.to(torch.float32)
+        return PatchGaussian(torch.where(usable, self.count, 0), mean, factor, self.blocks, level=level)
 
+    def _level(self, free: Tensor, ridge: float, relative: float) -> Tensor | None:
+        """By what each patch's standard deviations differ from its block's (patch, feature), both with their ridge.
 
-def _counted(seen: Tensor, weight: Tensor | None) -> Tensor:
-    """How much each embedding counts (pair, patch), float64: its weight where it was seen, else 0."""
-    one = seen.to(torch.float64)
-    return one if weight is None else torch.where(seen, weight.to(torch.float64), 0.0)
-
-
-def _divisor(mass: Tensor) -> Tensor:
-    """`mass`, and 1 where there is none."""
-    return torch.where(mass > 0, mass, 1.0)
-
-
-def _freedom(mass: Tensor, square: Tensor) -> Tensor:
-    """``sum w - sum w^2 / sum w`` (patch,), N - 1 for weights of 1; 1 where a patch was seen less than twice."""
-    free = mass - square / _divisor(mass)
-    return torch.where(free > 1e-9 * mass, free, 1.0)
-
-
-class Gaussian(ABC):
-    """One Gaussian per patch, in whatever form its covariance is kept.
-
-    ``count`` (patch,) int64 is 0 where the patch has no Gaussian; ``mean`` (patch, feature) float32.
-    """
-
-    count: Tensor
-    mean: Tensor
-
-    @property
-    @abstractmethod
-    def log_determinant(self) -> Tensor:
-        """``log|S|`` (patch,), float32."""
-
-    @abstractmethod
-    def _quadratic(self, difference: Tensor) -> Tensor:
-        """``D' S^-1 D`` (pair, patch) of differences (pair, patch, feature)."""
-
-    @property
-    def usable(self) -> Tensor:
-        """Patches (patch,) that have a Gaussian."""
-        return self.count > 0
-
-    def quadratic(self, embeddings: Tensor, weights: Tensor | None = None) -> Tensor:
-        """``D' S^-1 D`` (pair, patch) of embeddings (pair, patch, feature); `weights` (feature,) multiplies ``D``."""
-        difference = embeddings - self.mean
-        return self._quadratic(difference if weights is None else difference * weights)
-
-    def distance(self, embeddings: Tensor, name: Distance, weights: Tensor | None = None) -> Tensor:
-        """One of the four distances (pair, patch) float32; NaN for a patch without a Gaussian.
-
-        `weights` (feature,) are used by `wmaha` and `wnlml` only.
+        The geometric mean of the block's and the patch's own: these are known from fewer pairs.
         """
-        if name not in DISTANCES:
-            raise ValueError(f"distance = {name!r}: choose one of {', '.join(DISTANCES)}")
-        weighted = name.startswith("w")
-        if weighted and weights is None:
-            raise ValueError(f"distance = {name!r} needs layer weights")
-        square = self.quadratic(embeddings, weights if weighted else None)
-        if name.endswith("maha"):
-            out = square.sqrt()
-        else:
-            out = 0.5 * (square + self.log_determinant + self.mean.shape[1] * math.log(2 * math.pi))
-        return torch.where(self.usable, out, torch.nan)
+        if self.blocks is None or self.spread is None:
+            return None
+        own = self.spread / divisor(freedom(self.mass, self.square))[:, None]
+        shared = self.scatter.diagonal(dim1=1, dim2=2) / free[:, None]
+        own, shared = (one + _floor(one, ridge, relative)[:, None] for one in (own, shared))
+        return (own / shared[self.blocks]).pow(0.25).to(torch.float32)
+
+    def _freedom(self) -> Tensor:
+        """What each scatter is divided by: N - 1 of its patch, or the sum over the patches of its block."""
+        free = freedom(self.mass, self.square)
+        if self.blocks is None:
+            return torch.where(free > 0, free, 1.0)
+        summed = torch.zeros(len(self.scatter), dtype=free.dtype, device=free.device).index_add_(0, self.blocks, free)
+        return torch.where(summed > 0, summed, 1.0)
+
+
+def _floor(variance: Tensor, ridge: float, relative: float) -> Tensor:
+    """What is added to the variances (patch, feature) of each patch."""
+    return (ridge + relative * variance.mean(1)).clamp(min=1e-12)
 
 
 @dataclass(frozen=True)
 class PatchGaussian(Gaussian):
-    """Gaussians with a whole covariance each.
+    """Gaussians with a whole covariance each, or one for the patches of a block.
 
-    ``factor`` (patch, feature, feature) float32 is the lower Cholesky factor of the covariance: one triangular solve gives
-    the quadratic form, which is then never negative, and its diagonal gives ``log|S|``. Nothing is ever inverted.
+    ``factor`` (patch, feature, feature) is the lower Cholesky factor of the covariance: one triangular solve gives the
+    quadratic form, which is then never negative, and its diagonal gives ``log|S|``. With ``blocks`` (patch,) int64 it is
+    (block, feature, feature), see `Moments`. It is float32; or float16 and to be multiplied by ``scale`` (patch or block,
+    feature) float32, the length of each of its rows: features of any scale keep their eleven bits. Patches of a block share
+    its correlations; ``level`` (patch, feature), float32 or float16, is by what each patch's standard deviations differ.
     """
 
     count: Tensor
     mean: Tensor
     factor: Tensor
+    blocks: Tensor | None = None
+    scale: Tensor | None = None
+    level: Tensor | None = None
+
+    def halved(self) -> PatchGaussian:
+        """The same with a factor in 16 bits; as it is where that would make it singular."""
+        scale = self.factor.square().sum(2).sqrt()
+        half = (self.factor / scale[..., None]).to(torch.float16)
+        if not half.diagonal(dim1=1, dim2=2).all():
+            return self
+        return replace(self, factor=half, scale=scale, level=None if self.level is None else self.level.to(torch.float16))
+
+    def lengthened(self) -> PatchGaussian:
+        """The inverse of `halved`, to its rounding."""
+        return replace(self, factor=self._whole, scale=None)
+
+    def ordered(self, places: Tensor) -> PatchGaussian:
+        """The same patches in another order: the one that stands first comes to `places` (patch,) int64 [0], and so on."""
+        order = places.argsort()
+        level = None if self.level is None else self.level[order]
+        if self.blocks is None:
+            scale = None if self.scale is None else self.scale[order]
+            return replace(self, count=self.count[order], mean=self.mean[order], factor=self.factor[order], scale=scale)
+        return replace(self, count=self.count[order], mean=self.mean[order], blocks=self.blocks[order], level=level)
+
+    @classmethod
+    def joined(cls, parts: Sequence[PatchGaussian]) -> PatchGaussian:
+        """Gaussians of patches that follow one another, as one; all with blocks, or none."""
+        arrays: dict[str, Any] = {}
+        for name in ("count", "mean", "factor", "scale", "level"):
+            some = [one for part in parts if (one := getattr(part, name)) is not None]
+            arrays[name] = torch.cat(some) if some else None
+        starts = [0, *accumulate(len(part.factor) for part in parts)]
+        blocks = [part.blocks + start for part, start in zip(parts, starts, strict=False) if part.blocks is not None]
+        return replace(parts[0], **arrays, blocks=torch.cat(blocks) if blocks else None)
 
     @property
     def log_determinant(self) -> Tensor:
         """``log|S|`` (patch,), float32."""
-        return 2 * self.factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        own = 2 * self._whole.diagonal(dim1=1, dim2=2).log().sum(1)
+        own = own if self.blocks is None else own[self.blocks]
+        return own if self.level is None else own + 2 * self.level.to(torch.float32).log().sum(1)
 
     def _quadratic(self, difference: Tensor) -> Tensor:
-        solved: Tensor = torch.linalg.solve_triangular(self.factor, difference.permute(1, 2, 0), upper=False)
-        return solved.square().sum(1).T
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The embeddings themselves, kept where there are fewer pairs than features: then they are smaller than a scatter.
-
-    ``embeddings`` (pair, patch, feature) float32, ``seen`` (pair, patch) bool, ``weight`` (pair, patch) float64. A sum like
-    `Moments`, closed by `gaussian`.
-    """
-
-    embeddings: Tensor
-    seen: Tensor
-    weight: Tensor
-
-    @classmethod
-    def zero(cls, patches: int, features: int, device: torch.device | None = None) -> Samples:
-        """The neutral element."""
-        seen = torch.zeros(0, patches, dtype=torch.bool, device=device)
-        return cls(torch.zeros(0, patches, features, device=device), seen, _counted(seen, None))
-
-    @classmethod
-    def of(cls, embeddings: Tensor, seen: Tensor, weight: Tensor | None = None) -> Samples:
-        """Keep these; see `Moments.of`."""
-        return cls(embeddings, seen, _counted(seen, weight))
-
-    def __add__(self, other: Samples) -> Samples:
-        """Both."""
-        pairs = zip((self.embeddings, self.seen, self.weight), (other.embeddings, other.seen, other.weight), strict=True)
-        return Samples(*(torch.cat(both) for both in pairs))
-
-    def gaussian(self, *, ridge: float, relative: float = 0.0, least: int = 2) -> LowRankGaussian:
-        """The same Gaussian as `Moments.gaussian` gives, exact, in low-rank form. A ridge of 0 is raised to 1e-12.
-
-        The eigenvectors of the covariance come from the small (pair, pair) Gram matrix of the centred embeddings.
-        """
-        count = self.seen.sum(0)
-        usable = count >= max(2, least)
-        if not usable.any():
-            raise ValueError(f"no patch was seen in {max(2, least)} pairs (most: {int(count.max())}): fit on more pairs")
-        pairs, patches, k = self.embeddings.shape
-        mean = torch.empty(patches, k)
-        basis, variance = torch.empty(patches, k, pairs), torch.empty(patches, pairs)
-        level = torch.empty(patches)
-        for start in range(0, patches, 64):  # bounds the float64 copies
-            part = slice(start, start + 64)
-            wide, weight = self.embeddings[:, part].to(torch.float64), self.weight[:, part]
-            mass = weight.sum(0)
-            centre = torch.einsum("np,npk->pk", weight, wide) / _divisor(mass)[:, None]
-            free = _freedom(mass, weight.square().sum(0))[:, None, None]
-            rows = ((wide - centre) * weight.sqrt()[..., None]).transpose(0, 1) / free.sqrt()
-            eigenvalue, vector = torch.linalg.eigh(rows @ rows.transpose(1, 2))
-            eigenvalue = eigenvalue.clamp(min=0)
-            # directions that carry less than rounding of the largest are noise: dropped, the ridge stands for them
-            kept = eigenvalue > 1e-10 * eigenvalue[:, -1:].clamp(min=1e-30)
-            scale = torch.where(kept, eigenvalue.clamp(min=1e-300).rsqrt(), 0.0)
-            basis[part] = ((rows.transpose(1, 2) @ vector) * scale[:, None]).to(torch.float32).cpu()
-            variance[part] = torch.where(kept, eigenvalue, 0.0).to(torch.float32).cpu()
-            level[part] = (ridge + relative * eigenvalue.sum(1) / k).clamp(min=1e-12).to(torch.float32).cpu()
-            mean[part] = centre.to(torch.float32).cpu()
-        where = self.embeddings.device
-        parts = (mean.to(where), basis.to(where), variance.to(where), level.to(where))
-        return LowRankGaussian(torch.where(usable, count, 0), *parts)
-
-
-@dataclass(frozen=True)
-class LowRankGaussian(Gaussian):
-    """Gaussians whose covariance is ``V diag(l) V' + e I`` with fewer directions than features.
-
-    ``basis`` V (patch, feature, direction), ``variance`` l (patch, direction) and ``level`` e (patch,), float32. Then
-    ``S^-1 = (I - V diag(l / (l + e)) V') / e`` and ``log|S| = sum log(l + e) + (k - r) log e`` (Woodbury).
-    """
-
-    count: Tensor
-    mean: Tensor
-    basis: Tensor
-    variance: Tensor
-    level: Tensor
+        if self.blocks is None:
+            solved: Tensor = torch.linalg.solve_triangular(self._whole, difference.permute(1, 2, 0), upper=False)
+            return solved.square().sum(1).T
+        if self.level is not None:
+            difference = difference / self.level.to(torch.float32)
+        table, pairs = self._table, len(difference)
+        rows = gathered(difference.transpose(0, 1), table).flatten(1, 2)
+        square = (rows @ self._whitening).square().sum(2).reshape(*table.shape, pairs)
+        return scattered(square, table, difference.shape[1]).T
 
     @property
-    def log_determinant(self) -> Tensor:
-        """``log|S|`` (patch,), float32."""
-        directions = (self.variance + self.level[:, None]).log().sum(1)
-        return directions + (self.mean.shape[1] - self.variance.shape[1]) * self.level.log()
+    def _whole(self) -> Tensor:
+        return self.factor if self.scale is None else self.factor.to(torch.float32) * self.scale[..., None]
 
-    def _quadratic(self, difference: Tensor) -> Tensor:
-        along = torch.einsum("npk,pkr->npr", difference, self.basis)
-        # the part across the basis is the difference minus its projection: no two large numbers are subtracted
-        across = difference - torch.einsum("npr,pkr->npk", along, self.basis)
-        own = (along.square() / (self.variance + self.level[:, None])).sum(2)
-        return own + across.square().sum(2) / self.level
+    @cached_property
+    def _table(self) -> Tensor:
+        assert self.blocks is not None
+        return members(self.blocks)
+
+    @cached_property
+    def _whitening(self) -> Tensor:
+        """``L^-T`` (block, feature, feature), by a triangular solve: blocks are few, and every pair is multiplied by it."""
+        whole = self._whole
+        eye = torch.eye(whole.shape[1], device=whole.device).expand_as(whole)
+        inverse: Tensor = torch.linalg.solve_triangular(whole, eye, upper=False)
+        return inverse.transpose(1, 2).contiguous()

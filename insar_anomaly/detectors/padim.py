@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from insar_anomaly.detectors._bounds import FROM_0, FROM_1, PART, Bound, insist
-from insar_anomaly.detectors._padim_layouts import Aligned, InWindows, Layout, Reduction
+from insar_anomaly.detectors._padim_arrays import arrays_of, gaussian_of
+from insar_anomaly.detectors._padim_features import PadimFeatures
+from insar_anomaly.detectors._padim_parts import POOL, Parts, distance_of, empty_sum, pool_of, rounded
 from insar_anomaly.detectors._windows import too_wide
-from insar_anomaly.detectors.backbone import Channels, Embedder, Weights, check_backbone, device, digest, named_weights
+from insar_anomaly.detectors.backbone import Channels, Weights, check_backbone, digest, named_weights
 from insar_anomaly.detectors.base import (
+    FeatureSpace,
     Progress,
     Registration,
     batches,
@@ -31,20 +33,12 @@ from insar_anomaly.detectors.base import (
     silent,
     unpack_network,
 )
-from insar_anomaly.detectors.gaussians import Distance, Gaussian, LowRankGaussian, Moments, PatchGaussian, Samples
+from insar_anomaly.detectors.gaussians import Distance, Gaussian, Moments, PatchGaussian, Samples
 from insar_anomaly.names import JsonObject
-
-LAYER_WEIGHTS = {
-    ("joint", "resnet18"): (0.0, 1.0, 5.0),
-    ("joint", "wide_resnet50_2"): (0.0, 5.0, 10.0),
-    ("per-layer", "resnet18"): (0.01, 1.0, 30.0),
-    ("per-layer", "wide_resnet50_2"): (0.01, 1.0, 30.0),
-}
-"""The papers' weights of layer1, layer2 and layer3, by form and backbone."""
-
 
 _BOUNDS = {
     "top_percent": Bound(over=0, most=100),
+    "pool": FROM_1,
     "ridge": FROM_0,
     "relative_ridge": FROM_0,
     "least_seen": PART,
@@ -74,6 +68,10 @@ class Padim:
     layer_weights : weight of layer1, layer2 and layer3 in the weighted distances; unset takes the papers' for the form
     aggregate : how a score map becomes one score: max, mean, top (mean of the top `top_percent`), or authors (windows only)
     top_percent : percentage of patches that `aggregate` top averages over
+    pool : patches along each side of the squares whose patches share one correlation matrix (each keeps its own mean, and
+        variances between its own and the square's); 1 gives every patch a covariance of its own; unset takes 4 for layout
+        aligned, 1 for windows
+    factors : float16 or float32, the precision in which covariances are kept
     ridge : added to each covariance's diagonal (0.01 in the papers)
     relative_ridge : the same, as a part of the patch's mean variance
     least_seen : a patch masked in more than ``1 - least_seen`` of the quiet pairs gets no Gaussian and is never scored
@@ -99,6 +97,8 @@ class Padim:
     layer_weights: tuple[float, float, float] | None = None
     aggregate: Literal["max", "mean", "top", "authors"] = "max"
     top_percent: float = 2.0
+    pool: int | None = None
+    factors: Literal["float16", "float32"] = "float16"
     ridge: float = 0.0
     relative_ridge: float = 0.01
     least_seen: float = 0.5
@@ -132,30 +132,47 @@ class Padim:
         Where *tiles* have a ``weight``, each patch of a pair counts by its mean; `least_seen` counts pairs all the same.
         Where a patch is seen fewer times than it has features the exact low-rank form is kept instead of a covariance.
         """
+        weights, settings = self._loaded()
+        shape = (tiles.sizes["y"], tiles.sizes["x"])
+        parts = Parts(settings, weights, shape)
+        total = tiles.sizes["pair"]
+        units = total * (self.crops if self.layout == "windows" else 1)
+        pool = pool_of({"layout": self.layout, "pool": self.pool})
+        sums: list[Moments | Samples] = [
+            empty_sum(units, grid, k, pool, parts.embedder.device)
+            for grid, k in zip(parts.layout.grids, parts.features, strict=True)
+        ]
+        done = 0
+        for batch in batches(tiles, (*self.inputs, *(["weight"] if "weight" in tiles else []))):
+            found = parts.layout.training(rounded(batch) if self.eight_bit else batch)
+            for i, (one, seen, weight) in enumerate(zip(found.embeddings, found.seen, found.weight, strict=True)):
+                sums[i] = sums[i] + sums[i].like(one, seen, weight)  # type: ignore[operator]
+            done += batch.sizes["pair"]
+            progress(done, total)
+        least = int(np.ceil(self.least_seen * units))
+        gaussians: tuple[Gaussian, ...] = tuple(
+            s.gaussian(ridge=self.ridge, relative=self.relative_ridge, least=least) for s in sums
+        )
+        if self.factors == "float16":
+            gaussians = tuple(g.halved() if isinstance(g, PatchGaussian) else g for g in gaussians)
+        return PadimScorer(gaussians, weights, settings, shape, tuple(str(p) for p in tiles["pair"].values))
+
+    def space(self, shape: tuple[int, int]) -> FeatureSpace | None:
+        """See `detectors.base.Summed`: for the joint form with a Gaussian per place of the box."""
+        pool = pool_of({"layout": self.layout, "pool": self.pool})
+        if (self.layout, self.form) != ("aligned", "joint") or POOL % pool:
+            return None
+        return PadimFeatures(*self._loaded(), shape, PadimScorer)
+
+    def _loaded(self) -> tuple[Weights, JsonObject]:
+        """The backbone's weights, and the settings that a model keeps, with what was really loaded."""
         weights, name = (
             (self.network, self.network_name)
             if self.network is not None
             else named_weights(self.backbone, self.weights, seed=self.seed)
         )
         settings = {k: w for k, w in asdict(self).items() if k not in ("network", "network_name")} | {"weights": name}
-        shape = (tiles.sizes["y"], tiles.sizes["x"])
-        parts = _Parts(settings, weights, shape)
-        total = tiles.sizes["pair"]
-        units = total * (self.crops if self.layout == "windows" else 1)
-        sums: list[Moments | Samples] = [
-            (Samples if units < k else Moments).zero(p, k, parts.embedder.device)
-            for p, k in zip(parts.layout.patches, parts.features, strict=True)
-        ]
-        done = 0
-        for batch in batches(tiles, (*self.inputs, *(["weight"] if "weight" in tiles else []))):
-            found = parts.layout.training(_rounded(batch) if self.eight_bit else batch)
-            for i, (one, seen, weight) in enumerate(zip(found.embeddings, found.seen, found.weight, strict=True)):
-                sums[i] = sums[i] + type(sums[i]).of(one, seen, weight)  # type: ignore[operator]
-            done += batch.sizes["pair"]
-            progress(done, total)
-        least = int(np.ceil(self.least_seen * units))
-        gaussians = tuple(s.gaussian(ridge=self.ridge, relative=self.relative_ridge, least=least) for s in sums)
-        return PadimScorer(gaussians, weights, settings, shape, tuple(str(p) for p in tiles["pair"].values))
+        return weights, settings
 
 
 @dataclass(frozen=True)
@@ -174,8 +191,8 @@ class PadimScorer:
         return ("tile", "valid")
 
     @cached_property
-    def _parts(self) -> _Parts:
-        return _Parts(self.settings, self.weights, self.shape)
+    def _parts(self) -> Parts:
+        return Parts(self.settings, self.weights, self.shape)
 
     @torch.inference_mode()
     def score(self, tiles: xr.Dataset) -> xr.Dataset:
@@ -183,11 +200,11 @@ class PadimScorer:
         shape = (tiles.sizes["y"], tiles.sizes["x"])
         if shape != self.shape:
             raise ValueError(f"tiles of {shape} pixels, but the model was fitted on {self.shape}: fit this stack again")
-        measure = partial(_distance, self.gaussians, self.settings, self._parts.feature_weights)
+        measure = partial(distance_of, self.gaussians, self.settings, self._parts.feature_weights)
         layout = self._parts.layout
         parts = []
         for batch in batches(tiles, self.inputs):
-            image, patch = layout.scored(_rounded(batch) if self.settings["eight_bit"] else batch, measure)
+            image, patch = layout.scored(rounded(batch) if self.settings["eight_bit"] else batch, measure)
             parts.append(scores(batch, image.cpu().numpy(), patch.cpu().numpy(), stride=layout.stride))
         return join(parts)
 
@@ -195,8 +212,9 @@ class PadimScorer:
         """The model as one Dataset: Gaussians, weights and settings. A covariance is kept as the triangle of its factor."""
         out = xr.Dataset({"network": pack_network(self.weights), "fitted_pair": ("fitted_pair", np.asarray(self.pairs))})
         for i, gaussian in enumerate(self.gaussians):
-            for name, array in _arrays(gaussian).items():
-                dims = [f"patch_{i}", *(f"{name}_{i}_{axis}" for axis in range(1, array.ndim))]
+            for name, array in arrays_of(gaussian).items():
+                first = f"patch_{i}" if len(array) == len(gaussian.mean) else f"block_{i}_0"
+                dims = [first, *(f"{name}_{i}_{axis}" for axis in range(1, array.ndim))]
                 out[f"{name}_{i}"] = (dims, array)
         out.attrs = {
             "detector": type(self).__name__,
@@ -210,89 +228,10 @@ class PadimScorer:
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> PadimScorer:
         """The inverse of `to_dataset`."""
-        gaussians = tuple(_gaussian(dataset, i) for i in range(int(dataset.attrs["parts"])))
+        gaussians = tuple(gaussian_of(dataset, i) for i in range(int(dataset.attrs["parts"])))
         shape = (int(dataset.attrs["shape"][0]), int(dataset.attrs["shape"][1]))
         pairs = tuple(str(p) for p in dataset["fitted_pair"].values)
         return cls(gaussians, unpack_network(dataset["network"]), settings_of(dataset), shape, pairs)
-
-
-class _Parts:
-    """Embedder and layout of a set of settings, and the number and weights of the features in each part."""
-
-    def __init__(self, settings: JsonObject, weights: Weights, shape: tuple[int, int]) -> None:
-        per_layer = settings["form"] == "per-layer"
-        backbone = settings["backbone"]
-        channels = Channels(backbone, 0 if per_layer else settings["dims"], settings["seed"])
-        by_layer = np.asarray(settings["layer_weights"] or LAYER_WEIGHTS[settings["form"], backbone], np.float32)
-        weighted = settings["distance"].startswith("w")
-        self.embedder = Embedder(backbone, weights, channels, stride=4 if per_layer else settings["stride"])
-        self.features = [len(channels.of_layer(i)) for i in range(3)] if per_layer else [len(channels.chosen)]
-        # form A weights the layers' distances, form B the features' differences
-        self.feature_weights = None if per_layer else torch.as_tensor(by_layer[channels.layer], device=self.embedder.device)
-        reduction = Reduction(
-            aggregate=settings["aggregate"],
-            top_percent=settings["top_percent"],
-            smooth=settings["smooth"],
-            part_weights=tuple(map(float, by_layer)) if per_layer and weighted else (1.0,) * len(self.features),
-        )
-        self.layout: Layout
-        if settings["layout"] == "aligned":
-            self.layout = Aligned(self.embedder, shape, per_layer=per_layer, reduction=reduction)
-        else:
-            window = {"size": settings["window"], "step": settings["window_step"], "crops": settings["crops"]}
-            self.layout = InWindows(
-                self.embedder,
-                shape,
-                per_layer=per_layer,
-                reduction=reduction,
-                window=window | {"seed": settings["seed"]},
-                one_pass=settings["passes"] == "one",
-            )
-
-
-def _distance(
-    gaussians: tuple[Gaussian, ...], settings: JsonObject, feature_weights: Tensor | None, part: int, one: Tensor
-) -> Tensor:
-    name: Distance = settings["distance"]
-    if feature_weights is None and name.startswith("w"):
-        name = "maha" if name == "wmaha" else "nlml"  # form A: the layout weights the layers
-    distance = gaussians[part].distance(one, name, feature_weights)
-    return distance.clamp(min=0) if settings["clamp"] else distance
-
-
-def _rounded(batch: xr.Dataset) -> xr.Dataset:
-    """Tiles in 255 steps, as they come back from the papers' 8-bit files."""
-    grey = np.rint((batch["tile"] + 1) / 2 * 255) / 255
-    return batch.assign(tile=(grey * 2 - 1).astype(np.float32))
-
-
-def _arrays(gaussian: Gaussian) -> dict[str, np.ndarray[Any, Any]]:
-    """Arrays of a Gaussian by name, each with the patch as first dimension."""
-    both = {"count": gaussian.count.to(torch.int32), "mean": gaussian.mean}
-    if isinstance(gaussian, PatchGaussian):
-        k = gaussian.mean.shape[1]
-        row, col = torch.tril_indices(k, k)
-        own = {"triangle": gaussian.factor[:, row, col]}
-    else:
-        assert isinstance(gaussian, LowRankGaussian)
-        own = {"basis": gaussian.basis, "variance": gaussian.variance, "level": gaussian.level}
-    return {name: tensor.cpu().numpy() for name, tensor in (both | own).items()}
-
-
-def _gaussian(dataset: xr.Dataset, part: int) -> Gaussian:
-    where = device()
-
-    def read(name: str) -> Tensor:
-        return torch.as_tensor(dataset[f"{name}_{part}"].values).to(where)
-
-    count, mean = read("count").to(torch.int64), read("mean")
-    if f"triangle_{part}" not in dataset:
-        return LowRankGaussian(count, mean, read("basis"), read("variance"), read("level"))
-    patches, k = mean.shape
-    row, col = torch.tril_indices(k, k)
-    factor = torch.zeros(patches, k, k, device=where)
-    factor[:, row, col] = read("triangle")
-    return PatchGaussian(count, mean, factor)
 
 
 REGISTRATION = Registration(Padim, PadimScorer)
