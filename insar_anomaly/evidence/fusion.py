@@ -16,6 +16,7 @@ are phases in rad, positive away from the satellite.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -32,31 +33,48 @@ _MEASURED = 0.5
 """Part of the pairs used, and of those that carry what happened, that must have measured a pixel for it to count."""
 
 
+class Taken(Protocol):
+    """Where `fused` takes tiles of a network's pairs from: `Cleaned`, or `planes.Planes`."""
+
+    network: Network
+    none: xr.Dataset
+
+    def take(self, pairs: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Phases and masks (pair, y, x) of these pairs, copies."""
+        ...
+
+
 class Cleaned:
     """Tiles of a network's pairs, made as windows need them and kept while windows walk through time.
 
-    `stack` holds the pairs, lazy or loaded; `to_tiles` is `tiles.preprocess.tiles` with its settings.
+    `stack` holds the pairs, lazy or loaded; `to_tiles` is `tiles.preprocess.tiles` with its settings. With `keep` all that
+    was made stays: for few windows that do not walk.
     """
 
-    def __init__(self, stack: xr.Dataset, to_tiles: Callable[[xr.Dataset], xr.Dataset]) -> None:
-        self._stack, self._to_tiles = stack, to_tiles
+    def __init__(self, stack: xr.Dataset, to_tiles: Callable[[xr.Dataset], xr.Dataset], *, keep: bool = False) -> None:
+        self._stack, self._to_tiles, self._keep = stack, to_tiles, keep
         self._kept: dict[int, tuple[Floats, NDArray[np.bool_]]] = {}
         self.network = Network.of(np.stack([stack[n].values for n in ("reference", "secondary")], axis=1))
         self.none = to_tiles(stack.isel(pair=slice(0, 0)))
 
     def take(self, pairs: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Phases and masks (pair, y, x) of these pairs, copies; all others are let go."""
-        self._kept = {p: kept for p, kept in self._kept.items() if p in pairs}
+        if not self._keep:
+            self._kept = {p: kept for p, kept in self._kept.items() if p in pairs}
+        self.hold(pairs)
+        planes, masks = zip(*(self._kept[p] for p in pairs), strict=True)
+        return np.stack(planes), np.stack(masks)
+
+    def hold(self, pairs: Sequence[int]) -> None:
+        """Make the tiles of these pairs, as far as they are not there, all in one go."""
         fresh = [p for p in pairs if p not in self._kept]
         if fresh:
             new = self._to_tiles(self._stack.isel(pair=fresh))[["phase", "valid"]].load()
             self._kept |= dict(zip(fresh, zip(new["phase"].values, new["valid"].values, strict=True), strict=True))
-        planes, masks = zip(*(self._kept[p] for p in pairs), strict=True)
-        return np.stack(planes), np.stack(masks)
 
 
 def fused(
-    pairs: Cleaned,
+    pairs: Taken,
     range_step: RangeStep,
     windows: Iterable[Window],
     *,

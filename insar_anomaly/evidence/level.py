@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,13 @@ class Level:
     """What is quiet at each variance v of fused evidence: score = location + slope v, with spread + growth v around it.
 
     Few acquisitions on a side leave more atmosphere, and a higher score on quiet ground: measured in these terms,
-    assessments with few and with many are alike and have one threshold. The lines are not drawn out: below `least` and above
-    `most`, the variances that were seen, the level at these is taken.
+    assessments with few and with many are alike and have one threshold. `least` and `most` are the variances that were seen.
+    Above `most` the lines are not drawn out. Below `least`, where acquisitions come faster than in the quiet time, they are:
+    but neither location nor spread falls faster than the root of the variance, as the noise itself does.
+
+    False flags are allowed for in a year. Quiet intervals took `days` each, as a rule, and their scores have an exponential
+    `tail`. An interval that takes less time has its share only: its score is lowered by ``tail * log(days / its days)``.
+    Where `days` is 0 (levels of earlier versions) all intervals are alike.
     """
 
     location: float
@@ -25,6 +30,8 @@ class Level:
     growth: float
     least: float
     most: float
+    days: float = 0.0
+    tail: float = 0.0
 
     @property
     def text(self) -> str:
@@ -37,10 +44,13 @@ class Level:
         return cls(**json.loads(text))
 
     @classmethod
-    def of(cls, scores: NDArray[np.float64], variance: NDArray[np.float64]) -> Level:
+    def of(
+        cls, scores: NDArray[np.float64], variance: NDArray[np.float64], days: NDArray[np.float64] | None = None
+    ) -> Level:
         """From quiet scores (assessment,): a line of medians for the location, then one for the distance from it.
 
-        Medians, because one jump of unwrapping in the quiet time must not lift what is quiet.
+        Medians, because one jump of unwrapping in the quiet time must not lift what is quiet. `days` (assessment,) is how
+        long each one's interval took; None where its share of the false flags does not matter.
         """
         if not len(scores):
             return cls(0.0, 0.0, 1.0, 0.0, 1.0, 1.0)
@@ -51,12 +61,32 @@ class Level:
         usual = float(np.median(distance))
         if (spread + growth * ends).min() <= max(0.25 * usual, 1e-6):  # too few assessments to tell: one spread for all
             spread, growth = max(usual, 1e-6 * float(np.abs(scores).max()), 1e-6), 0.0
-        return cls(location, slope, spread, growth, float(ends[0]), float(ends[1]))
+        plain = cls(location, slope, spread, growth, float(ends[0]), float(ends[1]))
+        if days is None:
+            return plain
+        return replace(plain, days=float(np.median(days)), tail=_mean_excess(plain.standard(scores, variance)))
 
-    def standard(self, scores: Any, variance: Any) -> Any:
-        """Scores (or maps of them) in these terms: zero is usual, half of quiet assessments are within one of it."""
+    def standard(self, scores: Any, variance: Any, days: Any = np.inf) -> Any:
+        """Scores (or maps of them) in these terms: zero is usual, half of quiet assessments are within one of it.
+
+        `days` is how long the interval took, infinite where its share of the false flags does not matter.
+        """
         at = np.clip(variance, self.least, self.most)
-        return (scores - self.location - self.slope * at) / (self.spread + self.growth * at)
+        above, spread = scores - self.location - self.slope * at, self.spread + self.growth * at
+        if np.any(below := variance < self.least):
+            slower = np.sqrt(np.minimum(variance, self.least) / self.least)
+            location = self.location + self.slope * self.least
+            location = np.maximum(self.location + self.slope * variance, np.minimum(location, location * slower))
+            above = np.where(below, scores - location, above)
+            spread = np.where(below, np.maximum(self.spread + self.growth * variance, spread * slower), spread)
+        share = self.tail * np.log(np.maximum(1.0, self.days / np.maximum(days, 1e-6)))
+        return above / spread - share
+
+
+def _mean_excess(scores: NDArray[np.float64]) -> float:
+    """By how much those over the 80 % quantile exceed it on average."""
+    over = scores - np.quantile(scores, 0.8)
+    return float(over[over > 0].mean()) if (over > 0).any() else 0.0
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

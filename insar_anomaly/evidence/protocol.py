@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from insar_anomaly.evidence.network import Side
 from insar_anomaly.names import Interval
+
+if TYPE_CHECKING:
+    from insar_anomaly.evidence.inject import Peak
+    from insar_anomaly.evidence.items import Item
+    from insar_anomaly.evidence.planes import Planes
 
 ToTiles = Callable[[xr.Dataset], xr.Dataset]
 
@@ -27,12 +33,24 @@ class Evidence(Protocol):
         """Tiles of all of them, to fit on."""
         ...
 
-    def batches(self, stack: xr.Dataset, *, peak_cm: float = 0.0, seed: int = 0) -> Iterator[xr.Dataset]:
+    def batches(self, stack: xr.Dataset, *, peak_cm: Peak = 0.0, seed: int = 0) -> Iterator[xr.Dataset]:
         """The same in batches, to be scored; with `peak_cm`, one synthetic source in each.
 
         Coordinates: fused evidence has ``after`` and ``variance`` (see `fusion.fused`); injected evidence ``source_y`` and
-        ``source_x``, the source's place as parts of the scene's sides.
+        ``source_x``, the source's place as parts of the scene's sides, and ``source_cm``, its peak.
         """
+        ...
+
+    def items(self, dates: NDArray[np.datetime64], chosen: NDArray[np.int64]) -> list[Item]:
+        """What the `chosen` pairs of a stack alone give to be scored, in order of time; `dates` (pair, 2) are all pairs'."""
+        ...
+
+    def tried(self, items: Sequence[Item]) -> list[Item]:
+        """Those of the items into which `batches` and `make` put sources."""
+        ...
+
+    def make(self, planes: Planes, items: Sequence[Item], *, peak_cm: Peak = 0.0, seed: int = 0) -> xr.Dataset:
+        """Tiles of these items, loaded; with `peak_cm`, one synthetic source in each, the same as in `batches`."""
         ...
 
 
@@ -70,20 +88,42 @@ def pair_dates(stack: xr.Dataset) -> NDArray[np.datetime64]:
 
 @dataclass(frozen=True)
 class Reach:
-    """How fused evidence is made: acquisitions averaged `before` and `after` an interval, `beside` an acquisition.
+    """How fused evidence is made: by number and time of the acquisitions around it.
 
-    `range_rad` is the phase that its range step maps to 1 (clip) or to tanh(1).
+    `before` and `after` an interval at least so many are averaged, further ones up to `most` as far as they are within
+    `days` of it, and none that is further than `within_days` from it, see `network.Side`. An acquisition is compared with
+    `beside` others on either side. `range_rad` is the phase that the range step maps to 1 (clip) or to tanh(1). Without
+    `within_days` the numbers alone count, as in models of earlier versions.
     """
 
     before: int
     after: int
     beside: int
     range_rad: float
+    days: int = 0
+    most: int = 0
+    within_days: int | None = None
+
+    def side(self, least: int) -> Side:
+        """The acquisitions on one side of an interval, of which at least so many are averaged."""
+        if self.within_days is None:
+            return Side.numbered(least)
+        return Side(least, max(least, self.most), self.days, self.within_days)
+
+    @property
+    def content(self) -> dict[str, object]:
+        """Ready for JSON: what `Reach` is made from. By number alone it is what earlier versions wrote."""
+        return {name: value for name, value in asdict(self).items() if self.within_days is not None or name in _NUMBERS}
+
+
+_NUMBERS = ("before", "after", "beside", "range_rad")
 
 
 @dataclass(frozen=True)
 class Assessment:
     """One thing to be scored: its name, how many acquisitions after it were seen, and a hash of the pairs that show it.
+
+    For a single pair `inputs` is its version, 0 where it was never replaced.
 
     `seen` is the date of the last acquisition that it needs: it can be scored from that day on.
     """
