@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from insar_anomaly.names import JsonObject
 
 _CELLS = 9
+_PRIOR = 4.0
+"""Standard deviation of the curve's slope before any injection is seen: weak beside a hundred injections."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def detectability(peaks_cm: ArrayLike, places: ArrayLike, seen: ArrayLike) -> De
     places : (injection, 2), row and column of the source as parts of the scene's sides, 0 to 1
     seen : (injection,) bool, True where the score was over the stack's threshold
 
-    The chance is a logistic function of the logarithm of the peak and of a quadratic in the place, lightly shrunk towards
-    no dependence on place.
+    The chance is a logistic function of the logarithm of the peak and of a quadratic in the place, by maximum likelihood
+    with a weak prior on the slope, lightly shrunk towards no dependence on place.
 
     Raises
     ------
@@ -119,10 +121,13 @@ class _Chance:
     def fitted(cls, peaks: NDArray[np.float64], places: NDArray[np.float64], seen: NDArray[np.bool_]) -> _Chance:
         from sklearn.linear_model import LogisticRegression  # half a second, and few commands come here
 
-        columns = np.column_stack([np.log(peaks), _quadratic(places)])
+        # the middle of the range as origin: the level is not shrunk, and must not share in the slope's prior
+        origin = float(np.log(peaks).mean())
+        columns = np.column_stack([_PRIOR * (np.log(peaks) - origin), _quadratic(places)])
         model = LogisticRegression(C=1.0, max_iter=1000).fit(columns, seen)
         # a larger source is never harder to see: few injections may say so by chance
-        return cls(float(model.intercept_[0]), max(float(model.coef_[0, 0]), 0.1), model.coef_[0, 1:])
+        slope = max(_PRIOR * float(model.coef_[0, 0]), 0.1)
+        return cls(float(model.intercept_[0]) - slope * origin, slope, model.coef_[0, 1:])
 
     def half(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Peak (place,) in cm seen in half of cases."""

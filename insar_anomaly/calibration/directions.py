@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from insar_anomaly.calibration.samples import QUIET, Age, Sample, injected
-from insar_anomaly.calibration.trial import Trial
+from insar_anomaly.calibration.trial import Injections, Trial
 from insar_anomaly.evidence.directions import Joint, joined
 from insar_anomaly.evidence.protocol import Assessed
 
@@ -33,6 +33,14 @@ def trial(ascending: Mapping[Sample, Sequence[Assessed]], descending: Mapping[Sa
         negative=np.array([j.score for j in quiet]),
         positive=dict(sorted(positive.items())),
         years=days / 365.25,
-        places={one: np.full((len(found), 2), 0.5) for one, found in positive.items() if one.age is Age.COMPLETE},
+        injections=_placeless({one.peak_cm: found for one, found in positive.items() if one.age is Age.COMPLETE}),
         seen=np.array([j.seen for j in quiet], "datetime64[D]"),
     )
+
+
+def _placeless(found: Mapping[float, np.ndarray[tuple[int], np.dtype[np.float64]]]) -> Injections | None:
+    """Scores by peak as injections that stand in the middle of the scene; None where there are none."""
+    if not found:
+        return None
+    peaks = np.concatenate([np.full(len(scores), peak) for peak, scores in found.items()])
+    return Injections(peaks, np.full((len(peaks), 2), 0.5), np.concatenate(list(found.values())))

@@ -14,12 +14,15 @@ import numpy as np
 
 from insar_anomaly.calibration.detectability import Detectability
 from insar_anomaly.calibration.metrics import Estimate
+from insar_anomaly.calibration.return_period import Tail
 from insar_anomaly.calibration.samples import Sample
+from insar_anomaly.calibration.trial import Injections
 from insar_anomaly.evidence.protocol import Assessed
 from insar_anomaly.names import JsonObject
 
-VERSION = 2
-"""Of the stored form. 1: keys as ``4 cm at once``, assessments under ``looks``, no ``version``."""
+VERSION = 3
+"""Of the stored form. 1: keys as ``4 cm at once``, assessments under ``looks``, no ``version``. 2: no ``tail`` and
+``injections``."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Calibration:
     ``negatives`` are the quiet scores, ascending; ``false_alarms`` is flags per year and ``false_positives`` the rate per
     assessment, both on the negatives at the threshold, None without one; ``detection`` is the share of injections over the
     threshold, ``auroc`` and ``roc`` tell a sample from the negatives; ``detectability`` is None where nothing was injected;
-    ``assessments`` are those of the trial, for what is judged together with other stacks.
+    ``assessments`` are those of the trial, for what is judged together with other stacks; ``tail`` gives return periods,
+    None where too little is known of the highest quiet scores; ``injections`` are the trial's, None where there was none.
     """
 
     policy: str
@@ -52,6 +56,8 @@ class Calibration:
     roc: Mapping[Sample, Curve] = field(default_factory=dict)
     detectability: Detectability | None = None
     assessments: Mapping[Sample, Sequence[Assessed]] = field(default_factory=dict)
+    tail: Tail | None = None
+    injections: Injections | None = None
 
     def percentile(self, score: float) -> float:
         """Part of the stack's quiet scores that lie below `score`, in percent; 0 where there are none."""
@@ -74,6 +80,8 @@ class Calibration:
             "roc": {str(sample): [list(curve.fpr), list(curve.tpr)] for sample, curve in self.roc.items()},
             "detectability": None if self.detectability is None else self.detectability.as_dict(),
             "assessments": {str(sample): [one.plain for one in every] for sample, every in self.assessments.items()},
+            "tail": None if self.tail is None else self.tail.plain,
+            "injections": None if self.injections is None else self.injections.plain,
         }
         return json.dumps(content, allow_nan=False)
 
@@ -103,6 +111,8 @@ class Calibration:
                 Sample.parse(name): tuple(Assessed.of(one) for one in every)
                 for name, every in (content.get("assessments") or content.get("looks") or {}).items()
             },
+            tail=Tail.read(content["tail"]) if content.get("tail") else None,
+            injections=Injections.read(content["injections"]) if content.get("injections") else None,
         )
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from insar_anomaly.calibration.detectability import Detectability, detectability
 from insar_anomaly.calibration.metrics import Estimate, auroc, proportion, rate_per_year, roc
 from insar_anomaly.calibration.record import Calibration, Curve
+from insar_anomaly.calibration.return_period import Tail
 from insar_anomaly.calibration.samples import Sample
-from insar_anomaly.calibration.trial import Trial
+from insar_anomaly.calibration.trial import Injections, Trial
 from insar_anomaly.flags import machine as flags
 
 Policy = Literal["false-alarms-per-year", "fpr", "youden", "quantile"]
@@ -148,7 +149,7 @@ def _described(result: Trial, target: Target, threshold: float | None, why: str)
         positives = proportion(int((known > threshold).sum()), len(known))
         for sample, values in result.positive.items():
             detection[sample] = proportion(int((values > threshold).sum()), len(values))
-        smallest = _detectability(result, threshold)
+        smallest = seen_from(result.injections, threshold)
     curves = {name: _curve(known, values) for name, values in result.positive.items() if len(known) and len(values)}
     return Calibration(
         policy=target.policy,
@@ -163,17 +164,16 @@ def _described(result: Trial, target: Target, threshold: float | None, why: str)
         roc=curves,
         detectability=smallest,
         assessments={sample: tuple(every) for sample, every in result.assessments.items()},
+        tail=Tail.of(known, result.dates, result.years),
+        injections=result.injections if result.injections is not None and len(result.injections.score) else None,
     )
 
 
-def _detectability(result: Trial, threshold: float) -> Detectability | None:
-    """From every injection of the trial; None where there was none."""
-    samples = [sample for sample in result.places if len(result.places[sample])]
-    if not samples:
+def seen_from(drawn: Injections | None, threshold: float) -> Detectability | None:
+    """How small a source scores over a threshold, from the injections of a trial; None where there was none."""
+    if drawn is None or not len(drawn.score):
         return None
-    peaks = np.concatenate([np.full(len(result.places[one]), one.peak_cm) for one in samples])
-    seen = np.concatenate([result.positive[one] > threshold for one in samples])
-    return detectability(peaks, np.concatenate([result.places[one] for one in samples]), seen)
+    return detectability(drawn.peak_cm, drawn.place, drawn.score > threshold)
 
 
 def _curve(negative: NDArray[np.float64], positive: NDArray[np.float64]) -> Curve:

@@ -7,16 +7,41 @@ by a model fitted on pairs of which no date falls into that block. A pair that s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from insar_anomaly.calibration.peaks import at_peaks
 from insar_anomaly.calibration.samples import LABELLED, QUIET, Age, Sample, injected
-from insar_anomaly.detectors.base import Detector, Progress, Scorer, silent
+from insar_anomaly.calibration.scored import Scored
+from insar_anomaly.detectors.base import Detector, Progress, silent
 from insar_anomaly.evidence.level import Level
 from insar_anomaly.evidence.protocol import Assessed, Evidence, pair_dates
+
+
+@dataclass(frozen=True)
+class Injections:
+    """Sources as they were injected: `peak_cm` (injection,), `place` (injection, 2) as parts of the scene's sides, `score`
+    (injection,) of the complete assessment.
+    """
+
+    peak_cm: NDArray[np.float64]
+    place: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+    @property
+    def plain(self) -> list[list[float]]:
+        """For JSON: peak in cm, row and column as parts of the sides, and score of each, to what anybody can use of them."""
+        table = np.column_stack([self.peak_cm, self.place.reshape(-1, 2), self.score])
+        return [[float(f"{value:.6g}") for value in row] for row in table]
+
+    @classmethod
+    def read(cls, plain: Sequence[Sequence[float]]) -> Injections:
+        """From `plain`."""
+        table = np.array(plain, float).reshape(-1, 4)
+        return cls(table[:, 0], table[:, 1:3], table[:, 3])
 
 
 @dataclass(frozen=True)
@@ -25,16 +50,17 @@ class Trial:
 
     ``dates`` (assessment, 2) datetime64[D], ``seen`` (assessment,) the day from which on each could be made (None: they are
     single pairs), ``negative`` (assessment,) scores of quiet evidence, ``positive`` scores (assessment,) of injected or
-    labelled evidence by `Sample`; ``years`` of observation that the negatives cover; ``places`` where the sources of a
-    sample were (assessment, 2), as parts of the scene's sides; ``level`` that fused evidence is measured by, and its single
-    ``assessments``. NaN scores (not scorable) are left out already. ``held`` is set where nothing was scored.
+    labelled evidence by `Sample`: those of one peak are carried to it from sources of all peaks, see `peaks`; ``years`` of
+    observation that the negatives cover; ``injections`` are the sources as they were, None where there were none; ``level``
+    that fused evidence is measured by, and its single ``assessments``. NaN scores (not scorable) are left out already.
+    ``held`` is set where nothing was scored.
     """
 
     dates: NDArray[np.datetime64]
     negative: NDArray[np.float64]
     positive: Mapping[Sample, NDArray[np.float64]]
     years: float
-    places: Mapping[Sample, NDArray[np.float64]] = field(default_factory=dict)
+    injections: Injections | None = None
     level: Level | None = None
     seen: NDArray[np.datetime64] | None = None
     assessments: Mapping[Sample, Sequence[Assessed]] = field(default_factory=dict)
@@ -67,6 +93,28 @@ def blocks(dates: NDArray[np.datetime64], folds: int) -> NDArray[np.int64]:
     return np.where(first == last, first, -1)
 
 
+@dataclass(frozen=True)
+class Block:
+    """A block of time: the pairs `inside` it and those that share no date with it, `free`, by number; its days."""
+
+    inside: NDArray[np.int64]
+    free: NDArray[np.int64]
+    days: float
+
+
+def held_out(dates: NDArray[np.datetime64], evidence: Evidence, folds: int) -> list[Block]:
+    """The blocks of a trial whose pairs, of these dates (pair, 2), give anything to be scored."""
+    block = blocks(dates, folds)
+    out = []
+    for inside in (np.flatnonzero(block == b) for b in range(folds)):
+        if not evidence.count(dates[inside]):
+            continue
+        low, high = dates[inside].min(), dates[inside].max()
+        free = np.flatnonzero(~((dates >= low) & (dates <= high)).any(axis=1))
+        out.append(Block(inside, free, float((high - low) / np.timedelta64(1, "D"))))
+    return out
+
+
 def trial(
     stack: xr.Dataset,
     evidence: Evidence,
@@ -78,6 +126,8 @@ def trial(
     progress: Progress = silent,
 ) -> Trial:
     """Score a stack's quiet evidence, and the same with one synthetic source each, out of sample.
+
+    Each source's peak is drawn at random between the smallest and the largest of `peaks_cm`.
 
     Parameters
     ----------
@@ -91,86 +141,55 @@ def trial(
     ValueError
         from the detector, where a block leaves too little to fit on.
     """
-    dates = pair_dates(stack)
-    block = blocks(dates, folds)
-    inside = [np.flatnonzero(block == b) for b in range(folds)]
-    found: dict[float, list[_Scored]] = {peak: [] for peak in (0.0, *peaks_cm)}
-    days, done = 0.0, 0
-    for held in inside:
-        if not evidence.count(dates[held]):
+    quiet: list[Scored] = []
+    moved: list[Scored] = []
+    every = held_out(pair_dates(stack), evidence, folds)
+    for done, block in enumerate(every):
+        scorer = detector.fit(evidence.tiles(stack.isel(pair=block.free)))
+        inputs, held = list(scorer.inputs), stack.isel(pair=block.inside)
+        quiet += [Scored.of(scorer.score(b[inputs])["score"].values, b) for b in evidence.batches(held)]
+        if peaks_cm:
+            sources = evidence.batches(held, peak_cm=(min(peaks_cm), max(peaks_cm)), seed=seed)
+            moved += [Scored.of(scorer.score(b[inputs])["score"].values, b) for b in sources]
+        progress(done + 1, len(every))
+    return as_trial(quiet, moved, peaks_cm=peaks_cm, years=sum(block.days for block in every) / 365.25)
+
+
+def as_trial(quiet: Sequence[Scored], moved: Sequence[Scored], *, peaks_cm: Sequence[float], years: float) -> Trial:
+    """The trial that scores make: of quiet evidence, and of evidence with a source in it."""
+    still, sources = Scored.joined(quiet), Scored.joined(moved)
+    level = None if np.isnan(still.variance).all() else Level.of(still.score, still.variance, still.days)
+
+    def measured(these: Scored) -> NDArray[np.float64]:
+        return these.score if level is None else np.asarray(level.standard(these.score, these.variance, these.days))
+
+    score, best = measured(sources), sources.after > 1  # the complete assessment, whatever the number after it
+    if not best.any():
+        best[:] = True
+    positive: dict[Sample, NDArray[np.float64]] = {}
+    assessments = {} if level is None else {QUIET: still.assessments(measured(still))}
+    for peak, carried in zip(peaks_cm, _carried(sources, score, best, peaks_cm, measured(still)), strict=True):
+        positive[injected(peak)] = carried[best]
+        if not best.all():
+            positive[injected(peak, Age.FIRST)] = carried[~best]
+        if level is not None:
+            assessments[injected(peak)] = sources.assessments(carried)
+    drawn = Injections(sources.peak_cm[best], sources.place[best], score[best]) if peaks_cm else None
+    seen = None if level is None else still.seen
+    return Trial(still.dates, measured(still), positive, years, drawn, level, seen, assessments)
+
+
+def _carried(
+    sources: Scored,
+    score: NDArray[np.float64],
+    best: NDArray[np.bool_],
+    peaks_cm: Sequence[float],
+    quiet: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Scores (peak, assessment) that the sources would have at each peak; first assessments are alike, and the `best`."""
+    out = np.empty((len(peaks_cm), len(score)))
+    for one in (~best, best):
+        if not one.any():
             continue
-        low, high = dates[held].min(), dates[held].max()
-        free = np.flatnonzero(~((dates >= low) & (dates <= high)).any(axis=1))
-        scorer = detector.fit(evidence.tiles(stack.isel(pair=free)))
-        for peak, parts in found.items():
-            batches = evidence.batches(stack.isel(pair=held), peak_cm=peak, seed=seed)
-            parts += [_Scored.of(scorer, batch) for batch in batches]
-        days += float((high - low) / np.timedelta64(1, "D"))
-        done += 1
-        progress(done, len(inside))
-    return _as_trial(found, days / 365.25)
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """Scores of a batch and what is known of each: all (assessment, ...)."""
-
-    score: NDArray[np.float64]
-    dates: NDArray[np.datetime64]
-    after: NDArray[np.int64]
-    seen: NDArray[np.datetime64]
-    variance: NDArray[np.float64]
-    place: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, scorer: Scorer, batch: xr.Dataset) -> _Scored:
-        score = scorer.score(batch[list(scorer.inputs)])["score"].values
-        n = len(score)
-        after, variance, y, x = (
-            batch.coords[name].values if name in batch.coords else np.full(n, missing)
-            for name, missing in (("after", 0), ("variance", np.nan), ("source_y", np.nan), ("source_x", np.nan))
-        )
-        dates = pair_dates(batch)
-        seen = batch["seen"].values.astype("datetime64[D]") if "seen" in batch.coords else dates[:, 1]
-        return cls(score, dates, after, seen, variance, np.stack([y, x], axis=1))
-
-    @classmethod
-    def joined(cls, parts: list[_Scored]) -> _Scored:
-        """Consecutive batches as one, without NaN scores."""
-        days, none = np.empty((0, 2), "datetime64[D]"), np.empty(0)
-        empty = cls(none, days, np.empty(0, np.int64), days[:, 1], none, np.empty((0, 2)))
-        arrays = [np.concatenate([getattr(p, f.name) for p in (empty, *parts)]) for f in fields(cls)]
-        known = ~np.isnan(arrays[0])
-        return cls(*(array[known] for array in arrays))
-
-    def assessments(self, score: NDArray[np.float64]) -> list[Assessed]:
-        """Each assessment with its measured `score` (assessment,)."""
-        days = zip(*(column.astype("datetime64[D]").tolist() for column in (*self.dates.T, self.seen)), strict=True)
-        known = zip(days, self.after.tolist(), score.tolist(), strict=True)
-        return [Assessed(first, last, after, seen, value) for (first, last, seen), after, value in known]
-
-    def of_age(self, after: int) -> _Scored:
-        """Those seen with so many acquisitions after them."""
-        return _Scored(*(getattr(self, f.name)[self.after == after] for f in fields(self)))
-
-
-def _as_trial(found: Mapping[float, list[_Scored]], years: float) -> Trial:
-    every = {peak: _Scored.joined(parts) for peak, parts in found.items()}
-    quiet = every.pop(0.0)
-    level = None if np.isnan(quiet.variance).all() else Level.of(quiet.score, quiet.variance)
-
-    def measured(these: _Scored) -> NDArray[np.float64]:
-        return these.score if level is None else np.asarray(level.standard(these.score, these.variance))
-
-    positive, where = {}, {}
-    for peak, these in every.items():
-        ages = np.unique(these.after)
-        best = these.of_age(int(ages.max())) if len(ages) else these
-        positive[injected(peak)], where[injected(peak)] = measured(best), best.place
-        if len(ages) > 1:
-            positive[injected(peak, Age.FIRST)] = measured(these.of_age(int(ages.min())))
-    if level is None:
-        return Trial(quiet.dates, quiet.score, positive, years, where)
-    named = {QUIET: quiet, **{injected(peak): these for peak, these in every.items()}}
-    assessments = {sample: these.assessments(measured(these)) for sample, these in named.items()}
-    return Trial(quiet.dates, measured(quiet), positive, years, where, level, quiet.seen, assessments)
+        out[:, one] = at_peaks(sources.peak_cm[one], score[one], peaks_cm, quiet=quiet)
+    return out
