@@ -4,13 +4,18 @@ A *flag* says "this stack does not look like its quiet self": it is a screening 
 one episode: it is raised by the first evidence over the threshold, stays silent while more of it arrives, and is cleared
 when `clear_after_days` of data time have passed without any. Evidence is a pair, or an assessment at an interval between two
 acquisitions; an interval is assessed again as more acquisitions come, and where none of an episode's intervals is over the
-threshold any more, the episode is *withdrawn*: cleared on that day, since no evidence is left.
+threshold any more, the episode is *withdrawn*: cleared on that day, since no evidence is left. What was corrected by its
+provider is assessed again, too: then even a single pair, and an episode that was cleared long ago, can lose its evidence.
+
+Evidence over the threshold makes an episode; it is *noted*. Evidence over the level from which on flags are told makes it
+*raised*, and from then on its growth and its end are told. The level is never below the threshold, and once a flag is raised
+the threshold alone holds it: a score that swings about the level raises one flag.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -32,7 +37,10 @@ class Evidence:
     """One scored pair or assessment: its dates, its score and the threshold it is judged by.
 
     `counted` says that the same pair or interval was over before, at an earlier threshold or assessment: it is not counted
-    twice. `seen` is the day from which on an assessment could be made; None for a pair, which is assessed once.
+    twice. `seen` is the day from which on an assessment could be made; None for a pair, which is assessed once. `again` says
+    that it was over before and is assessed again on corrected data; its score is -inf where there is nothing left to assess.
+    `level` is the score from which on people are told, never below the threshold; None is the threshold. `growth` is the
+    distance in score by which evidence becomes ten times as rare on quiet ground; infinite where that is unknown.
     """
 
     reference: date
@@ -41,6 +49,13 @@ class Evidence:
     threshold: float
     counted: bool = False
     seen: date | None = None
+    again: bool = False
+    level: float | None = None
+    growth: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.level is not None and self.level < self.threshold:
+            raise ValueError(f"the level {self.level:g} lies below the threshold {self.threshold:g}")
 
     @property
     def key(self) -> str:
@@ -62,6 +77,11 @@ class Evidence:
         return self.score > self.threshold
 
     @property
+    def tells(self) -> bool:
+        """True where the score is over the level from which on people are told."""
+        return self.score > (self.threshold if self.level is None else self.level)
+
+    @property
     def pair(self) -> str:
         """`YYYYMMDD_YYYYMMDD`, earlier date first."""
         return Pair(self.reference, self.secondary).name
@@ -74,11 +94,13 @@ class Episode:
     `number` counts the stack's episodes from 1; `since` is the first reference date and `until` the last secondary date
     of the pairs over the threshold; `state` says where the flag stands; `cleared` is the day on which it ended, the
     secondary date of the pair that closed it (None while the state is an open one; its own `until` where it was history when
-    it was raised). `standing` names the evidence that is over at its last assessment.
+    it was raised). `standing` names the evidence that is over at its last assessment. `told` is the highest score that
+    people were told of, None as long as the episode is only noted.
 
     Raises
     ------
-    ValueError : the state is an open one and `cleared` is a date, or the other way round
+    ValueError : the state is an open one and `cleared` is a date, or the other way round; or it is a told one and `told` is
+        None
     """
 
     number: int
@@ -89,13 +111,16 @@ class Episode:
     peak_score: float
     threshold: float
     pairs_over: int = 1
-    state: FlagState = FlagState.RAISED
+    state: FlagState = FlagState.NOTED
     cleared: date | None = None
     standing: frozenset[str] = frozenset()
+    told: float | None = None
 
     def __post_init__(self) -> None:
         if self.state.open != (self.cleared is None):
             raise ValueError(f"flag {self.number} is {self.state} and its day of clearing is {self.cleared}")
+        if self.state.told and self.told is None:
+            raise ValueError(f"flag {self.number} is {self.state} and nobody was told a score")
 
     @property
     def withdrawn(self) -> bool:
@@ -121,9 +146,9 @@ class State:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something a person should hear of: an episode was raised or cleared by `pair`."""
+    """Something a person should hear of: an episode was raised, has grown, or ended with `pair`."""
 
-    kind: Literal["raised", "cleared"]
+    kind: Literal["raised", "escalated", "cleared"]
     episode: Episode
     pair: str
 
@@ -142,7 +167,11 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
     wholly before the open episode makes that one begin earlier where it would have done so in time; else it is history: an
     episode of its own, raised and cleared on the same day. An interval that falls below the threshold at a later assessment
     no longer stands for the open episode; where nothing else does, that is withdrawn, and what rises over the threshold
-    later in its time raises a flag anew. A NaN score or threshold is no evidence either way.
+    later in its time raises a flag anew. Evidence that is assessed `again` stays with the episode that it stands for. A NaN
+    score or threshold is no evidence either way.
+
+    An episode that was only noted ends without a notice. One that was told of is escalated where a score's excess over the
+    threshold is twice what was told and the score at least ten times as rare: growth is told a few times, however fast.
     """
     if math.isnan(evidence.score) or math.isnan(evidence.threshold):
         return state, ()
@@ -150,14 +179,18 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
     notices: tuple[Notice, ...] = ()
     if current is not None and evidence.secondary > current.until + timedelta(days=clear_after_days):
         closed = replace(current, state=FlagState.CLEARED, cleared=evidence.secondary)
-        state, current, notices = _replace(state, closed), None, (Notice("cleared", closed, evidence.pair),)
+        state, current, notices = _replace(state, closed), None, _ended(closed, evidence)
     if not evidence.over:
         return _fallen(state, current, evidence, notices)
+    if evidence.again and (
+        holder := next((e for e in state.episodes if e.state.stands and evidence.key in e.standing), None)
+    ):
+        return _told_of(state, _absorbed(holder, evidence), evidence, notices)
     for episode in reversed(state.episodes):
         if not episode.state.open and episode.state.stands and episode.overlaps(evidence):
-            return _replace(state, _absorbed(episode, evidence)), notices
+            return _told_of(state, _absorbed(episode, evidence), evidence, notices)
     if current is not None and not _is_history(state, current, evidence, clear_after_days):
-        return _replace(state, _grown(current, evidence)), notices
+        return _told_of(state, _grown(current, evidence), evidence, notices)
     fresh = Episode(
         number=len(state.episodes) + 1,
         since=evidence.reference,
@@ -167,13 +200,33 @@ def step(state: State, evidence: Evidence, *, clear_after_days: int) -> tuple[St
         peak_score=evidence.score,
         threshold=evidence.threshold,
         standing=frozenset({evidence.key}),
-        state=FlagState.RAISED if current is None else FlagState.CLEARED,
+        state=FlagState.NOTED if current is None else FlagState.CLEARED,
         cleared=None if current is None else evidence.secondary,
     )
-    notices = (*notices, Notice("raised", fresh, evidence.pair))
-    if not fresh.state.open:
-        notices = (*notices, Notice("cleared", fresh, evidence.pair))
-    return State((*state.episodes, fresh)), notices
+    return _told_of(State((*state.episodes, fresh)), fresh, evidence, notices)
+
+
+def acknowledged(state: State, number: int) -> State:
+    """The episodes after a person has acknowledged one of them. What is noted or has ended keeps its state.
+
+    Raises
+    ------
+    LookupError
+        where there is no such episode.
+    """
+    episode = next((e for e in state.episodes if e.number == number), None)
+    if episode is None:
+        raise LookupError(f"there is no flag {number}; flags are numbered 1 to {len(state.episodes)}")
+    return _replace(state, replace(episode, state=FlagState.ACKNOWLEDGED) if episode.state.told else episode)
+
+
+def with_peak(episode: Episode, over: Mapping[str, float]) -> Episode:
+    """The episode with the highest score that stands for it now; `over` (name -> score) may have none of those."""
+    standing = [name for name in names_of(episode.standing) if name in over]
+    if not standing:
+        return episode
+    peak = max(standing, key=lambda name: over[name])
+    return replace(episode, peak_pair=peak, peak_score=over[peak])
 
 
 def run(state: State, evidence: Iterable[Evidence], *, clear_after_days: int) -> tuple[State, tuple[Notice, ...]]:
@@ -188,14 +241,43 @@ def run(state: State, evidence: Iterable[Evidence], *, clear_after_days: int) ->
 def _fallen(
     state: State, current: Episode | None, evidence: Evidence, notices: tuple[Notice, ...]
 ) -> tuple[State, tuple[Notice, ...]]:
-    """An assessment below the threshold: its interval stands for the open episode no longer."""
-    if current is None or evidence.seen is None or evidence.key not in current.standing:
+    """An assessment below the threshold: its interval stands for the open episode no longer, a corrected one for none."""
+    holders = reversed(state.episodes) if evidence.again else filter(None, (current,) if evidence.seen else ())
+    holder = next((e for e in holders if e.state.stands and evidence.key in e.standing), None)
+    if holder is None:
         return state, notices
-    left = replace(current, standing=current.standing - {evidence.key})
+    fewer = max(0, holder.pairs_over - 1) if evidence.again else holder.pairs_over
+    left = replace(holder, standing=holder.standing - {evidence.key}, pairs_over=fewer)
     if left.standing:
         return _replace(state, left), notices
-    left = replace(left, state=FlagState.WITHDRAWN, cleared=evidence.seen)
-    return _replace(state, left), (*notices, Notice("cleared", left, evidence.pair))
+    left = replace(left, state=FlagState.WITHDRAWN, cleared=holder.cleared or evidence.seen or evidence.secondary)
+    return _replace(state, left), (*notices, *_ended(left, evidence))
+
+
+def _ended(episode: Episode, evidence: Evidence) -> tuple[Notice, ...]:
+    """The notice of an episode's end; none where nobody was told of its beginning."""
+    return () if episode.told is None else (Notice("cleared", episode, evidence.pair),)
+
+
+def _told_of(
+    state: State, episode: Episode, evidence: Evidence, notices: tuple[Notice, ...]
+) -> tuple[State, tuple[Notice, ...]]:
+    """The episode, which holds the evidence now, with what people are told of that."""
+    kind: Literal["raised", "escalated"]
+    if episode.told is None and evidence.tells:
+        kind, known = "raised", replace(episode, told=evidence.score)
+    elif episode.told is not None and episode.state.open and _has_grown(episode, episode.told, evidence):
+        kind, known = "escalated", replace(episode, told=evidence.score)
+    else:
+        return _replace(state, episode), notices
+    if known.state.open:
+        known = replace(known, state=FlagState.RAISED if kind == "raised" else FlagState.ESCALATED)
+    notices = (*notices, Notice(kind, known, evidence.pair))
+    return _replace(state, known), notices if known.state.open else (*notices, *_ended(known, evidence))
+
+
+def _has_grown(episode: Episode, told: float, evidence: Evidence) -> bool:
+    return evidence.score >= told + max(told - episode.threshold, evidence.growth)
 
 
 def _is_history(state: State, current: Episode, evidence: Evidence, clear_after_days: int) -> bool:

@@ -1,4 +1,11 @@
-"""The states of a flag. A further state is one line here."""
+"""The states of a flag. A further state is one line here.
+
+    noted -> raised -> escalated <-> acknowledged -> cleared or withdrawn
+
+A flag is *noted* while it lies between its stack's own threshold and the level from which on flags are told, and *raised*
+from that level on. It is *escalated* where it has grown since people were last told of it, and *acknowledged* where a person
+said so. Every open state can end as cleared or withdrawn.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +19,18 @@ class FlagState(StrEnum):
     """The flag goes on: more evidence makes it longer. A stack has at most one such flag."""
     stands: bool
     """Something was over the threshold and was not taken back."""
+    told: bool
+    """People were told of it and it is open: its growth and its end are told, too."""
 
-    def __new__(cls, text: str, is_open: bool, stands: bool) -> FlagState:
+    def __new__(cls, text: str, is_open: bool, stands: bool, told: bool) -> FlagState:
         one = str.__new__(cls, text)
         one._value_ = text
-        one.open, one.stands = is_open, stands
+        one.open, one.stands, one.told = is_open, stands, told
         return one
 
-    RAISED = "raised", True, True
-    CLEARED = "cleared", False, True
-    WITHDRAWN = "withdrawn", False, False
+    NOTED = "noted", True, True, False
+    RAISED = "raised", True, True, True
+    ESCALATED = "escalated", True, True, True
+    ACKNOWLEDGED = "acknowledged", True, True, True
+    CLEARED = "cleared", False, True, False
+    WITHDRAWN = "withdrawn", False, False, False
