@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
-from sqlalchemy import false, func, select, update
+from sqlalchemy import bindparam, false, func, select, update
 
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.models import Models
@@ -26,14 +27,30 @@ class Assessments(Models):
     def record_scores(self, stack: str, rows: Sequence[ScoreRow]) -> None:
         """Insert or replace scores; their model must be recorded.
 
-        What `advance` has considered stays considered, unless other pairs were fused for it: then it is a new score.
+        What `advance` has considered stays considered, unless it was made of other pairs, or of other versions of them: then
+        it is a new score, and what stood there before is kept as superseded.
         """
         s = t.score.c
         with self._transaction(writes=True) as tx:
             for row in (row for row in rows if row.inputs):
-                other = (s.stack == stack) & (s.pair == row.pair) & (s.after == row.after) & (s.model == row.model)
-                tx.execute(update(t.score).where(other, s.inputs != row.inputs).values(considered=False))
+                same = (s.stack == stack) & (s.pair == row.pair) & (s.after == row.after) & (s.model == row.model)
+                other = same & (s.inputs != row.inputs)
+                tx.execute(t.superseded.insert().from_select(_KEPT, select(*(s[name] for name in _KEPT)).where(other)))
+                tx.execute(update(t.score).where(other).values(considered=False))
             upsert(tx, t.score, stack, rows)
+
+    def superseded(self, stack: str) -> list[ScoreRow]:
+        """Scores that were made again because what they rest on has changed, as they were, oldest first."""
+        old = columns(t.superseded, ScoreRow).where(t.superseded.c.stack == stack).order_by(t.superseded.c.number)
+        return self._read(ScoreRow, old)
+
+    def score_rows(self, stack: str, pair: str) -> list[ScoreRow]:
+        """Every score that a pair, interval or acquisition of a stack has or had, by all models; those of now come last."""
+        found = []
+        for table in (t.superseded, t.score):
+            query = columns(table, ScoreRow).where(table.c.stack == stack, table.c.pair == pair).order_by(table.c.after)
+            found += self._read(ScoreRow, query)
+        return found
 
     def scores(self, stack: str | None = None) -> list[ScoredPair]:
         """Every pair of one stack or of all, with its score by the stack's current model of pairs.
@@ -48,7 +65,7 @@ class Assessments(Models):
         snapshot = func.coalesce(s.snapshot, i.snapshot).label("snapshot")
         flagged = func.coalesce(s.flagged, false()).label("flagged")
         query = (
-            select(i.stack, i.pair, s.score, s.threshold, flagged, verdict, snapshot, s.model)
+            select(i.stack, i.pair, s.score, s.threshold, flagged, verdict, snapshot, s.model, i.detail)
             .outerjoin(current, current.c.stack == i.stack)
             .outerjoin(t.score, (s.stack == i.stack) & (s.pair == i.pair) & (s.model == current.c.model))
         )
@@ -57,7 +74,17 @@ class Assessments(Models):
 
     def assessments(self, stack: str, evidence: str) -> list[ScoredAssessment]:
         """Every assessment of a stack at this evidence, scored by its current model of it; in order of dates and `after`."""
-        m, s = t.model.c, t.score.c
-        newest = select(m.model).where(m.stack == stack, m.evidence == evidence).order_by(m.number.desc()).limit(1)
-        query = columns(t.score, ScoredAssessment).where(s.stack == stack, s.model == newest.scalar_subquery())
-        return sorted(self._read(ScoredAssessment, query), key=lambda row: (by_date(row.pair), row.after))
+        rows = self._read(ScoredAssessment, _BY_CURRENT_MODEL, stack=stack, evidence=EvidenceKind(evidence))
+        return sorted(rows, key=lambda row: (by_date(row.pair), row.after))
+
+
+_KEPT = ("stack", *(one.name for one in fields(ScoreRow)))
+_NEWEST = (
+    select(t.model.c.model)
+    .where(t.model.c.stack == bindparam("stack"), t.model.c.evidence == bindparam("evidence"))
+    .order_by(t.model.c.number.desc())
+    .limit(1)
+)
+_BY_CURRENT_MODEL = columns(t.score, ScoredAssessment).where(
+    t.score.c.stack == bindparam("stack"), t.score.c.model == _NEWEST.scalar_subquery()
+)

@@ -97,3 +97,18 @@ class Counts(TypeDecorator[Mapping[str, int]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, int] | None:  # noqa: ARG002
         """The counts."""
         return None if value is None else dict(json.loads(value))
+
+
+class Numbers(TypeDecorator[tuple[float, ...]]):
+    """A series of numbers, stored as a JSON list."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[float, ...] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """The JSON list."""
+        return None if value is None else json.dumps(list(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[float, ...] | None:  # noqa: ARG002
+        """The series."""
+        return None if value is None else tuple(json.loads(value))

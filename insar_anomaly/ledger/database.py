@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -19,7 +22,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from insar_anomaly.errors import Busy, ConfigError, StoreFailed
 from insar_anomaly.ledger.before import copy_before
@@ -33,9 +36,14 @@ _DRIVERS = {
     "postgresql+psycopg": "postgresql+psycopg",
 }
 _SCHEMA_WAIT_S = 30.0
+_PATIENCE_S = 90.0
 _LOCK_KEY = 221080  # any number; PostgreSQL's advisory locks are one per database and number
 _TAKE = text(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")
-_LEAVE = text(f"SELECT pg_advisory_unlock({_LOCK_KEY})")
+_SHARE = text(f"SELECT pg_try_advisory_lock_shared({_LOCK_KEY})")
+_LEAVE = {
+    False: text(f"SELECT pg_advisory_unlock({_LOCK_KEY})"),
+    True: text(f"SELECT pg_advisory_unlock_shared({_LOCK_KEY})"),
+}
 _HOLDER = text(
     "SELECT a.application_name || ', server process ' || a.pid || ', connected since ' || a.backend_start "  # noqa: S608
     "FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_database d ON d.oid = l.database "
@@ -47,7 +55,8 @@ _HOLDER = text(
 class Database:
     """The ledger's database, opened and brought up to date.
 
-    A SQLite file of an older version is copied first; a PostgreSQL database is not: back it up before an upgrade.
+    A SQLite file of an older version is copied first; a PostgreSQL database is not: back it up before an upgrade. One that
+    is opened `read_only` is neither made nor brought up to date, and refuses every change.
 
     Raises
     ------
@@ -55,15 +64,20 @@ class Database:
     Busy : the schema needs a change and another run holds the lock
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._url = checked(url)
         self._file = Path(self._url.database or "") if self._url.drivername == "sqlite" else None
         self.name = self._url.set(query={}).render_as_string(hide_password=True)
-        self._engine = _engine(self._url)
+        self._engine = _engine(_read_only(self._url) if read_only else self._url)
+        self._patience_s = 0.0
+        self._mine = threading.local()
         with ExitStack() as undo:
             undo.callback(self.close)
             try:
-                self._bring_up_to_date()
+                if read_only:
+                    self._insist_on_current()
+                else:
+                    self._bring_up_to_date()
             except (StoreFailed, OSError, sqlite3.Error) as err:
                 # `from None`: the driver's own words below may quote the whole URL
                 raise ConfigError(f"cannot open the ledger {self.name}: {err}") from None
@@ -77,47 +91,96 @@ class Database:
     def transaction(self, *, writes: bool) -> Iterator[Connection]:
         """All or nothing. Raises StoreFailed where the database fails; other errors roll back and pass through."""
         try:
-            with self._engine.execution_options(writes=writes).begin() as tx:
+            outer: Connection | None = getattr(self._mine, "outer", None)
+            if outer is not None:
+                yield outer
+                return
+            with self._begun(writes=writes) as tx:
                 yield tx
         except SQLAlchemyError as err:
             raise self._failed(err) from err
 
-    def lock(self, wait_s: float = 0.0) -> AbstractContextManager[None]:
-        """The exclusive right to write; raises Busy, naming the holder, where it is not free within `wait_s` seconds."""
-        return self._server_lock(wait_s) if self._file is None else self._file_lock(self._file, wait_s)
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """A database that goes away is waited for, up to a minute and a half, at the start of each transaction."""
+        self._patience_s = _PATIENCE_S
+        try:
+            yield
+        finally:
+            self._patience_s = 0.0
 
     @contextmanager
-    def _file_lock(self, database: Path, wait_s: float) -> Iterator[None]:
+    def together(self) -> Iterator[None]:
+        """Make this thread's transactions inside the ``with`` one: all or nothing, and one wait for the disk."""
+        with self.transaction(writes=True) as tx:
+            if getattr(self._mine, "outer", None) is not None:  # inside another one already
+                yield
+                return
+            self._mine.outer = tx
+            try:
+                yield
+            finally:
+                self._mine.outer = None
+
+    @contextmanager
+    def _begun(self, *, writes: bool) -> Iterator[Connection]:
+        engine, deadline, pause = self._engine.execution_options(writes=writes), time.monotonic() + self._patience_s, 0.2
+        with ExitStack() as undo:
+            while True:
+                try:
+                    tx = undo.enter_context(engine.begin())
+                    break
+                except OperationalError:
+                    if time.monotonic() >= deadline:
+                        raise
+                # at random, so that workers do not all come back at the same moment
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                pause = min(2 * pause, 5.0)
+            yield tx
+
+    def lock(self, wait_s: float = 0.0, *, shared: bool = False) -> AbstractContextManager[None]:
+        """The right to use the tables as they are (`shared`), or to change them, which nobody else has at that time.
+
+        Raises Busy, naming the holder, where it is not free within `wait_s` seconds.
+        """
+        if self._file is None:
+            return self._server_lock(wait_s, shared=shared)
+        return self._file_lock(self._file, wait_s, shared=shared)
+
+    @contextmanager
+    def _file_lock(self, database: Path, wait_s: float, *, shared: bool) -> Iterator[None]:
         path = database.with_name(f"{database.name}.lock")
         with ExitStack() as undo:
             try:
                 file = undo.enter_context(path.open("a+"))
-                if not _soon(lambda: _flock(file), wait_s):
+                if not _soon(lambda: _flock(file, shared=shared), wait_s):
                     file.seek(0)
                     raise self._busy(file.read())
                 # the file stays for ever: who deletes a lock file may delete the one another process has just locked
                 undo.callback(fcntl.flock, file, fcntl.LOCK_UN)
+                # of several that share it, the last one's name stands there
                 file.truncate(0)
                 file.write(f"{_who()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
                 file.flush()
             except OSError as err:
                 raise StoreFailed(f"ledger {self.name}: cannot lock {path}: {err.strerror}; make it writable") from err
-            undo.callback(file.truncate, 0)
+            if not shared:
+                undo.callback(file.truncate, 0)
             yield
 
     @contextmanager
-    def _server_lock(self, wait_s: float) -> Iterator[None]:
+    def _server_lock(self, wait_s: float, *, shared: bool) -> Iterator[None]:
         with ExitStack() as undo:
             try:
                 opened = undo.enter_context(self._engine.connect())
                 connection = opened.execution_options(isolation_level="AUTOCOMMIT")
                 connection.detach()  # closing it ends the server's session, not just a loan from the pool
                 connection.execute(text("SET tcp_keepalives_idle = 60"))  # a host that lost power must not hold the lock
-                if not _soon(lambda: bool(connection.execute(_TAKE).scalar()), wait_s):
+                if not _soon(lambda: bool(connection.execute(_SHARE if shared else _TAKE).scalar()), wait_s):
                     raise self._busy(str(connection.execute(_HOLDER).scalar() or ""))
             except SQLAlchemyError as err:
                 raise self._failed(err) from err
-            undo.callback(_leave, connection)
+            undo.callback(_leave, connection, shared=shared)
             yield
 
     def _busy(self, holder: str) -> Busy:
@@ -147,6 +210,16 @@ class Database:
             if age != "current":
                 with self.transaction(writes=True) as tx:
                     command.upgrade(_alembic(connection=tx), "head")
+
+    def _insist_on_current(self) -> None:
+        """Raise ConfigError where the tables are not as this code knows them: who only reads changes nothing."""
+        if self._file is not None and not self._file.is_file():
+            raise ConfigError(f"there is no ledger {self.name} yet: the first ingest makes it")
+        if self._age() != "current":
+            raise ConfigError(
+                f"the ledger {self.name} is of an older version, and is only read here: any other command, such as "
+                "`insar-anomaly flags`, brings it up to date"
+            )
 
     def _age(self) -> Literal["empty", "older", "current"]:
         with self.transaction(writes=False) as tx:
@@ -208,6 +281,15 @@ def _engine(url: URL) -> Engine:
     return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=chosen)
 
 
+def _read_only(url: URL) -> URL:
+    """The same database, which then refuses to be changed."""
+    if url.drivername == "sqlite":
+        return url.set(database=f"file:{quote(str(url.database))}", query={"mode": "ro", "uri": "true"})
+    asked = url.query.get("options", "")
+    options = asked if isinstance(asked, str) else " ".join(asked)
+    return url.update_query_dict({"options": f"{options} -c default_transaction_read_only=on".strip()})
+
+
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # Python's sqlite3 would begin transactions late and by its own rules
     connection.execute("PRAGMA foreign_keys=ON")
@@ -232,15 +314,15 @@ def _soon(attempt: Callable[[], bool], wait_s: float) -> bool:
     return True
 
 
-def _flock(file: TextIO) -> bool:
+def _flock(file: TextIO, *, shared: bool) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _leave(connection: Connection) -> None:
+def _leave(connection: Connection, *, shared: bool) -> None:
     # closing would do, but the server takes a moment to notice, and the next run may be there at once
     with suppress(SQLAlchemyError):  # the server is gone, and the lock with it
-        connection.execute(_LEAVE)
+        connection.execute(_LEAVE[shared])

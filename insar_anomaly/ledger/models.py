@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.part import Part, now
@@ -34,11 +34,11 @@ class Models(Part):
 
         One row is read, found by an index: the calibrations of other models stay where they are.
         """
-        return self._one(_newest_first(stack).where(t.model.c.evidence == evidence))
+        return next(iter(self._read(ModelRow, _CURRENT, stack=stack, evidence=EvidenceKind(evidence))), None)
 
     def model(self, stack: str, name: str) -> ModelRow | None:
         """The stack's model of this name; None where it has none."""
-        return self._one(_newest_first(stack).where(t.model.c.model == name))
+        return next(iter(self._read(ModelRow, _newest_first(stack).where(t.model.c.model == name).limit(1))), None)
 
     def models(self, stack: str) -> list[ModelRow]:
         """Every model of the stack, published last first."""
@@ -51,8 +51,29 @@ class Models(Part):
             query = select(m.stack).distinct().where(m.evidence == evidence).order_by(m.stack)
             return list(tx.execute(query).scalars())
 
-    def _one(self, query: Select[tuple[object, ...]]) -> ModelRow | None:
-        return next(iter(self._read(ModelRow, query.limit(1))), None)
+    def kinds(self) -> dict[tuple[str, str], EvidenceKind]:
+        """What every model assesses: (stack, model) -> kind of evidence. Calibrations, which are large, are not read."""
+        m = t.model.c
+        with self._transaction(writes=False) as tx:
+            return {(row.stack, row.model): row.evidence for row in tx.execute(select(m.stack, m.model, m.evidence))}
+
+    def thresholds(self) -> dict[tuple[str, EvidenceKind], float | None]:
+        """Threshold of every current model: (stack, kind of evidence) -> threshold; None where it has none."""
+        m = t.model.c
+        newest = select(m.stack, m.evidence, func.max(m.number).label("number")).group_by(m.stack, m.evidence).subquery()
+        same = (m.stack == newest.c.stack) & (m.number == newest.c.number)
+        query = select(m.stack, m.evidence, m.threshold).join(newest, same)
+        with self._transaction(writes=False) as tx:
+            return {(row.stack, row.evidence): row.threshold for row in tx.execute(query)}
+
+
+# made once: putting a statement together takes longer than SQLite takes to answer it
+_CURRENT = (
+    columns(t.model, ModelRow)
+    .where(t.model.c.stack == bindparam("stack"), t.model.c.evidence == bindparam("evidence"))
+    .order_by(t.model.c.number.desc())
+    .limit(1)
+)
 
 
 def _newest_first(stack: str) -> Select[tuple[object, ...]]:

@@ -20,8 +20,8 @@ class Pairs(Part):
         """What is known of every pair of the stack, by the pair's name."""
         c = t.interferogram.c
         with self._transaction(writes=False) as tx:
-            rows = tx.execute(select(c.pair, c.fingerprint, c.verdict).where(c.stack == stack))
-            return {row.pair: Seen(row.fingerprint, row.verdict) for row in rows}
+            rows = tx.execute(select(c.pair, c.fingerprint, c.verdict, c.version, c.rests_on).where(c.stack == stack))
+            return {name: Seen(*known) for name, *known in rows}
 
     def record_pairs(self, stack: str, rows: Sequence[PairRow]) -> None:
         """Insert or replace interferograms."""

@@ -20,15 +20,15 @@ Row = TypeVar("Row", bound="DataclassInstance")
 class Part:
     """One part of the ledger, on a database that the others use too."""
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._database = Database(url, read_only=read_only)
         self._transaction = self._database.transaction
         self.name = self._database.name  # the URL without its password
 
-    def _read(self, kind: type[Row], query: Select[Any]) -> list[Row]:
-        """The answer to a query, as rows of that kind."""
+    def _read(self, kind: type[Row], query: Select[Any], **values: object) -> list[Row]:
+        """The answer to a query, as rows of that kind; `values` are those of its `bindparam`s."""
         with self._transaction(writes=False) as tx:
-            return read(tx, kind, query)
+            return read(tx, kind, query, **values)
 
     def _change(self, table: Table, key: str, value: object, **values: object) -> None:
         """Change one row. Raises StoreFailed where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from insar_anomaly.errors import Verdict
 from insar_anomaly.flags.machine import Episode
 from insar_anomaly.flags.states import FlagState
-from insar_anomaly.names import EvidenceKind, frame_of, volcano_of
+from insar_anomaly.names import EvidenceKind, JsonObject, frame_of, volcano_of
 
 
 class OfStack:
@@ -65,10 +66,34 @@ class FailureRow(OfStack):
 
 
 @dataclass(frozen=True)
+class CostRow:
+    """What one stage of a run took: seconds and CPU seconds of the driver and of its workers, traffic, peak memory.
+
+    `tasks` and `pairs` count what workers did (for scoring, assessments); requests, commits and bytes are what
+    `insar_anomaly.traffic` counts; the peaks are of resident memory, of the driver and of its largest worker.
+    """
+
+    stage: str
+    tasks: int = 0
+    pairs: int = 0
+    wall_s: float = 0.0
+    driver_cpu_s: float = 0.0
+    worker_cpu_s: float = 0.0
+    requests: int = 0
+    commits: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    driver_peak_bytes: int = 0
+    worker_peak_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class PairRow:
     """An interferogram that was checked: where it lies, its fingerprint there, and the numbered verdict of the prechecks.
 
-    `snapshot` is the store's snapshot that holds it; None where it was rejected.
+    `snapshot` is the store's snapshot that holds it; None where it was rejected. `version` says how often the stored pair
+    was replaced or came back; `rests_on` is the setting, such as ``min_valid = 0.1``, without which it would not have been
+    rejected, empty where there is none.
     """
 
     pair: str
@@ -77,14 +102,56 @@ class PairRow:
     verdict: Verdict
     detail: str
     snapshot: str | None
+    version: int = 0
+    rests_on: str = ""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a pair: the fingerprint of its files when they were last checked, and the verdict."""
+    """What is known of a pair: the fingerprint of its files when they were last checked, the verdict, its version, and the
+    setting that a rejection rests on; see `PairRow`."""
 
     fingerprint: str
     verdict: Verdict
+    version: int = 0
+    rests_on: str = ""
+
+
+@dataclass(frozen=True)
+class DeviationRow:
+    """What a source shows of a stored pair, where that is not what was stored.
+
+    `fingerprint` is of its files now, empty where none are listed; it was seen like that on so many `nights`, one after the
+    other, the `last` one included. `verdict`, `detail` and `rests_on` say why these files cannot be used; the verdict is 0
+    where nobody has read them.
+    """
+
+    pair: str
+    fingerprint: str
+    nights: int
+    last: date
+    verdict: Verdict = Verdict.OK
+    detail: str = ""
+    rests_on: str = ""
+
+
+@dataclass(frozen=True)
+class HoldingRow:
+    """A stack's last listing: its `place`, and how many pairs it held; `grid` counts how often the stack was built anew."""
+
+    place: str = ""
+    listed: int = 0
+    grid: int = 0
+
+
+@dataclass(frozen=True)
+class CoverageRow:
+    """What an accepted pair measures of its box and of its summit, 0 to 1, as it was stored in a snapshot."""
+
+    pair: str
+    snapshot: str
+    box: float
+    summit: float
 
 
 @dataclass(frozen=True)
@@ -115,7 +182,8 @@ class ScoreRow:
 
     `pair` names the pair, the interval, or the acquisition (its date twice); `after` is the number of acquisitions after it
     that were seen and `inputs` a hash of the pairs that were fused, both 0 for a pair; `seen` is the day of the last
-    acquisition that the assessment needed.
+    acquisition that the assessment needed; `return_period` says in how many years the stack's quiet ground reaches the score
+    once, None where that is not known.
     """
 
     pair: str
@@ -128,13 +196,20 @@ class ScoreRow:
     after: int = 0
     inputs: int = 0
     seen: date | None = None
+    return_period: float | None = None
+
+    @classmethod
+    def bare(cls, pair: str, model: str, score: float | None, threshold: float | None) -> ScoreRow:
+        """A row of which no more is known than this."""
+        return cls(pair, model, score, threshold, Verdict.OK, None, "")
 
 
 @dataclass(frozen=True)
 class ScoredPair(OfStack):
     """A pair and its score by the stack's current model of pairs.
 
-    Score, threshold and model are None where the pair has none; the verdict is the score's, or else the interferogram's.
+    Score, threshold and model are None where the pair has none; the verdict is the score's, or else the interferogram's,
+    whose `reason` names file, value and remedy.
     """
 
     stack: str
@@ -145,6 +220,7 @@ class ScoredPair(OfStack):
     verdict: Verdict
     snapshot: str | None
     model: str | None
+    reason: str = ""
 
     @property
     def over(self) -> bool:
@@ -167,6 +243,7 @@ class ScoredAssessment(OfStack):
     verdict: Verdict
     snapshot: str
     model: str
+    return_period: float | None = None
 
     @property
     def over(self) -> bool:
@@ -188,9 +265,10 @@ class EpisodeRow(OfStack):
     threshold: float
     pairs_over: int
     model: str
-    state: FlagState = FlagState.RAISED
+    state: FlagState = FlagState.NOTED
     cleared: date | None = None
     standing: frozenset[str] = frozenset()
+    told: float | None = None
 
     @classmethod
     def of(cls, episode: Episode, *, stack: str, model: str) -> EpisodeRow:
@@ -207,7 +285,9 @@ class EpisodeRow(OfStack):
 class NoticeRow(OfStack):
     """One notice for one channel in the outbox. `payload` is JSON.
 
-    `delivered_at` is UTC, None while it waits; `dropped` is the reason for which a person took it out of the outbox.
+    `delivered_at` is UTC, None while it waits; `dropped` is the reason for which it is not sent: a person's or the ledger's.
+    `bundle` is the key of the message that tells several notices together, None for one that is told alone. `refused` counts
+    the nights on which the receiver refused it, and `parked` says why it is not sent until a person takes it up again.
     """
 
     key: str
@@ -220,17 +300,107 @@ class NoticeRow(OfStack):
     last_error: str | None
     delivered_at: datetime | None
     dropped: str | None
+    bundle: str | None = None
+    refused: int = 0
+    parked: str | None = None
+
+    @property
+    def gvp(self) -> int:
+        """The volcano's number; 0 where the notice tells of a night."""
+        return volcano_of(self.stack) if self.stack else 0
+
+    @property
+    def content(self) -> JsonObject:
+        """The payload, opened."""
+        found: JsonObject = json.loads(self.payload)
+        return found
+
+    @property
+    def ends(self) -> bool:
+        """True where it tells of a flag's end."""
+        return self.kind == "cleared"
+
+    @property
+    def begun(self) -> str:
+        """The key of the notice, by the same channel, that told of the flag's beginning."""
+        return f"{':'.join(self.key.split(':')[:2])}:raised:{self.channel}"
 
     @property
     def waits(self) -> bool:
-        """True where it has not arrived and nobody dropped it."""
+        """True where it has not arrived and nobody dropped it. A parked one waits for a person."""
         return self.delivered_at is None and self.dropped is None
+
+
+@dataclass(frozen=True)
+class PulseRow:
+    """A way in which runs give signs of life: when one was tried last, when one last arrived, and why the last one did not.
+
+    Times are UTC; `arrived` is None where none ever did, `error` None where the last one arrived.
+    """
+
+    way: str
+    tried: datetime
+    arrived: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class PoolRow:
+    """The quiet peaks of all stacks of the installation, as `calibration.budget.Pool` defines them."""
+
+    rates: tuple[float, ...]
+    days: tuple[int, ...]
+    peaks: int
+    stacks: int
+    years: float
+    without: int = 0
+
+
+class ActKind(StrEnum):
+    """What a person did with a flag or a stack."""
+
+    ACKNOWLEDGED = "acknowledged"
+    MUTED = "muted"
+    UNMUTED = "unmuted"
+    LABELLED = "labelled"
+    NOTED = "noted"
+
+
+class Label(StrEnum):
+    """What a person takes a flag for. Only `VOLCANIC` counts as a true flag."""
+
+    VOLCANIC = "volcanic"
+    ATMOSPHERE = "atmosphere"
+    NON_VOLCANIC = "non-volcanic"
+    PROCESSING = "processing"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class ActRow:
+    """What a person did: who (`by`), when (`at`, UTC) and why (`note`).
+
+    `stack` is what it is about: a stack or couple with the number of the flag, or a whole stack, volcano (its number as
+    text) or region (``region NAME``) where `episode` is None. `until` is the first day on which a mute has ended; `label`
+    and `confidence` (0 to 1) belong to a label.
+    """
+
+    stack: str
+    episode: int | None
+    kind: ActKind
+    by: str
+    at: datetime
+    note: str = ""
+    until: date | None = None
+    label: Label | None = None
+    confidence: float | None = None
 
 
 class NewNotice(NamedTuple):
     """A notice for the outbox. `payload` is JSON; the key is unique over all channels: let it name its channel.
 
-    `after` is the key of the notice that this one follows: where that was never put into the outbox, this one is not.
+    `after` is the key of the notice that this one follows: where that was never sent and never will be, this one is not put
+    there. `dropped` says why it is written down and not sent.
     """
 
     key: str
@@ -238,6 +408,7 @@ class NewNotice(NamedTuple):
     kind: str
     payload: str
     after: str | None = None
+    dropped: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from insar_anomaly.ledger import tables as t
+from insar_anomaly.ledger.leases import holders, taken
+from insar_anomaly.ledger.owner import Owner
 from insar_anomaly.ledger.part import Part, now
 from insar_anomaly.ledger.records import FailureRow, RunRow, RunStatus
 from insar_anomaly.ledger.sql import columns
@@ -17,14 +19,26 @@ from insar_anomaly.ledger.sql import columns
 class Runs(Part):
     """The runs of the ledger."""
 
-    def start_run(self, kind: str, as_of: date | None, settings: str, version: str) -> int:
-        """Open a run and return its number. Call it under `lock()`: runs left open by a killed process are closed here."""
+    def start_run(
+        self, kind: str, as_of: date | None, settings: str, version: str, *, owner: Owner | None = None, seconds: float = 0.0
+    ) -> int:
+        """Open a run and return its number.
+
+        It lives as long as its lease (`lease_of`), which its owner gets for so many seconds and has to renew. Runs that were
+        left open, and hold no lease any more, are closed here: their process was killed.
+        """
         with self._transaction(writes=True) as tx:
-            left = update(t.run).where(t.run.c.status == RunStatus.RUNNING)
-            tx.execute(left.values(status=RunStatus.INTERRUPTED))
+            alive = holders(tx)
+            running = tx.execute(select(t.run.c.run).where(t.run.c.status == RunStatus.RUNNING)).scalars()
+            left = [number for number in running if lease_of(number) not in alive]
+            tx.execute(update(t.run).where(t.run.c.run.in_(left)).values(status=RunStatus.INTERRUPTED))
+            tx.execute(delete(t.lease).where(t.lease.c.name.in_([lease_of(number) for number in left])))
             values = {"kind": kind, "as_of": as_of, "settings": settings, "version": version}
             new = t.run.insert().values(**values, started=now(), status=RunStatus.RUNNING, summary={})
-            return int(tx.execute(new.returning(t.run.c.run)).scalar_one())
+            number = int(tx.execute(new.returning(t.run.c.run)).scalar_one())
+            if owner is not None:
+                taken(tx, lease_of(number), owner, seconds=seconds)
+            return number
 
     def finish_run(self, run: int, status: Literal["ok", "failed"], summary: Mapping[str, int]) -> None:
         """Close a run with its outcome and what it counted."""
@@ -43,3 +57,8 @@ class Runs(Part):
         """The failures of a run in order."""
         c = t.failure.c
         return self._read(FailureRow, select(c.run, c.stack, c.stage, c.error).where(c.run == run).order_by(c.failure))
+
+
+def lease_of(run: int) -> str:
+    """Name of the lease that says that a run's process lives."""
+    return f"run/{run}"

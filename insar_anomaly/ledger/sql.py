@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,14 +33,15 @@ def upsert(tx: Connection, table: Table, stack: str, rows: Sequence[DataclassIns
     tx.execute(statement.on_conflict_do_update(index_elements=key, set_=replaced), values)
 
 
+@cache
 def columns(table: Table, kind: type[DataclassInstance]) -> Select[Any]:
     """A SELECT of the columns that a row of this kind has."""
     return select(*(table.c[field.name] for field in fields(kind)))
 
 
-def read(tx: Connection, kind: type[Row], query: Select[Any]) -> list[Row]:
-    """The answer to a query made with `columns`, as rows of that kind."""
-    return [kind(**row._asdict()) for row in tx.execute(query)]
+def read(tx: Connection, kind: type[Row], query: Select[Any], **values: object) -> list[Row]:
+    """The answer to a query made with `columns`, as rows of that kind; `values` are those of its `bindparam`s."""
+    return [kind(*row) for row in tx.execute(query, values)]
 
 
 def _storable(value: object) -> object:

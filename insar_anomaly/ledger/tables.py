@@ -22,8 +22,8 @@ from sqlalchemy import (
 
 from insar_anomaly.errors import Verdict
 from insar_anomaly.flags.states import FlagState
-from insar_anomaly.ledger.columns import Counts, NameSet, Numbered, Utc, Worded
-from insar_anomaly.ledger.records import RunStatus
+from insar_anomaly.ledger.columns import Counts, NameSet, Numbered, Numbers, Utc, Worded
+from insar_anomaly.ledger.records import ActKind, Label, RunStatus
 from insar_anomaly.names import EvidenceKind
 
 VERSION_TABLE = "ledger_version"  # not alembic's own name: the database may be shared with Prefect, which uses that
@@ -66,6 +66,25 @@ failure = Table(
     _needed("error", Text),
 )
 
+cost = Table(
+    "cost",
+    metadata,
+    Column("run", Integer, ForeignKey(run.c.run), primary_key=True),
+    Column("stage", Text, primary_key=True),
+    _needed("number", Integer),  # order of the stages in their run
+    _needed("tasks", Integer),
+    _needed("pairs", Integer),
+    _needed("wall_s", Double),
+    _needed("driver_cpu_s", Double),
+    _needed("worker_cpu_s", Double),
+    _needed("requests", BigInteger),
+    _needed("commits", BigInteger),
+    _needed("read_bytes", BigInteger),
+    _needed("written_bytes", BigInteger),
+    _needed("driver_peak_bytes", BigInteger),
+    _needed("worker_peak_bytes", BigInteger),
+)
+
 interferogram = Table(
     "interferogram",
     metadata,
@@ -76,6 +95,40 @@ interferogram = Table(
     _needed("verdict", Numbered(Verdict)),
     _needed("detail", Text),
     Column("snapshot", Text),
+    _needed("version", Integer, server_default="0"),  # how often the stored pair was replaced or came back
+    _needed("rests_on", Text, server_default=""),  # the setting without which it would not have been rejected
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("pair", Text, primary_key=True),
+    _needed("snapshot", Text),  # of the pair that was measured: a pair that was replaced is measured again
+    _needed("box", Double),
+    _needed("summit", Double),
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("as_of", Date, primary_key=True),  # the night; one row for each
+    Column("newest", Date),
+    Column("age_days", Integer),
+    Column("repeat_days", Integer),
+    Column("expected", Date),
+    _needed("missed", Integer),
+    Column("gap_days", Integer),
+    Column("listed", Integer),
+    Column("listed_newest", Date),
+    _needed("ahead", Integer),
+    _needed("accepted", Integer),
+    _needed("later", Integer),
+    Column("area", Double),
+    Column("summit", Double),
+    _needed("stale", Boolean),
+    _needed("acquisitions", Counts),  # day -> number of the satellite
 )
 
 model = Table(
@@ -116,6 +169,7 @@ score = Table(
     _needed("considered", Boolean, server_default=false()),
     _needed("inputs", BigInteger, server_default="0"),  # hash of the pairs that were fused
     Column("seen", Date),  # day of the last acquisition that the assessment needed; none in scores of earlier versions
+    Column("return_period", Double),  # years
     ForeignKeyConstraint(["stack", "model"], [model.c.stack, model.c.model]),
 )
 
@@ -135,6 +189,7 @@ episode = Table(
     _needed("model", Text),
     _needed("state", Worded(FlagState), server_default="raised"),
     _needed("standing", NameSet, server_default='["*"]'),  # the star of earlier episodes never falls
+    Column("told", Double),  # the highest score that people were told of; none while it is only noted
     ForeignKeyConstraint(["stack", "model"], [model.c.stack, model.c.model]),
 )
 
@@ -152,4 +207,105 @@ notice = Table(
     Column("last_error", Text),
     Column("delivered_at", Utc),
     Column("dropped", Text),  # why a person took it out of the outbox
+    Column("bundle", Text),  # the key of the message that tells several notices together
+    _needed("refused", Integer, server_default="0"),  # nights on which the receiver refused it
+    Column("refused_on", Date),  # the last of these nights
+    Column("parked", Text),  # why it is not sent until a person takes it up again
+)
+
+channel = Table(
+    "channel",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("limited_since", Utc),  # the moment from which its limit per hour has been reached; none where it is not
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),  # a stack, a couple, `notices`, or `run/<number>`
+    _needed("fence", BigInteger),
+    Column("owner", Text),  # JSON, see `owner`; none where it is free
+    Column("taken", Double),  # this and the next: seconds on the ledger's clock, see `leases`
+    Column("heartbeat", Double),
+    Column("expires", Double),
+)
+
+deviation = Table(
+    "deviation",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("pair", Text, primary_key=True),
+    _needed("fingerprint", Text),  # of the files that the source lists now; empty where it lists none
+    _needed("nights", Integer),  # on which it was seen like that, one after the other
+    _needed("last", Date),  # the last of these nights
+    _needed("verdict", Numbered(Verdict)),  # of the files, where they were read and cannot be used
+    _needed("detail", Text),
+    _needed("rests_on", Text),
+)
+
+holding = Table(
+    "holding",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    _needed("place", Text),  # the source of the last listing
+    _needed("listed", Integer),  # pairs in it
+    _needed("grid", Integer),  # how often the stack was built anew on another grid
+)
+
+superseded = Table(
+    "superseded",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    _needed("stack", Text),
+    _needed("pair", Text),
+    _needed("after", Integer),
+    _needed("model", Text),
+    Column("score", Double),
+    Column("threshold", Double),
+    _needed("verdict", Numbered(Verdict)),
+    Column("percentile", Double),
+    _needed("snapshot", Text),
+    _needed("inputs", BigInteger),
+    Column("seen", Date),
+    Column("return_period", Double),
+    Index("ix_superseded_stack", "stack"),
+)
+
+pulse = Table(
+    "pulse",
+    metadata,
+    Column("way", Text, primary_key=True),  # url, icinga, file
+    _needed("tried", Utc),
+    Column("arrived", Utc),  # the last one that did
+    Column("error", Text),  # of the last one; none where it arrived
+)
+
+pool = Table(
+    "pool",
+    metadata,
+    Column("number", Integer, primary_key=True),  # the highest is in force
+    _needed("made", Utc),
+    _needed("rates", Numbers),  # see `records.PoolRow`
+    _needed("days", Numbers),
+    _needed("peaks", Integer),
+    _needed("stacks", Integer),
+    _needed("years", Double),
+    _needed("without", Integer),
+)
+
+act = Table(
+    "act",
+    metadata,
+    Column("number", Integer, primary_key=True),  # order of what people did
+    _needed("stack", Text),  # a stack, a couple, `<gvp>`, or `region <name>`
+    Column("episode", Integer),  # the flag's number; none where it is about all of the stack
+    _needed("kind", Worded(ActKind)),
+    _needed("by", Text),
+    _needed("at", Utc),
+    _needed("note", Text, server_default=""),
+    Column("until", Date),
+    Column("label", Worded(Label)),
+    Column("confidence", Double),
+    Index("ix_act_stack", "stack", "number"),
 )

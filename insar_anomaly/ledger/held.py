@@ -1,0 +1,53 @@
+"""Flags that are held as noted because many stacks crossed together: their notices wait for the next assessment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from sqlalchemy import Integer, func, or_, select, update
+
+from insar_anomaly.errors import StoreFailed, Verdict
+from insar_anomaly.flags.states import FlagState
+from insar_anomaly.ledger import tables as t
+from insar_anomaly.ledger.episodes import read_episodes, wait_for_others
+from insar_anomaly.ledger.outbox import HELD
+from insar_anomaly.ledger.part import Part
+from insar_anomaly.ledger.sql import upsert
+from insar_anomaly.names import FlagName, stamp
+
+
+class Held(Part):
+    """Held flags of the ledger."""
+
+    def assessed_on(self, day: date, evidence: str) -> dict[str, bool]:
+        """Stacks with a score of an assessment that begins or ends on a day -> whether one of these was over."""
+        s, m, name = t.score.c, t.model.c, stamp(day)
+        ends = or_(s.pair.startswith(f"{name}_", autoescape=True), s.pair.endswith(f"_{name}", autoescape=True))
+        mine = (m.stack == s.stack) & (m.model == s.model) & (m.evidence == evidence)
+        over = func.max(func.coalesce(s.score > s.threshold, False).cast(Integer))
+        query = select(s.stack, over).join(t.model, mine).where(ends, s.verdict == Verdict.OK).group_by(s.stack)
+        with self._transaction(writes=False) as tx:
+            return {str(stack): bool(found) for stack, found in tx.execute(query)}
+
+    def hold(self, flag: FlagName, why: str) -> int:
+        """Note a flag that was raised, and keep its notices back, all or nothing; returns the number of these notices.
+
+        The next assessment that is over the level raises it again, and its notices go out then, see `outbox`. A flag of
+        which a notice has gone out, or that has ended, is left alone.
+        """
+        n = t.notice.c
+        mine = n.key.startswith(f"{flag}:raised:", autoescape=True)
+        with self._transaction(writes=True) as tx:
+            wait_for_others(tx, flag.stack)
+            row = next((one for one in read_episodes(tx, flag.stack) if one.number == flag.number), None)
+            if row is None:
+                raise StoreFailed(f"{flag.stack} has no flag {flag.number}")
+            sent = tx.execute(
+                select(func.count()).where(mine, or_(n.delivered_at.is_not(None), n.attempts > 0))
+            ).scalar_one()
+            if sent or row.state not in (FlagState.RAISED, FlagState.ESCALATED):
+                return 0
+            upsert(tx, t.episode, flag.stack, [replace(row, state=FlagState.NOTED, told=None)])
+            kept = update(t.notice).where(mine, n.dropped.is_(None)).values(dropped=f"{HELD}{why}").returning(n.key)
+            return len(tx.execute(kept).all())
