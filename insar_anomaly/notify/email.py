@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import smtplib
+import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.message import EmailMessage
@@ -15,10 +17,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from insar_anomaly.catalogue.contacts import checked, is_address
+from insar_anomaly.config.channel import ChannelSettings
 from insar_anomaly.config.load import secret
-from insar_anomaly.config.sections import ChannelSettings
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.notify.message import Message, NotDelivered, Registration
+from insar_anomaly.notify.deadline import Deadline
+from insar_anomaly.notify.message import FIGURE_ID, Message, NotDelivered, Refused, Registration, Unreachable
 
 Address = Annotated[str, AfterValidator(checked)]
 
@@ -33,7 +36,9 @@ class EmailSettings(ChannelSettings):
     username: str | None = Field(None, description="SMTP user")
     password_env: str | None = Field(None, description="environment variable with the SMTP password")
     starttls: bool = Field(True, description="encrypt the connection before signing in")
-    timeout_s: float = Field(30.0, gt=0, le=300, description="seconds to wait for an answer")
+    timeout_s: float = Field(
+        30.0, gt=0, le=300, description="seconds from connection to the server's last answer, for each notice"
+    )
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Email:
     """Sends one e-mail to all recipients: plain text, the figure inline.
 
     With `starttls` the connection is encrypted before anything is said; port 465 is encrypted from the start. `timeout` is
-    in seconds. Raises ConfigError for addresses that cannot be used and for a password that would travel unencrypted.
+    in seconds, from connection to the server's last answer. Raises ConfigError for addresses that cannot be used and for a
+    password that would travel unencrypted.
     """
 
     host: str
@@ -69,25 +75,42 @@ class Email:
     def deliver(self, message: Message) -> None:
         """Send the e-mail. Where a recipient is refused the others have got it; NotDelivered names the refused."""
         where = f"notice {message.key}: mail server {self.host}:{self.port}"
-        try:
-            with self._server() as server:
-                if self.starttls and self.port != smtplib.SMTP_SSL_PORT:
-                    server.starttls(context=ssl.create_default_context())
-                if self.username:
-                    server.login(self.username, self.password or "")
-                refused = server.send_message(self._mail(message))
-        except smtplib.SMTPRecipientsRefused as err:
-            refused = err.recipients
-        except (smtplib.SMTPException, OSError) as err:
-            raise NotDelivered(f"{where}: {type(err).__name__}: {err}") from err
+        with Deadline(self.timeout).running() as deadline:
+            try:
+                refused = self._sent(message, deadline)
+            except smtplib.SMTPRecipientsRefused as err:
+                refused = err.recipients
+            except smtplib.SMTPDataError as err:
+                kind = Refused if 500 <= err.smtp_code < 600 else NotDelivered
+                raise kind(f"{where}: {type(err).__name__}: {err}") from err
+            except Unreachable as err:
+                raise Unreachable(f"{where}: {err}") from None
+            except (smtplib.SMTPException, OSError) as err:
+                words = deadline.words if deadline.over else f"{type(err).__name__}: {err}"
+                raise _kind(err)(f"{where}: {words}") from err
         if refused:
             reasons = ", ".join(f"{who} ({code} {why.decode(errors='replace')})" for who, (code, why) in refused.items())
             raise NotDelivered(f"{where} refused {reasons}; mend or remove the address")
 
-    def _server(self) -> smtplib.SMTP:
+    def _sent(self, message: Message, deadline: Deadline) -> dict[str, tuple[int, bytes]]:
+        """Send the e-mail within the deadline; the recipients that were refused, each with the reason."""
+        server = self._server(deadline)
+        try:
+            if self.starttls and self.port != smtplib.SMTP_SSL_PORT:
+                server.starttls(context=ssl.create_default_context())
+            if self.username:
+                server.login(self.username, self.password or "")
+            refused = server.send_message(self._mail(message))
+            with suppress(smtplib.SMTPException, OSError):  # the e-mail is with the server: how it says good-bye is nothing
+                server.quit()
+            return refused
+        finally:
+            server.close()
+
+    def _server(self, deadline: Deadline) -> smtplib.SMTP:
         if self.port != smtplib.SMTP_SSL_PORT:
-            return smtplib.SMTP(self.host, self.port, timeout=self.timeout)
-        return smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=ssl.create_default_context())
+            return _Server(deadline, self.host, self.port)
+        return _EncryptedServer(deadline, self.host, self.port)
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
@@ -100,13 +123,50 @@ class Email:
         mail["Message-ID"] = f"<{hashlib.sha256(message.key.encode()).hexdigest()[:40]}@{domain}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
         mail.set_content(message.text)
-        if message.figure is not None:
-            name = f"{message.file_stem}.png"
+        name = f"{message.file_stem}.png"
+        if message.html is not None:
+            mail.add_alternative(message.html, subtype="html")
+        if message.figure is not None and message.html is None:
             mail.add_attachment(message.figure, "image", "png", disposition="inline", filename=name)
+        elif message.figure is not None:
+            page = mail.get_payload(1)
+            assert isinstance(page, EmailMessage)
+            page.add_related(message.figure, "image", "png", disposition="inline", filename=name, cid=f"<{FIGURE_ID}>")
         return mail
 
 
+class _Server(smtplib.SMTP):
+    """A connection that ends with a deadline."""
+
+    def __init__(self, deadline: Deadline, host: str, port: int) -> None:
+        self._deadline = deadline
+        # smtplib would ask for this machine's name itself, and wait for that without limit
+        super().__init__(host, port, local_hostname=deadline.wait_for(socket.getfqdn), timeout=deadline.left)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 - the deadline counts
+        return self._deadline.connect(host, port)
+
+
+class _EncryptedServer(smtplib.SMTP_SSL):
+    """The same, encrypted from the start."""
+
+    def __init__(self, deadline: Deadline, host: str, port: int) -> None:
+        self._deadline, self._name, self._secure = deadline, host, ssl.create_default_context()
+        name = deadline.wait_for(socket.getfqdn)
+        super().__init__(host, port, local_hostname=name, timeout=deadline.left, context=self._secure)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 - the deadline counts
+        return self._secure.wrap_socket(self._deadline.connect(host, port), server_hostname=self._name)
+
+
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def _kind(problem: Exception) -> type[NotDelivered]:
+    """What a failure says of other notices: a connection that cannot be made or breaks does not carry them either."""
+    broken = isinstance(problem, smtplib.SMTPServerDisconnected | smtplib.SMTPConnectError | ssl.SSLError)
+    # smtplib's own errors are OSErrors, too
+    return Unreachable if broken or not isinstance(problem, smtplib.SMTPException) else NotDelivered
 
 
 def _one_line(words: str) -> str:
@@ -133,4 +193,4 @@ def _reaches(settings: EmailSettings, contacts: Sequence[str]) -> bool:
     return bool(settings.recipients or contacts)
 
 
-REGISTRATION = Registration(EmailSettings, _open, _reaches)
+REGISTRATION = Registration(EmailSettings, _open, _reaches, personal=True)

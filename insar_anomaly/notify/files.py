@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
-from insar_anomaly.config.sections import ChannelSettings, Folder
+from insar_anomaly.config.channel import ChannelSettings, Folder
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.notify.message import Message, NotDelivered, Registration, as_json, rfc3339
+from insar_anomaly.notify.message import Message, NotDelivered, Registration, as_json, plain
 
 
 class FilesSettings(ChannelSettings):
@@ -45,7 +45,7 @@ class Files:
     def deliver(self, message: Message) -> None:
         """Write the files, each whole or not at all; the JSON comes last, so that who sees it finds the figure too."""
         figure = f"{message.file_stem}.png" if message.figure is not None else None
-        content = asdict(message) | {"created": rfc3339(message.created), "body": message.text, "figure": figure}
+        content = plain(message) | {"figure": figure}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if figure and message.figure is not None:

@@ -15,10 +15,12 @@ from insar_anomaly.calibration.detectability import Detectability
 from insar_anomaly.calibration.metrics import Estimate
 from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.calibration.samples import Sample
+from insar_anomaly.evidence.moved import Moved
 from insar_anomaly.names import EvidenceKind, JsonObject
 
-VERSION = 2
-"""Of the JSON form. 1: no ``version``; first assessments under keys such as ``4 cm at once``."""
+VERSION = 3
+"""Of the JSON form. 1: no ``version``; first assessments under keys such as ``4 cm at once``. 2: without what moved, the
+return period and the other stacks of the date."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Alone:
 
 @dataclass(frozen=True)
 class Member:
-    """What one stack of a couple says of the same time. `flagged`: it has flagged that time by itself."""
+    """What one stack of a couple says of the same time. `flagged`: it has flagged that time by itself. `motion` is what it
+    shows of the ground; None where that could not be measured."""
 
     stack: str
     evidence: EvidenceKind
@@ -41,6 +44,7 @@ class Member:
     model: str
     threshold: float | None
     flagged: bool
+    motion: Moved | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,14 @@ class Payload:
 
     `alone` maps a date ``YYYYMMDD`` to what that acquisition shows alone, None where that is not known yet; `members` are a
     couple's two stacks. `percentile` is the part of quiet scores below this one, in percent, None where there are none.
+    `unmeasured_summits` names those of the stacks that have not measured the summit in their last acquisitions.
+
+    `motion` is what moved, measured when the notice is sent (for a couple, by the stack that sees it better), and `before`
+    the same as the flag's last notice told it; None where it cannot be measured. `growth` says by which of "peak", "area"
+    and "direction" a flag has escalated. On quiet ground the stack reaches the score once in `return_period_years`, within
+    the 95 % range from `return_period_low` to `return_period_high`; what is told lies above the `asked_return_period_years`.
+    `others_over` of `others_seen` other stacks of the same acquisition date are over their thresholds. None: not known.
+    `link` is made when the notice is sent and stands in its text alone: who has it can act on the flag.
     """
 
     kind: str
@@ -103,10 +115,26 @@ class Payload:
     pair_age_days: int
     alone: Mapping[str, Alone | None] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    unmeasured_summits: tuple[str, ...] = ()
+    motion: Moved | None = None
+    before: Moved | None = None
+    growth: tuple[str, ...] = ()
+    return_period_years: float | None = None
+    return_period_low: float | None = None
+    return_period_high: float | None = None
+    asked_return_period_years: float | None = None
+    others_over: int | None = None
+    others_seen: int | None = None
+    link: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The flag's name in commands: ``gvp/frame:number``."""
+        return f"{self.stack}:{self.episode.number}"
 
     @property
     def outcome(self) -> str:
-        """What became of the flag: raised, cleared or withdrawn."""
+        """What became of the flag: the kind of the notice, or withdrawn where nothing speaks for a cleared flag any more."""
         return "withdrawn" if self.episode.withdrawn and self.kind == "cleared" else self.kind
 
     def as_dict(self) -> dict[str, object]:
@@ -119,7 +147,7 @@ class Payload:
             "why": told.why,
             "detectability": None if told.detectability is None else told.detectability.as_dict(),
         }
-        content = {one.name: getattr(self, one.name) for one in fields(self)}
+        content = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "link"}
         return (
             {"version": VERSION}
             | content
@@ -129,7 +157,11 @@ class Payload:
                 "calibration": own,
                 "as_of": self.as_of.isoformat(),
                 "alone": {day: None if one is None else asdict(one) for day, one in self.alone.items()},
-                "members": [{**asdict(one), "evidence": one.evidence.value} for one in self.members],
+                "unmeasured_summits": list(self.unmeasured_summits),
+                "members": [_member_as_dict(one) for one in self.members],
+                "motion": self.motion and self.motion.as_dict(),
+                "before": self.before and self.before.as_dict(),
+                "growth": list(self.growth),
             }
         )
 
@@ -162,13 +194,27 @@ class Payload:
                 ),
                 "as_of": date.fromisoformat(content["as_of"]),
                 "alone": {day: Alone(**one) if one else None for day, one in (content.get("alone") or {}).items()},
+                "unmeasured_summits": tuple(content.get("unmeasured_summits") or ()),
                 "members": tuple(_member(one) for one in content.get("members") or ()),
+                "motion": _moved(content.get("motion")),
+                "before": _moved(content.get("before")),
+                "growth": tuple(content.get("growth") or ()),
             }
         )
 
 
 def _member(content: JsonObject) -> Member:
-    return Member(**{"flagged": False, **content, "evidence": EvidenceKind(content["evidence"])})
+    typed = {"evidence": EvidenceKind(content["evidence"]), "motion": _moved(content.get("motion"))}
+    return Member(**{"flagged": False, **content, **typed})
+
+
+def _member_as_dict(one: Member) -> dict[str, object]:
+    typed = {"evidence": one.evidence.value, "motion": one.motion and one.motion.as_dict()}
+    return {each.name: getattr(one, each.name) for each in fields(one)} | typed
+
+
+def _moved(content: JsonObject | None) -> Moved | None:
+    return None if content is None else Moved.of(content)
 
 
 def _plain(estimate: Estimate | None) -> list[float] | None:

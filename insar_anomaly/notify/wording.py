@@ -1,130 +1,173 @@
-"""A notice in words: what happened, how sure that is, then the numbers, in the order in which a duty officer asks."""
+"""A notice in words, in the order in which a duty officer asks: what moved, how much, where, when, how sure, what to do.
+
+The sentences are in ``templates/<language>/``: one file for each kind of notice, and ``sentences.j2``, which they share. A
+file has a macro for each part of the notice that it has. Their lines are put into plain text here, and into HTML by
+``templates/layout/notice.html.j2``, so that both say the same. A kind without a file of its own is told by ``other.j2``.
+"""
 
 from __future__ import annotations
 
-from insar_anomaly.calibration.detectability import words
-from insar_anomaly.names import Acquisition, span_of
-from insar_anomaly.notify.payload import Alone, Payload
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
+
+from insar_anomaly.names import EvidenceKind, direction, frame_of, place, span_of, track
+from insar_anomaly.notify.alternatives import alternatives
+from insar_anomaly.notify.message import FIGURE_ID, disclaimer
+from insar_anomaly.notify.payload import Payload
+from insar_anomaly.spoken import DEFAULT, LANGUAGES, Language, one_line, place_in_words, rounded
+from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM
+
+PARTS = ("lead", "doubts", "next", "numbers")
+"""The parts of a notice, in order. The figure stands before the numbers."""
 
 
-def subject(told: Payload) -> str:
-    """One line: what became of the flag, where, and for which time."""
-    return f"Screening flag {told.outcome}: {told.volcano} ({told.gvp}), {_dates(told.pair)}"
+@dataclass(frozen=True)
+class Part:
+    """One part of a notice: its heading, empty for the first, and its lines, each with a label that may be empty."""
+
+    name: str
+    heading: str
+    lines: tuple[tuple[str, str], ...]
 
 
-def body(told: Payload) -> str:
+def subject(told: Payload, language: str = DEFAULT) -> str:
+    """One line: what became of the flag, which volcano, what moved, by how much, and when."""
+    return one_line(str(_template(told.outcome, language).subject(told)))
+
+
+def heading(outcome: str, language: str = DEFAULT) -> str:
+    """What became of a flag, in a few words."""
+    return one_line(str(_template(outcome, language).title(outcome)))
+
+
+def body(told: Payload, language: str = DEFAULT) -> str:
     """The whole notice as plain text, without the disclaimer."""
-    parts = [
-        [f"Screening flag {told.outcome}: {told.volcano} ({told.gvp}), stack {told.stack}", *_event(told)],
-        ["The episode", *_episode(told)],
-        ["For recomputing", *_sources(told)],
-    ]
-    if told.outcome == "raised":
-        parts[1:1] = [["How sure is this?", *_certainty(told), *_days_alone(told)]]
-        parts[3:3] = [["What this stack can detect", *_sight(told)]]
-    return "\n\n".join("\n".join(lines) for lines in parts if len(lines) > 1)
+    paragraphs = [subject(told, language)]
+    for part in parts(told, language):
+        lines = [f"{label}: {words}" if label else words for label, words in part.lines]
+        paragraphs.append("\n".join([part.heading, *lines] if part.heading else lines))
+    return "\n\n".join(paragraphs)
 
 
-def _event(told: Payload) -> list[str]:
-    """What happened, in one or two sentences."""
-    episode = told.episode
-    if told.outcome == "withdrawn":
-        return [
-            f"With more acquisitions, nothing between {episode.since} and {episode.until} is over the threshold any more.",
-            "The flag is withdrawn.",
-        ]
-    if told.outcome == "cleared":
-        return [f"Nothing has been over the threshold since {episode.until}. The flag of {episode.since} is cleared."]
-    return [
-        f"The {told.evidence.one} {_dates(told.pair)} does not look like this stack's quiet past.",
-        f"It ended {told.pair_age_days} days before the night of {told.as_of}.",
-        *_seen_with(told),
-    ]
+def chat(told: Payload, language: str = DEFAULT) -> str:
+    """The notice as a short plain text: its subject, its first part and what to do next."""
+    chosen = [part for part in parts(told, language) if part.name in ("lead", "next")]
+    lines = [f"{label}: {words}" if label else words for part in chosen for label, words in part.lines]
+    return "\n".join([subject(told, language), *lines])
 
 
-def _seen_with(told: Payload) -> list[str]:
-    """How much of the time after an interval was seen, and what each stack of a couple says; nothing for a single pair."""
-    if told.members:
-        lines = []
-        for one in told.members:
-            own = "no threshold of its own" if one.threshold is None else f"its own threshold {one.threshold:.4g}"
-            lines.append(
-                f"{one.stack}: interval {_dates(one.pair)}, {_acquisitions(one.after)} after it: score {one.score:.4g}, "
-                + own
-                + (", flagged by itself too" if one.flagged else "")
-            )
-        return lines
-    if not told.after:
-        return []
-    return [f"It was fused from all pairs around it, and assessed with {_acquisitions(told.after)} after it."]
+def html(told: Payload, language: str = DEFAULT, *, figure: bool = False) -> str:
+    """The notice as an HTML page, with the disclaimer. `figure` puts the picture into it that is called `FIGURE_ID`."""
+    every = parts(told, language)
+    shown = {
+        "language": language,
+        "title": subject(told, language),
+        "parts": [part for part in every if part.name != "numbers"],
+        "numbers": next((part for part in every if part.name == "numbers"), None),
+        "figure": f"cid:{FIGURE_ID}" if figure else None,
+        "disclaimer": disclaimer(language),
+    }
+    return _layout().get_template("notice.html.j2").render(shown)
 
 
-def _certainty(told: Payload) -> list[str]:
-    lines = [f"Score {told.score:.5g}, threshold {told.threshold:.5g}."]
-    if told.percentile is not None:
-        lines.append(f"The score is higher than {told.percentile:.1f} % of this stack's quiet {told.evidence.many}.")
-    if told.calibration.false_alarms:
-        rate = told.calibration.false_alarms
-        lines.append(
-            f"On quiet ground this stack raises {rate.value:.2g} flags a year (95 %: {rate.low:.2g} to {rate.high:.2g})."
-        )
-    return lines
+def parts(told: Payload, language: str = DEFAULT) -> list[Part]:
+    """The parts of a notice that have something to say."""
+    template, headings = _template(told.outcome, language), _shared(language).headings
+    found = []
+    for name in PARTS:
+        macro = getattr(template, name, None)
+        lines = _lines(str(macro(told))) if macro else ()
+        if lines:
+            found.append(Part(name, headings[name], lines))
+    return found
 
 
-def _days_alone(told: Payload) -> list[str]:
-    """What is known of the atmosphere of the interval's two days.
-
-    Motion that stays shows half of itself on either side, so a day that is merely over its threshold proves nothing. A day
-    that stands out more than the interval does is the likelier cause.
-    """
-    return [f"Acquisition {_dates(day)} alone: {_verdict(told, known)}." for day, known in told.alone.items()]
+def kinds(language: str) -> set[str]:
+    """The kinds of notices that a language has a template for."""
+    return {name.removesuffix(".j2") for name in _sentences(language).list_templates()} - {"sentences", "other"}
 
 
-def _verdict(told: Payload, known: Alone | None) -> str:
-    if known is None:
-        return "too few acquisitions around it so far to tell"
-    if known.threshold is None:
-        return f"score {known.score:.4g}; no threshold for acquisitions here"
-    numbers = f"(score {known.score:.4g}, threshold {known.threshold:.4g})"
-    if known.score <= known.threshold:
-        return f"not unusual {numbers}"
-    if known.score > told.score:
-        return f"more unusual than the interval: the atmosphere of that day is the likelier cause {numbers}"
-    return f"unusual, but less than the interval, as it is for motion that stays {numbers}"
+def _lines(text: str) -> tuple[tuple[str, str], ...]:
+    """The lines of a macro's text. A label ends with the mark ``=>``, which no text from elsewhere has, see `_clean`."""
+    found = []
+    for line in filter(None, (one_line(line) for line in text.splitlines())):
+        label, mark, words = line.partition("=>")
+        found.append((label.strip(), words.strip()) if mark else ("", line))
+    return tuple(found)
 
 
-def _episode(told: Payload) -> list[str]:
-    episode = told.episode
-    over = told.evidence.counted(episode.pairs_over)
-    return [
-        f"Number {episode.number}, {episode.since} to {episode.until}.",
-        f"{over} over the threshold, peak {episode.peak_score:.5g} in {_dates(episode.peak_pair)}.",
-    ]
+def _clean(text: str) -> str:
+    """A name that somebody has written, as it may stand in a line of a template."""
+    return one_line(text).replace("=>", "= >")
 
 
-def _sight(told: Payload) -> list[str]:
-    lines = [
-        f"Injected {sample}: {rate.value:.0%} of {told.evidence.many} detected (95 %: {rate.low:.0%} to {rate.high:.0%})."
-        for sample, rate in told.calibration.detection.items()
-    ]
-    found = told.calibration.detectability
-    return [*([words(found.half, found.most)] if found else []), *lines]
+@lru_cache(maxsize=8)
+def _sentences(language: str) -> Environment:
+    words = LANGUAGES[language]
+    made = Environment(
+        loader=PackageLoader("insar_anomaly.notify", f"templates/{language}"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701  plain text; what goes into HTML is escaped there
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "clean": _clean,
+        "r": rounded,
+        "years": words.years,
+        "day": words.one_day,
+        "dates": lambda name: _dates(name, words),
+        "compass": words.compass,
+        "seen_from": lambda stack: _seen_from(stack, words),
+    }
+    made.globals |= {
+        "span": words.span,
+        "place": place_in_words,
+        "alternatives": alternatives,
+        "RECENT": RECENT,
+        "SUMMIT_KM": SUMMIT_KM,
+        "OF_PAIRS": EvidenceKind.PAIR,
+    }
+    return made
 
 
-def _sources(told: Payload) -> list[str]:
-    return [
-        f"{told.evidence.one} {told.pair}, model {told.model}, snapshot {told.snapshot}",
-        f"threshold by policy {told.policy}: {told.calibration.why}",
-    ]
+@lru_cache(maxsize=1)
+def _layout() -> Environment:
+    return Environment(
+        loader=PackageLoader("insar_anomaly.notify", "templates/layout"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
-def _dates(name: str) -> str:
-    """A pair, interval or acquisition as people read it: ``2017-01-12 to 2017-01-24``, ``2017-01-12``."""
+def _template(kind: str, language: str) -> Any:
+    """The macros of a kind of notice."""
+    sentences = _sentences(language)
+    try:
+        return sentences.get_template(f"{kind}.j2").module
+    except TemplateNotFound:
+        return sentences.get_template("other.j2").module
+
+
+def _shared(language: str) -> Any:
+    return _sentences(language).get_template("sentences.j2").module
+
+
+def _dates(name: str, words: Language) -> str:
+    """A pair, an interval or an acquisition as people say it."""
     span = span_of(name) or span_of(f"{name}_{name}")
-    if span is None:
-        return name
-    return f"{span.first}" if isinstance(span, Acquisition) else f"{span.first} to {span.last}"
+    return name if span is None else words.span(span.first, span.last)
 
 
-def _acquisitions(number: int) -> str:
-    return "one acquisition" if number == 1 else f"{number} acquisitions"
+def _seen_from(name: str, words: Language) -> str:
+    """``track 79 (descending)``; the frame's name where it does not tell; both of a couple."""
+    told = []
+    for frame in (frame_of(str(one)) for one in getattr(place(name), "members", (name,))):
+        number, way = track(frame), direction(frame)
+        told.append(words.track.format(number=number, way=words.passes[way]) if number and way else frame)
+    return words.both.join(told)
