@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from insar_anomaly.flags.states import FlagState
+from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind
+from insar_anomaly.report.states import arrivals, stale_of, state_row, unmeasured_of
+from insar_anomaly.stack.freshness import StackState
 
-VERSION = 2
-"""Of the JSON form. 1: no ``version``; an open flag had ``cleared``, ``withdrawn`` and ``standing``."""
+VERSION = 5
+"""Of the JSON form. 1: no ``version``; an open flag had ``cleared``, ``withdrawn`` and ``standing``. 2: no ``costs``.
+3: no ``states``, ``stale`` and ``unmeasured_summits``, and no ``stale`` in an open flag. 4: no
+``level``, and no ``state`` in an open flag. Nothing was renamed since 2."""
+
+
+_LONGEST = 10
+"""Notices that have not arrived of which a digest speaks one by one."""
 
 
 class Count(StrEnum):
@@ -34,6 +44,7 @@ class Count(StrEnum):
     SCORED_DIRECTIONS = "scored_directions"
     OLD_FLAGS = "old_flags"
     NEW_NOTICES = "new_notices"
+    UNSENT_NOTICES = "unsent_notices"
     DELIVERED = "delivered"
     EXPIRED_SNAPSHOTS = "expired_snapshots"
 
@@ -83,9 +94,11 @@ class Blind:
 
 @dataclass(frozen=True)
 class OpenFlag:
-    """An open flag. `threshold` is the one that raised it; the last three fields say what the present threshold finds.
+    """An open flag, told of or only noted, see `state`. `threshold` is the one that raised it; the fields from `evidence` to
+    `pairs_over_now` say what the present one finds.
 
-    `evidence` and `threshold_now` are None where the stack has no model any more.
+    `evidence` and `threshold_now` are None where the stack has no model any more; `stale` says why nothing new can clear the
+    flag, None where something can.
     """
 
     stack: str
@@ -102,11 +115,18 @@ class OpenFlag:
     evidence: EvidenceKind | None
     threshold_now: float | None
     pairs_over_now: int
+    stale: str | None = None
+    state: FlagState = FlagState.RAISED
 
 
 @dataclass(frozen=True)
 class Digest:
-    """What one night did and what is open after it. `counts` has every count of `OF_A_NIGHT`."""
+    """What one night did and what is open after it. `counts` has every count of `OF_A_NIGHT`.
+
+    `costs` are of the stages that had ended when the digest was made; the ledger has those of the whole run. `states` has
+    each stack that the night has been through. `level` says in words from where on flags are told; None where no fit has
+    found it.
+    """
 
     as_of: date
     run: int
@@ -118,6 +138,9 @@ class Digest:
     blind: tuple[Blind, ...]
     undelivered: tuple[str, ...]
     warnings: tuple[str, ...]
+    costs: tuple[CostRow, ...] = ()
+    states: Mapping[str, StackState] = field(default_factory=dict)
+    level: str | None = None
 
     @property
     def status(self) -> str:
@@ -138,11 +161,16 @@ class Digest:
             "status": self.status,
             "stacks": self.stacks,
             **{count.value: number for count, number in self.counts.items()},
+            "level": self.level,
             "open_flags": flags,
             "failures": [asdict(failure) for failure in self.failures],
             "blind": [asdict(one) for one in self.blind],
+            "stale": [asdict(one) for one in stale_of(self.states)],
+            "unmeasured_summits": [asdict(one) for one in unmeasured_of(self.states)],
+            "states": [state_row(stack, state) for stack, state in sorted(self.states.items())],
             "undelivered": list(self.undelivered),
             "warnings": list(self.warnings),
+            "costs": [_rounded(row) for row in self.costs],
         }
 
     @property
@@ -155,29 +183,72 @@ def lines(digest: Digest, *, failures: bool = True) -> list[str]:
     """The digest in words, most urgent first; without `failures` where these are printed elsewhere."""
     counts = digest.counts
     out = [f"Screening of {digest.as_of} ({digest.status}): {digest.stacks} stack{'' if digest.stacks == 1 else 's'}"]
-    out += _listed("open flags", [_flag(flag) for flag in digest.open_flags]) or ["  no flag is open"]
+    told = [flag for flag in digest.open_flags if flag.state.told]
+    noted = [flag for flag in digest.open_flags if not flag.state.told]
+    out += _listed("open flags", [flag_words(flag) for flag in told]) or ["  no flag is open"]
+    out += _listed(
+        "noted, without a notice: over their own threshold, below the level", [flag_words(flag) for flag in noted]
+    )
     out += _listed("failed", [f"{one.stack} ({one.stage}): {one.error}" for one in digest.failures if failures])
     out += _listed("blind: no threshold, so never flagged", [f"{one.stack}: {one.why}" for one in digest.blind])
-    out += _listed("notices that have not arrived", digest.undelivered)
+    out += _listed("stale: nothing usable comes any more", [one.words for one in stale_of(digest.states)])
+    out += _listed("summit not measured", [f"{one.stack}: {one.why}" for one in unmeasured_of(digest.states)])
+    out += _listed("notices that have not arrived", _first(digest.undelivered))
     out += _listed("warnings", digest.warnings)
+    out += _listed("new acquisitions", arrivals(digest.states))
     if counts[Count.OLD_FLAGS]:
         out.append(
-            f"  {counts[Count.OLD_FLAGS]} flags were raised that are too old for a notice: `insar-anomaly flags` lists them"
+            f"  {counts[Count.OLD_FLAGS]} flags were raised, too old for a notice: `insar-anomaly flags` lists them; "
+            "`insar-anomaly notices --resend GVP/FRAME:NUMBER` sends the notice of one"
         )
     out.append(
-        f"  {counts[Count.NEW_PAIRS]} new pairs, {counts[Count.REJECTED_PAIRS]} rejected; "
+        f"  {counts[Count.NEW_PAIRS]} pairs new or replaced, {counts[Count.REJECTED_PAIRS]} rejected; "
         f"assessed: {counts[Count.SCORED_PAIRS]} pairs, {counts[Count.SCORED_INTERVALS]} assessments of intervals, "
         f"{counts[Count.SCORED_ACQUISITIONS]} acquisitions, {counts[Count.SCORED_DIRECTIONS]} of both directions; "
         f"{counts[Count.NEW_NOTICES]} new notices, {counts[Count.DELIVERED]} delivered"
     )
-    return out
+    out += [f"  {digest.level}"] if digest.level else []
+    return out + _listed("cost", [cost_words(row) for row in digest.costs])
 
 
-def _flag(flag: OpenFlag) -> str:
+def cost_words(row: CostRow) -> str:
+    """What a stage took, in one line: seconds, CPU, traffic and memory, without what is 0."""
+    parts = [f"{row.wall_s:.1f} s over all processes"]
+    parts += [f"CPU {row.driver_cpu_s:.1f} s here"] if row.driver_cpu_s else []
+    parts += [f"CPU {row.worker_cpu_s:.1f} s on workers"] if row.worker_cpu_s else []
+    for number, words in ((row.pairs, "pairs or assessments"), (row.requests, "requests"), (row.commits, "commits")):
+        parts += [f"{number} {words}"] if number else []
+    for size, words in (
+        (row.read_bytes, "read"),
+        (row.written_bytes, "written"),
+        (row.driver_peak_bytes, "peak memory here"),
+        (row.worker_peak_bytes, "peak memory of the largest worker"),
+    ):
+        parts += [f"{size_words(size)} {words}"] if size else []
+    return f"{row.stage}: {', '.join(parts)}"
+
+
+def size_words(number: int) -> str:
+    """Bytes in decimal units, as object stores charge them."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
+            break
+        number /= 1000  # type: ignore[assignment]
+    return f"{number:.3g} {unit}"
+
+
+def _rounded(row: CostRow) -> dict[str, object]:
+    """A stage's costs for JSON, seconds to the millisecond."""
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(row).items()}
+
+
+def flag_words(flag: OpenFlag) -> str:
+    """An open flag in one line."""
     return (
-        f"{flag.name} {flag.stack}: since {flag.since}, last over the threshold {flag.until}, peak "
-        f"{flag.peak_score:.4g} in {flag.peak_pair} (threshold {flag.threshold:.4g}), "
+        f"{flag.name} {flag.stack}: {flag.state} flag {flag.number}, since {flag.since}, last over the threshold "
+        f"{flag.until}, peak {flag.peak_score:.4g} in {flag.peak_pair} (threshold {flag.threshold:.4g}), "
         f"{(flag.evidence or EvidenceKind.PAIR).counted(flag.pairs_over)} over{_since_then(flag)}"
+        + (f"; nothing new can clear it: {flag.stale}" if flag.stale else "")
     )
 
 
@@ -187,6 +258,13 @@ def _since_then(flag: OpenFlag) -> str:
     if now is None or now == flag.threshold:
         return ""
     return f" the threshold in force when they came; over the present one, {now:.4g}: {flag.pairs_over_now}"
+
+
+def _first(entries: Sequence[str]) -> list[str]:
+    """The first of many, and how many more there are."""
+    more = len(entries) - _LONGEST
+    rest = [f"and {more} more: `insar-anomaly notices` lists them"] if more > 0 else []
+    return [*entries[:_LONGEST], *rest]
 
 
 def _listed(title: str, entries: Sequence[str]) -> list[str]:

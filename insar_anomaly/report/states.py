@@ -1,0 +1,94 @@
+"""The stacks' data in the digest: how old they are, what came, which stacks are stale, whose summit nobody sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from insar_anomaly.names import day_of
+from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM, StackState
+from insar_anomaly.units import Platform
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A stack that gets nothing usable any more: why that is thought, and what a person can do."""
+
+    stack: str
+    why: str
+    remedy: str
+
+    @property
+    def words(self) -> str:
+        """One line."""
+        return f"{self.stack}: {self.why}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """A stack that is blind at its summit, and why that is thought."""
+
+    stack: str
+    why: str
+
+
+def stale_of(states: Mapping[str, StackState]) -> tuple[Stale, ...]:
+    """The stacks that are stale."""
+    return tuple(Stale(stack, state.why, state.remedy) for stack, state in sorted(states.items()) if state.stale)
+
+
+def unmeasured_of(states: Mapping[str, StackState]) -> tuple[Unmeasured, ...]:
+    """The stacks whose summit was measured in none of their last acquisitions."""
+    why = (
+        "at most {:.0%} of the ground within {:g} km of the summit was measured in the pairs of the last {} acquisitions: "
+        "what happens there cannot be flagged"
+    )
+    return tuple(
+        Unmeasured(stack, why.format(state.summit, SUMMIT_KM, RECENT))
+        for stack, state in sorted(states.items())
+        if state.summit_measured is False
+    )
+
+
+def remarks(states: Mapping[str, StackState], as_of: date) -> list[str]:
+    """What a person should read of the states beside the lists: one line of each kind, however many stacks it is true of."""
+    out = []
+    if stale := stale_of(states):
+        out.append(f"{_stacks(len(stale), len(states))} stale, first {stale[0].words}")
+    if later := [stack for stack, state in sorted(states.items()) if state.later]:
+        pairs = states[later[0]].later
+        out.append(
+            f"the night's date, {as_of}, lies before pairs that were already accepted ({_stacks(len(later), len(states))} "
+            f"concerned, first {later[0]} with {pairs}); they were left out. If this is no replay of the past, set the "
+            "machine's clock or --as-of right"
+        )
+    if ahead := [stack for stack, state in sorted(states.items()) if state.ahead]:
+        out.append(
+            f"pairs are listed that end after {as_of} and after today ({_stacks(len(ahead), len(states))} concerned, first "
+            f"{ahead[0]} with {states[ahead[0]].ahead}); they were left out: set the machine's clock right, or correct "
+            "their names"
+        )
+    return out
+
+
+def state_row(stack: str, state: StackState) -> dict[str, object]:
+    """A row of the table for JSON: acquisitions with the satellite that made each (``unknown`` where nobody says)."""
+    content = asdict(state) | {"acquisitions": {day: Platform(one).words for day, one in state.acquisitions.items()}}
+    plain = {name: value.isoformat() if isinstance(value, date) else value for name, value in content.items()}
+    parts = {name: None if content[name] is None else round(float(content[name]), 3) for name in ("area", "summit")}
+    return {"stack": stack} | plain | parts | {"summit_measured": state.summit_measured}
+
+
+def arrivals(states: Mapping[str, StackState]) -> Sequence[str]:
+    """One line for each stack that got acquisitions in the night: their days and satellites, and how old its data are."""
+    lines = []
+    for stack, state in sorted(states.items()):
+        if state.acquisitions:
+            days = [f"{day_of(day)} ({Platform(one).words})" for day, one in state.acquisitions.items()]
+            lines.append(f"{stack}: {', '.join(days)}; data {state.age_days} days old")
+    return lines
+
+
+def _stacks(number: int, of: int) -> str:
+    return f"{number} of {of} stacks {'is' if number == 1 else 'are'}"
