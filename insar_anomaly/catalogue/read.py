@@ -97,6 +97,8 @@ def _rows(file: Path) -> list[_Entry]:
 
 
 def _told(file: Path, entry: _Entry, mistake: Mistake) -> str:
+    if not mistake.names:  # of keys that do not go together: the words name them
+        return f"{entry.place(file, 'lat')}: {mistake}"
     key = mistake.names[-1]
     if key == "lat" and _swapped(entry.values):
         mistake = replace(mistake, words=f"{mistake.words}; lat and lon seem to be swapped")

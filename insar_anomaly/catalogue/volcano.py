@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from insar_anomaly.catalogue.contacts import checked
 from insar_anomaly.names import Stack
 from insar_anomaly.units import KM_PER_DEGREE
 
 DEFAULT_BOX_KM = 50.0
+FARTHEST_LAT = 86.0
+"""Latitude at which boxes end: nearer to a pole a square of kilometres is no square of degrees."""
+Polygon = tuple[tuple[float, float], ...]
+"""Corners as (lon, lat), degrees."""
 _FRAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
@@ -36,7 +40,7 @@ class Volcano(BaseModel):
     gvp: int = Field(ge=100000, le=999999, description="volcano number of the Smithsonian Global Volcanism Program")
     name: str = Field(min_length=1, examples=["Erta Ale"], description="the volcano's name in notices and figures")
     lat: float = Field(ge=-90, le=90, description="latitude in degrees, north positive")
-    lon: float = Field(ge=-180, le=180, description="longitude in degrees, east positive")
+    lon: float = Field(ge=-180, le=360, description="longitude in degrees, east positive: -180 to 180 or 0 to 360")
     frames: tuple[str, ...] = Field(
         min_length=1, examples=[["079D_07694_131313"]], description="satellite frames that see the volcano"
     )
@@ -64,6 +68,19 @@ class Volcano(BaseModel):
                 )
         return frames
 
+    @model_validator(mode="after")
+    def _no_pole_inside(self) -> Self:
+        half = self.box_km / 2 / KM_PER_DEGREE
+        edge = abs(self.lat) + half
+        if edge > FARTHEST_LAT:
+            reached = "the pole" if edge >= 90 else f"latitude {math.copysign(edge, self.lat):.2f}"
+            small = abs(self.lat) + 1 / 2 / KM_PER_DEGREE < FARTHEST_LAT  # the smallest box is larger than 1 km
+            raise ValueError(
+                f"lat = {self.lat:g} with box_km = {self.box_km:g}: the box reaches {reached}, and grids in degrees end "
+                f"at {FARTHEST_LAT:g} north and south: correct lat" + (", or make box_km smaller" if small else "")
+            )
+        return self
+
     @field_validator("contacts")
     @classmethod
     def _addresses(cls, contacts: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,7 +90,7 @@ class Volcano(BaseModel):
     def box(self) -> Box:
         """The square of `box_km` around the volcano, in degrees."""
         half = self.box_km / 2 / KM_PER_DEGREE
-        wide = half / max(0.05, math.cos(math.radians(self.lat)))
+        wide = half / math.cos(math.radians(self.lat))
         return Box(west=self.lon - wide, south=self.lat - half, east=self.lon + wide, north=self.lat + half)
 
     @property
@@ -85,13 +102,35 @@ class Volcano(BaseModel):
         """Ground (y, x) inside one of the exclusion polygons, for pixel centres `lat` (y,) and `lon` (x,) in degrees."""
         out = np.zeros((len(lat), len(lon)), bool)
         for polygon in self.exclude:
-            out |= _inside(polygon, lat[:, None], lon[None, :])
+            out |= self._covered(polygon, lat, lon)
         return out
 
+    def useless_polygons(self, step: float) -> list[int]:
+        """Numbers, from 1, of the exclusion polygons that cover no pixel of the box; `step` is a pixel's size, degrees."""
+        box = self.box
+        lat, lon = np.arange(box.south, box.north, step), np.arange(box.west, box.east, step)
+        return [n for n, polygon in enumerate(self.exclude, 1) if not self._covered(polygon, lat, lon).any()]
 
-def _inside(
-    polygon: tuple[tuple[float, float], ...], lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]
-) -> NDArray[np.bool_]:
+    def excludes_everything(self, step: float) -> bool:
+        """True where the exclusion polygons leave no pixel of the box; `step` is a pixel's size, degrees."""
+        box = self.box
+        lat, lon = np.arange(box.south, box.north, step), np.arange(box.west, box.east, step)
+        return bool(self.exclude and self.excluded(lat, lon).all())
+
+    def _covered(
+        self, polygon: Polygon, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]
+    ) -> NDArray[np.bool_]:
+        """Ground (y, x) inside a polygon. Longitudes are taken from the volcano, so that the antimeridian is no edge."""
+        corners = tuple((_east_of(x, self.lon), y) for x, y in polygon)
+        return _inside(corners, lat[:, None], _east_of(lon, self.lon)[None, :])
+
+
+def _east_of(lon: Any, origin: float) -> Any:
+    """Degrees east of an origin, -180 to 180."""
+    return (lon - origin + 180) % 360 - 180
+
+
+def _inside(polygon: Polygon, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     """Even-odd rule: a point is inside where a ray to the east crosses the outline an odd number of times."""
     inside = np.zeros(np.broadcast_shapes(lat.shape, lon.shape), bool)
     for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1], strict=True):

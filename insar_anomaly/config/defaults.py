@@ -6,7 +6,11 @@ from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from insar_anomaly.config.sections import ChannelKind, Config, Section, Source
+from insar_anomaly.config.channel import ChannelKind, ChannelSettings
+from insar_anomaly.config.route import RouteSettings
+from insar_anomaly.config.section import Section
+from insar_anomaly.config.sections import Config
+from insar_anomaly.config.source import SourceSettings
 from insar_anomaly.errors import PluginFailed
 from insar_anomaly.files.allowed import as_toml
 from insar_anomaly.registry import CHANNELS, SOURCES
@@ -18,15 +22,16 @@ def commented_defaults(extra: dict[str, list[str]] | None = None) -> str:
     `extra` maps a section's name to further lines for it (a detector's own settings).
     """
     lines = ["# insar-anomaly configuration. A commented line shows the default; secrets stay in the environment.", ""]
-    lines += _described(Config, skip=("source", "channel"))
+    lines += _described(Config, skip=("source", "channel", "route"))
     lines += ["", "# A place where interferograms are found; repeat the table for more.", "[[source]]"]
-    lines += [f"# kinds of source: {', '.join(SOURCES.kinds)}", *_described(Source)]
+    lines += [f"# kinds of source: {', '.join(SOURCES.kinds)}", *_described(SourceSettings)]
     for name, field in Config.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             lines += ["", f"# {_caption(field.annotation)}", f"[{name}]", *_described(field.annotation)]
             lines += (extra or {}).get(name, [])
     for kind in CHANNELS.kinds:
         lines += ["", *_channel(kind)]
+    lines += ["", *_commented("route", RouteSettings, [])]
     return "\n".join(lines) + "\n"
 
 
@@ -35,8 +40,15 @@ def _channel(kind: str) -> list[str]:
         settings = CHANNELS.load(kind, ChannelKind).settings
     except PluginFailed as problem:
         return [f"# {problem}"]
-    lines = [f"kind = {as_toml(kind)}", *_described(settings, skip=("kind",))]
-    return [f"# {_caption(settings)}", "# [[channel]]", *(line if line.startswith("#") else f"# {line}" for line in lines)]
+    return _commented("channel", settings, [f"kind = {as_toml(kind)}"])
+
+
+def _commented(table: str, settings: type[BaseModel], first: list[str]) -> list[str]:
+    """A table of which there may be none or many, wholly as a comment."""
+    shared = () if table == "route" else tuple(ChannelSettings.model_fields)  # what all channels have comes last
+    own = tuple(name for name in settings.model_fields if name not in shared)
+    lines = [*first, *_described(settings, skip=("kind", *shared)), *_described(settings, skip=("kind", *own))]
+    return [f"# {_caption(settings)}", f"# [[{table}]]", *(one if one.startswith("#") else f"# {one}" for one in lines)]
 
 
 def _described(model: type[BaseModel], skip: tuple[str, ...] = ()) -> list[str]:

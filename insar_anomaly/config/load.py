@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic_settings import SettingsError
 
 from insar_anomaly.config.presets import PRESETS
+from insar_anomaly.config.routes import route_mistakes
+from insar_anomaly.config.section import Section
 from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import ConfigError
 from insar_anomaly.files.lines import line_of
@@ -49,6 +51,17 @@ def detector_table(path: str | Path) -> Table:
     return table if isinstance(table, dict) else {}
 
 
+def source_tables(path: str | Path) -> list[Table]:
+    """The file's [[source]] tables as they stand there, whatever else is wrong in the file; relative paths made absolute."""
+    tables = _parsed(Path(path))[1].get("source", [])
+    out = []
+    for table in tables if isinstance(tables, list) else []:
+        if isinstance(table, dict):
+            url = str(table.get("url", ""))
+            out.append({**table, "url": url if "://" in url else str(Path(path).resolve().parent / Path(url).expanduser())})
+    return out
+
+
 def where(path: str | Path, *place: str | int) -> str:
     """``file:line`` of a section, the number of a table among its like, or a key: ``where(file, "source", 0, "url")``."""
     file = Path(path)
@@ -66,6 +79,8 @@ def secret(variable: str | None) -> str | None:
 
 
 def _told(file: Path, text: str, mistake: Mistake) -> str:
+    if not mistake.names:  # of settings that do not go together: the words name them
+        return f"{file}: {mistake}"
     *sections, key = mistake.names
     section = f"{header(Config, sections[0])} " if sections else ""
     variable = f"INSAR_ANOMALY_{'__'.join(mistake.names).upper()}"
@@ -116,7 +131,15 @@ def _unknown_variables() -> list[str]:
 
 
 def _contradictions(file: Path, text: str, config: Config) -> list[str]:
-    lines = []
+    lines = [
+        f"{file}:{line_of(text, ['source', i, key])}: [[source]] {key}: {words}"
+        for i, source in enumerate(config.source)
+        for key, words in source.mistakes()
+    ]
+    lines += [
+        f"{file}:{line_of(text, [table, number, key])}: [[{table}]] {key}: {words}"
+        for table, number, key, words in route_mistakes(config)
+    ]
     if config.preset and config.detector.kind != PRESETS[config.preset]["detector"]["kind"]:
         place = f"{file}:{line_of(text, ['preset'])}"
         lines.append(f'{place}: preset = "{config.preset}" is a form of padim, not of {config.detector.kind}: leave one out')
@@ -129,6 +152,8 @@ def _contradictions(file: Path, text: str, config: Config) -> list[str]:
             f'{file}:{line}: [flags] rests_on = "interval" needs "interval" in [fusion] evidence: add it, or let flags rest '
             'on "pair"'
         )
+    for name, section in (("heartbeat", config.heartbeat), ("serve", config.serve), ("cap", config.cap)):
+        lines += [f"{file}:{line_of(text, [name, key])}: [{name}] {key}: {words}" for key, words in section.mistakes()]
     if config.cluster.kind == "address" and not config.cluster.address:
         line = line_of(text, ["cluster", "kind"])
         lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
@@ -142,6 +167,16 @@ def _unset_secrets(file: Path, text: str, config: Config) -> list[str]:
             if variable not in os.environ:
                 line = line_of(text, ["channel", i, key])
                 lines.append(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
+    signing = config.serve.secret_env
+    if config.serve.url and signing and signing not in os.environ:
+        line = line_of(text, ["serve", "secret_env"])
+        lines.append(f"{file}:{line}: [serve] secret_env: environment variable {signing} is not set: give it a value")
+    password = config.heartbeat.icinga_password_env
+    if password and password not in os.environ:
+        line = line_of(text, ["heartbeat", "icinga_password_env"])
+        lines.append(
+            f"{file}:{line}: [heartbeat] icinga_password_env: environment variable {password} is not set: give it a value"
+        )
     return lines
 
 
@@ -166,7 +201,11 @@ def _resolved(config: Config, folder: Path) -> Config:
     if ledger.startswith("sqlite:///") and not ledger.startswith("sqlite:////"):
         ledger = f"sqlite:///{folder / ledger.removeprefix('sqlite:///')}"
     channels = tuple(c.model_copy(update={key: full(path) for key, path in c.folders.items()}) for c in config.channel)
-    labels = config.calibrate.labels
+
+    def changed(section: Section, *keys: str) -> Section:
+        """The section with these paths made absolute, where they are given."""
+        return section.model_copy(update={key: full(path) for key in keys if (path := getattr(section, key))})
+
     return config.model_copy(
         update={
             "store": full(config.store),
@@ -175,6 +214,9 @@ def _resolved(config: Config, folder: Path) -> Config:
             "figures": full(config.figures),
             "source": tuple(s.model_copy(update={"url": full(s.url)}) for s in config.source),
             "channel": channels,
-            "calibrate": config.calibrate.model_copy(update={"labels": full(labels) if labels else None}),
+            "calibrate": changed(config.calibrate, "labels"),
+            "metrics": changed(config.metrics, "file"),
+            "heartbeat": changed(config.heartbeat, "file", "icinga_ca"),
+            "status": changed(config.status, "file"),
         }
     )

@@ -16,6 +16,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "distance": "nlml",
             "stride": 4,
             "aggregate": "authors",
+            "factors": "float32",
             "ridge": 0.01,
             "relative_ridge": 0.0,
             "least_seen": 0.0,

@@ -1,47 +1,18 @@
-"""Every setting, once: what it means, its default and its bounds."""
+"""Every setting, once: meaning, default and bounds. [[source]], [[channel]] and [[route]] have files of their own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import GenericAlias
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, TypeAdapter, ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from insar_anomaly.config.places import Local, Place, StorePlace
-from insar_anomaly.errors import PluginFailed
-from insar_anomaly.files.allowed import ByKind
-from insar_anomaly.files.mistakes import UNKNOWN_KIND
-from insar_anomaly.registry import CHANNELS, SOURCES, Registry
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, and no key that is not described here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _unknown(registry: Registry) -> PydanticCustomError:
-    return PydanticCustomError(UNKNOWN_KIND, "no such kind", {"kinds": registry.kinds})
-
-
-def _source(kind: object) -> object:
-    if kind not in SOURCES.kinds:
-        raise _unknown(SOURCES)
-    return kind
-
-
-_FOLDER = "folder, relative to the configuration file"
-Folder = Annotated[str, _FOLDER]
-
-
-class Source(Section):
-    """A place where interferograms are found. Give one [[source]] per place; the first that has a frame is used."""
-
-    kind: Annotated[str, BeforeValidator(_source)] = Field("licsar", description="layout of the archive")
-    url: Place = Field(description="folder of the frames: a path, file:// or s3://bucket/prefix")
+from insar_anomaly.config.channel import Channel
+from insar_anomaly.config.places import Local, StorePlace
+from insar_anomaly.config.route import RouteSettings
+from insar_anomaly.config.section import Section
+from insar_anomaly.config.source import SourceSettings
+from insar_anomaly.config.watching import Cap, Heartbeat, Serve, Status
 
 
 class Storage(Section):
@@ -62,8 +33,20 @@ class Ingest(Section):
     """What a pair must be like to enter a stack, and how many enter per transaction."""
 
     batch: int = Field(32, ge=1, le=1000, description="pairs per transaction")
+    threads: int = Field(4, ge=1, le=64, description="pairs that a worker reads at the same time, from a source far away")
     min_valid: float = Field(0.1, ge=0, le=1, description="least part of the box with a measured phase")
     min_coherence: float = Field(0.05, ge=0, le=1, description="least mean coherence over the box (papers: 0.05)")
+    replaced: Literal["take", "keep", "ask"] = Field(
+        "take",
+        description="files of a stored pair that were replaced: take them once they have been the same on two nights, keep "
+        "what is stored, or ask in the digest",
+    )
+    withdrawn_after: int = Field(
+        3, ge=1, le=1000, description="nights on which a complete listing lacks a stored pair, after which it is left out"
+    )
+    stale_after_repeats: int = Field(
+        3, ge=1, le=1000, description="usual repeats in a row without a usable pair after which a stack is called stale"
+    )
 
 
 class Preprocess(Section):
@@ -107,8 +90,11 @@ class Fusion(Section):
         description="interval: what happened between two acquisitions; acquisition: what one of them shows alone; "
         "directions: intervals of an ascending and a descending frame of a volcano together",
     )
-    before: int = Field(3, ge=1, le=12, description="acquisitions before an interval that are averaged")
-    after: int = Field(3, ge=1, le=12, description="acquisitions after it; it is assessed again as each of them comes")
+    before: int = Field(3, ge=1, le=12, description="acquisitions before an interval that are averaged, at least")
+    after: int = Field(3, ge=1, le=12, description="acquisitions after it, at least; it is assessed again as each comes")
+    most: int = Field(6, ge=1, le=24, description="acquisitions on either side, at most, where they come faster")
+    days: int = Field(24, ge=0, le=366, description="days from the interval within which up to `most` are averaged")
+    within_days: int = Field(72, ge=0, le=3660, description="no acquisition further than so many days from it is averaged")
     beside: int = Field(2, ge=1, le=12, description="acquisitions on either side that one acquisition is compared with")
     range_rad: float = Field(
         8.0,
@@ -116,6 +102,16 @@ class Fusion(Section):
         le=100,
         description="phase, rad, that fills the range of fused evidence; a larger value finds more, "
         "and gives more false alarms in stormy weather",
+    )
+
+
+class Fit(Section):
+    """How models are fitted, where that does not change what comes out."""
+
+    keep_features: bool = Field(
+        True,
+        description="keep the features of quiet pairs in the store, so that the next fit computes only what is new; they "
+        "take more space than the pairs themselves",
     )
 
 
@@ -135,7 +131,10 @@ class Calibrate(Section):
         description="fewer quiet pairs (or assessments of intervals) scored out of sample: not calibrated, never flagged",
     )
     peaks_cm: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (1.0, 2.0, 4.0, 8.0), min_length=1, description="peaks of the injected sources, cm along the line of sight"
+        (1.0, 2.0, 4.0, 8.0),
+        min_length=1,
+        description="peaks of the injected sources, cm along the line of sight: each is drawn at random between the "
+        "smallest and the largest, and the part detected is given for those of the list",
     )
     labels: str | None = Field(
         None, description="CSV of frame,pair,label (1 = deformation): replaces injected sources for single pairs"
@@ -148,6 +147,12 @@ class Flags(Section):
 
     rests_on: Literal["interval", "pair"] = Field(
         "interval", description="the evidence that raises flags; single pairs where the intervals have no threshold"
+    )
+    false_flags_per_year: float = Field(
+        12.0,
+        gt=0,
+        description="false flags a year that make a notice, all stacks and directions together: notices are sent from the "
+        "level on at which so many are expected; below it, from its stack's own threshold on, a flag is noted",
     )
     clear_after_days: int = Field(60, ge=1, le=3650, description="days of data without a pair over the threshold")
     notice_max_age_days: int = Field(
@@ -164,67 +169,32 @@ class Cluster(Section):
     workers: int | None = Field(None, ge=1, le=4096, description="local worker processes; unset: one per core, at most 8")
     address: str | None = Field(None, description="scheduler of a running cluster, for kind address")
     batch: int = Field(32, ge=1, le=1000, description="pairs per scoring task")
+    lease_s: float = Field(
+        120.0,
+        ge=1,
+        le=86400,
+        description="seconds of silence after which another run may take over a run's stack",
+    )
+    wait_s: float = Field(3600.0, ge=0, le=86400, description="longest wait, seconds, for a stack that another run works on")
     volcanoes_per_task: int = Field(25, ge=1, le=10000, description="volcanoes per Prefect task")
 
 
-class ChannelSettings(Section):
-    """What every [[channel]] has. The settings of each kind are a class of their own, beside the channel that they open.
+class Metrics(Section):
+    """What runs cost, in Prometheus' text format, after every run; a failure here is a warning and fails nothing."""
 
-    A setting whose name ends in ``_env`` names an environment variable, which must be set. A `Folder` is relative to the
-    file.
-    """
-
-    kind: str = Field(description="how notices are sent")
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The environment variables that hold secrets: setting -> variable, where one is named."""
-        named = {key: getattr(self, key) for key in type(self).model_fields if key.endswith("_env")}
-        return {key: str(variable) for key, variable in named.items() if variable}
-
-    @property
-    def folders(self) -> dict[str, str]:
-        """The settings that are a `Folder`, where one is named."""
-        marked = [key for key, field in type(self).model_fields.items() if _FOLDER in field.metadata]
-        return {key: str(folder) for key in marked if (folder := getattr(self, key))}
-
-
-@dataclass(frozen=True)
-class ChannelKind:
-    """What the configuration needs of a channel's registration, see `notify.message.Registration`."""
-
-    settings: type[ChannelSettings]
-
-
-class UnknownChannel(ChannelSettings):
-    """A channel whose package cannot be imported: its settings are not checked, and what wants to open it fails."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-def _channel(given: object) -> object:
-    """The settings of a [[channel]] in the class of its kind."""
-    if not isinstance(given, dict):
-        return given
-    kind = given.get("kind")
-    if not isinstance(kind, str) or kind not in CHANNELS.kinds:
-        mistake: InitErrorDetails = {"type": _unknown(CHANNELS), "loc": ("kind",), "input": kind}
-        raise ValidationError.from_exception_data("channel", [mistake])
-    # as a dictionary, so that the kind stands in the place of every mistake, for `files.mistakes`
-    table: Any = GenericAlias(dict, (str, _channel_settings(kind) or UnknownChannel))
-    return TypeAdapter[dict[str, ChannelSettings]](table).validate_python({kind: given})[kind]
-
-
-def _channel_settings(kind: str) -> type[ChannelSettings] | None:
-    """The class of a kind's settings; None where there is none, or its package cannot be imported."""
-    try:
-        return CHANNELS.load(kind, ChannelKind).settings if kind in CHANNELS.kinds else None
-    except PluginFailed:
-        return None
-
-
-_BY_KIND = ByKind(lambda: CHANNELS.kinds, _channel_settings)
-Channel = Annotated[SerializeAsAny[ChannelSettings], BeforeValidator(_channel), _BY_KIND]
+    file: str | None = Field(
+        None,
+        pattern=r"[^/]\.prom$",
+        examples=["/var/lib/node_exporter/insar_anomaly.prom"],
+        description="file for node_exporter's textfile collector, relative to the configuration file; ends with .prom",
+    )
+    push_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]",
+        examples=["http://127.0.0.1:9091"],
+        repr=False,
+        description="address of a Pushgateway, which gets a PUT",
+    )
 
 
 class Config(BaseSettings):
@@ -247,16 +217,23 @@ class Config(BaseSettings):
     catalogue: str = Field("volcanoes.toml", description="the volcanoes: TOML or CSV")
     preset: Literal["poster"] | None = Field(None, description="poster: the papers' method, unless a section says otherwise")
     figures: Local = Field("figures", description="local folder for figures and the night's digest")
-    source: tuple[Source, ...] = Field((), description="places where interferograms are found")
+    source: tuple[SourceSettings, ...] = Field((), description="places where interferograms are found")
     storage: Storage = Storage()
     ingest: Ingest = Ingest()
     preprocess: Preprocess = Preprocess()
     detector: Detector = Detector()
     fusion: Fusion = Fusion()
+    fit: Fit = Fit()
     calibrate: Calibrate = Calibrate()
     flags: Flags = Flags()
     cluster: Cluster = Cluster()
+    metrics: Metrics = Metrics()
+    heartbeat: Heartbeat = Heartbeat()
+    status: Status = Status()
+    serve: Serve = Serve()
+    cap: Cap = Cap()
     channel: tuple[Channel, ...] = Field((), description="how notices are sent")
+    route: tuple[RouteSettings, ...] = Field((), description="who gets which notices, when, and in which language")
 
     @classmethod
     def settings_customise_sources(
