@@ -3,25 +3,37 @@
 ``with open_installation(config) as s, s.run("nightly") as run: walk(night_stages(), s, run)``
 """
 
-from insar_anomaly.pipeline.assess import assess, score_rows
-from insar_anomaly.pipeline.deliver import deliver
-from insar_anomaly.pipeline.fit import fit
-from insar_anomaly.pipeline.flag import flag
-from insar_anomaly.pipeline.ingest import ingest
+from insar_anomaly.pipeline.assess import score_rows
 from insar_anomaly.pipeline.installation import (
     Installation,
-    Run,
-    Watch,
     batches,
     open_installation,
     storage_options,
 )
 from insar_anomaly.pipeline.night import nightly, summary
-from insar_anomaly.pipeline.order import Stage, fit_stages, ingest_stages, night_stages, period_asked, walk
+from insar_anomaly.pipeline.order import (
+    assess,
+    deliver,
+    fit,
+    fit_stages,
+    flag,
+    ingest,
+    ingest_stages,
+    night_stages,
+    period_asked,
+    restack,
+    walk,
+    walk_whole,
+)
+from insar_anomaly.pipeline.run import Run, Watch
+from insar_anomaly.pipeline.spread import Spread
+from insar_anomaly.pipeline.stage import Scope, Stage
 
 __all__ = [
     "Installation",
     "Run",
+    "Scope",
+    "Spread",
     "Stage",
     "Watch",
     "assess",
@@ -36,8 +48,10 @@ __all__ = [
     "nightly",
     "open_installation",
     "period_asked",
+    "restack",
     "score_rows",
     "storage_options",
     "summary",
     "walk",
+    "walk_whole",
 ]

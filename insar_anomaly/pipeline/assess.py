@@ -15,20 +15,20 @@ from insar_anomaly.evidence import assessments
 from insar_anomaly.evidence.protocol import Assessment
 from insar_anomaly.ledger.records import ModelRow, ScoreRow
 from insar_anomaly.names import EvidenceKind, Interval, Pair, Period
-from insar_anomaly.pipeline.couples import score_couples
-from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.judge import Judge
+from insar_anomaly.pipeline.lapsed import is_corrected, take_back
 from insar_anomaly.pipeline.recipe import Recipe
-from insar_anomaly.pipeline.worker import ScoreTask, score_assessments
+from insar_anomaly.pipeline.run import Run
+from insar_anomaly.pipeline.scoring import ScoreTask, score_assessments
 from insar_anomaly.report.digest import Count
 
 
-def assess(s: Installation, run: Run, *, period: Period | None = None) -> None:
+def assess_stacks(s: Installation, run: Run, *, period: Period | None = None) -> None:
     """Score what is stored and not yet scored: pairs, and assessments of intervals and acquisitions, each by its own model.
 
-    Couples of an ascending and a descending frame are judged from the scores of both. What a model was fitted on is not
-    screened (verdict 60). An assessment is scored again where a pair came late that shows it. A stack whose flags rest on no
-    threshold is blind: it is listed in the digest every night until that changes.
+    What a model was fitted on is not screened (verdict 60). An assessment is scored again where a pair came late that shows
+    it. A stack whose flags rest on no threshold is blind: it is listed in the digest every night until that changes.
     """
     wanted = period or Period(last=run.as_of)
     tasks: list[ScoreTask] = []
@@ -38,7 +38,7 @@ def assess(s: Installation, run: Run, *, period: Period | None = None) -> None:
             note_blind(s, run, stack)
             for kind in s.evidence:
                 model = s.ledger.current(stack, kind)
-                if model is None:
+                if model is None or _outdated(s, run, stack, model):
                     continue
                 if model.model not in s.store.models(stack):
                     raise NotFitted(f"{stack}: its model {model.model} is not in {s.config.store}; run `insar-anomaly fit`")
@@ -58,7 +58,35 @@ def assess(s: Installation, run: Run, *, period: Period | None = None) -> None:
     for (stack, _), one in models.items():
         if one.model.evidence == EvidenceKind.INTERVAL:
             _note_unseen(s, run, stack, one.model, wanted)
-    score_couples(s, run, wanted)
+
+
+def something_to_assess(s: Installation, run: Run, *, period: Period | None) -> bool:
+    """True where something is stored and not yet scored. `run` is `run.Silent`."""
+    return unscored(s, period or Period(last=run.as_of)) > 0
+
+
+def unscored(s: Installation, period: Period) -> int:
+    """Assessments of stored pairs inside the period that the current models have not scored."""
+    models = [(stack, s.ledger.current(stack, kind)) for stack in s.by_stack for kind in s.evidence]
+    fitted = [(stack, model) for stack, model in models if model is not None and _fits(s, stack, model)]
+    return sum(len(_unscored(s, stack, one, _possible(s, stack, one, period), period)) for stack, one in fitted)
+
+
+def _fits(s: Installation, stack: str, model: ModelRow) -> bool:
+    """True where the model was fitted on the grid that the stack has."""
+    return Recipe.read(model.settings).grid == s.ledger.holding(stack).grid
+
+
+def _outdated(s: Installation, run: Run, stack: str, model: ModelRow) -> bool:
+    """True where the model is of another grid; it is said, and also where the catalogue's polygons are not the model's."""
+    if not _fits(s, stack, model):
+        run.blind[stack] = "built anew on another grid since it was fitted: run `insar-anomaly fit`"
+        return True
+    if Recipe.read(model.settings).exclude != s.by_stack[stack].exclude:
+        run.warn(
+            f"{stack}: the catalogue's exclusion polygons are not those of its fit, which count: run `insar-anomaly fit`"
+        )
+    return False
 
 
 @dataclass(frozen=True)
@@ -134,7 +162,10 @@ def _row(assessment: Assessment, model: ModelRow, snapshot: str, score: float | 
 
 
 def _tasks(s: Installation, stack: str, model: ModelRow, period: Period) -> list[ScoreTask]:
-    todo, pairs = _todo(s, stack, model, period)
+    found = _possible(s, stack, model, period)
+    if found.corrected:
+        take_back(s, stack, model, {(one.name, one.after) for one in found.every}, period)
+    todo, pairs = _unscored(s, stack, model, found, period), found.pairs
     if not todo:
         return []
     snapshot = s.store.snapshot(stack)
@@ -174,25 +205,37 @@ def accepted_until(s: Installation, stack: str, period: Period) -> list[str]:
     return sorted(pair for pair, known in s.ledger.seen(stack).items() if known.verdict == Verdict.OK and until.holds(pair))
 
 
-def _todo(s: Installation, stack: str, model: ModelRow, period: Period) -> tuple[list[Assessment], list[str]]:
-    """Assessments inside the period that have no score, or one of other pairs; and the pairs that they are made of."""
-    pairs = accepted_until(s, stack, period)
+@dataclass(frozen=True)
+class _Possible:
+    """Assessments that could be made by some day, the pairs that they are made of, and whether any was ever corrected."""
+
+    every: list[Assessment]
+    pairs: list[str]
+    corrected: bool
+
+
+def _possible(s: Installation, stack: str, model: ModelRow, period: Period) -> _Possible:
+    """What could be assessed by the end of the period."""
+    seen, until = s.ledger.seen(stack), Period(last=period.last)
+    pairs = sorted(pair for pair, known in seen.items() if known.verdict == Verdict.OK and until.holds(pair))
+    versions = {pair: known.version for pair, known in seen.items() if known.version}
+    every = assessments(model.evidence, pairs, Recipe.read(model.settings).reach, versions)
+    return _Possible(every, pairs, is_corrected(seen))
+
+
+def _unscored(s: Installation, stack: str, model: ModelRow, found: _Possible, period: Period) -> list[Assessment]:
+    """Assessments inside the period that have no score, or one of other pairs."""
     known = s.ledger.scored(stack, model.model)
-    every = assessments(model.evidence, pairs, Recipe.read(model.settings).reach)
-    todo = [
-        assessment
-        for assessment in every
-        if period.holds(assessment.name) and known.get((assessment.name, assessment.after)) != assessment.inputs
-    ]
-    return todo, pairs
+    return [one for one in found.every if period.holds(one.name) and known.get((one.name, one.after)) != one.inputs]
 
 
 def _commit(s: Installation, run: Run, task: ScoreTask, result: xr.Dataset, one: _Judged) -> None:
     try:
-        s.store.append_scores(task.stack, task.model, result)
+        s.store.append_scores(task.stack, task.model, result, writer=run.writer(task.stack))
         rows = score_rows(result, task.assessments, model=one.model, judge=one.judge, snapshot=task.snapshot)
         s.ledger.record_scores(task.stack, rows)
     except StackFailed as problem:
         run.fail(task.stack, "assess", problem)
         return
+    run.meter.did("assess", len(rows))
     run.counts[Count.scored(one.model.evidence)] += sum(row.score is not None for row in rows)

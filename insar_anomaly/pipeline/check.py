@@ -15,8 +15,9 @@ from typing import Any, get_type_hints
 from pydantic import Field, create_model
 
 from insar_anomaly import catalogue, detectors, notify
-from insar_anomaly.config.load import detector_table, load, where
-from insar_anomaly.config.sections import Config, Detector, Section
+from insar_anomaly.config.load import detector_table, load, source_tables, where
+from insar_anomaly.config.section import Section
+from insar_anomaly.config.sections import Config, Detector
 from insar_anomaly.errors import ConfigError, PluginFailed, SourceUnavailable, UsageError
 from insar_anomaly.files.allowed import as_toml
 from insar_anomaly.files.mistakes import unknown_key, validated
@@ -29,6 +30,9 @@ from insar_anomaly.stack.contents import kinds_held
 
 # arrays, which a configuration cannot hold; `weights` names a file for the first
 _NOT_IN_FILES = ("network", "network_name", "labelled")
+
+_PIXEL = 0.001
+"""Degrees, 100 m: the pixels of LiCSAR."""
 
 
 class Part(StrEnum):
@@ -66,8 +70,11 @@ def load_checked(
         config = load(path, secrets=Part.CHANNELS in needs)
     except ConfigError as problem:
         mistakes += str(problem).splitlines()
+        if Part.SOURCES in needs and (hints := _layouts_of_others(path)):
+            mistakes += hints
+            problem = ConfigError("\n".join(mistakes))
         if Part.DETECTOR not in needs:
-            raise
+            raise problem from None
         table = detector_table(path)  # a file that cannot be read at all ends here
         mistakes += _detector_mistakes(path, str(table.get("kind", Detector().kind)), table)
         raise ConfigError("\n".join(mistakes)) from None
@@ -80,6 +87,7 @@ def load_checked(
         mistakes += _complaints(where(path, "catalogue"), lambda: catalogue.load(config.catalogue))
     if places:
         mistakes += _local_places(path, config)
+        mistakes += _useless_polygons(config) if volcanoes and not mistakes else []
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
@@ -91,6 +99,27 @@ def _source_mistakes(path: str | Path, config: Config) -> list[str]:
         place = where(path, "source", number, "url")
         mistakes += _complaints(f"{place}: [[source]] url", partial(check_source, source.kind, source.url))
     return mistakes
+
+
+def _layouts_of_others(path: str | Path) -> list[str]:
+    """Local folders of kind folder for which no pattern is given, and whose layout another kind reads without one."""
+    lines = []
+    for number, table in enumerate(source_tables(path)):
+        if table.get("kind") != "folder" or "pattern" in table or "://" in table["url"]:
+            continue
+        from insar_anomaly.sources.archive import Archive  # with GDAL, which takes its time
+        from insar_anomaly.sources.looks_like import layout_in
+
+        place = Archive(table["url"])
+        try:
+            found = layout_in(place, place.root)
+        except SourceUnavailable as problem:
+            lines.append(f"{where(path, 'source', number, 'url')}: [[source]] url: {problem}")
+            continue
+        if found and found[0] != "folder":
+            words = f'{place.url} looks like {found[0]}: write kind = "{found[0]}", which needs no pattern'
+            lines.append(f"{where(path, 'source', number, 'kind')}: [[source]] kind: {words}")
+    return lines
 
 
 def _channel_mistakes(path: str | Path, config: Config) -> list[str]:
@@ -106,6 +135,23 @@ def _label_mistakes(path: str | Path, config: Config) -> list[str]:
     if not labels or Path(labels).is_file():
         return []
     return [f"{where(path, 'calibrate', 'labels')}: [calibrate] labels: {labels} is no file"]
+
+
+def _useless_polygons(config: Config) -> list[str]:
+    """Exclusion polygons that exclude nothing (corners in the wrong order, or of another volcano), or all of a box."""
+    volcanoes = catalogue.load(config.catalogue)
+    everything = [
+        f"{config.catalogue}: {volcano.name} ({volcano.gvp}): exclude covers the whole box, and nothing is left to assess; "
+        "make the polygons smaller, or remove the volcano"
+        for volcano in volcanoes
+        if volcano.excludes_everything(_PIXEL)
+    ]
+    return everything + [
+        f"{config.catalogue}: {volcano.name} ({volcano.gvp}): exclude, polygon {number} covers no pixel of the box; "
+        "write corners as [lon, lat], or remove it"
+        for volcano in volcanoes
+        for number in volcano.useless_polygons(_PIXEL)
+    ]
 
 
 _CHECKS: dict[Part, Callable[[str | Path, Config], list[str]]] = {
@@ -125,7 +171,7 @@ def _local_places(path: str | Path, config: Config) -> list[str]:
         place = f"{where(path, 'source', number, 'url')}: [[source]] url"
         if "://" not in source.url or source.url.startswith("file://"):
             try:
-                open_source(source.kind, source.url, {}).frames()
+                open_source(source, {}).frames()
             except SourceUnavailable as problem:
                 lines.append(f"{place}: {problem}")
             except PluginFailed:  # told already

@@ -15,14 +15,17 @@ from insar_anomaly.evidence.directions import Joint, joined
 from insar_anomaly.evidence.protocol import Assessed
 from insar_anomaly.ledger.records import ModelRow, ScoredAssessment, ScoreRow
 from insar_anomaly.names import Couple, EvidenceKind, Interval, Period
-from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.judge import Judge
+from insar_anomaly.pipeline.lapsed import corrected, take_back
 from insar_anomaly.pipeline.pictures import draw_calibration
+from insar_anomaly.pipeline.run import Run
 from insar_anomaly.report.digest import Count
 
 
-def score_couples(s: Installation, run: Run, period: Period) -> None:
+def score_couples(s: Installation, run: Run, period: Period | None = None) -> None:
     """Score what is new of every couple of which both frames have calibrated intervals; nothing is read but the ledger."""
+    period = period or Period(last=run.as_of)
     for couple in s.by_couple:
         try:
             model = _model(s, run, couple)
@@ -33,12 +36,24 @@ def score_couples(s: Installation, run: Run, period: Period) -> None:
                     )
                 continue
             known = s.ledger.scored(couple, model.model)
-            new = [one for one in joint_assessments(s, couple, period) if known.get((one.name, one.after)) != one.inputs]
+            every = joint_assessments(s, couple, period)
+            if any(corrected(s, stack) for stack in members(couple)):
+                take_back(s, couple, model, {(one.name, one.after) for one in every}, period)
+            new = [one for one in every if known.get((one.name, one.after)) != one.inputs]
             judge = Judge.of(model)
             s.ledger.record_scores(couple, [judge(_row(one, model)) for one in new if period.holds(one.name)])
             run.counts[Count.SCORED_DIRECTIONS] += len(new)
         except InsarAnomalyError as problem:
             run.fail(couple, "assess", problem)
+
+
+def publish_couples(s: Installation, run: Run) -> None:
+    """Calibrate every couple of which both frames have calibrated intervals, so that all thresholds are there at once."""
+    for couple in s.by_couple:
+        try:
+            _model(s, run, couple)
+        except InsarAnomalyError as problem:
+            run.fail(couple, "fit", problem)
 
 
 def joint_assessments(s: Installation, couple: str, period: Period) -> list[Joint]:

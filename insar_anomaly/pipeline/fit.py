@@ -1,32 +1,37 @@
-"""Fit every stack and calibrate its threshold, one task per stack; publish both together."""
+"""Fit every stack and calibrate its thresholds, one task per stack for all kinds of evidence; publish both together."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from insar_anomaly import __version__
 from insar_anomaly.calibration import labels
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
 from insar_anomaly.evidence.protocol import Reach
-from insar_anomaly.ledger.records import ModelRow
-from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
+from insar_anomaly.ledger.records import Label, ModelRow
+from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of, versioned
 from insar_anomaly.pipeline.assess import note_blind
-from insar_anomaly.pipeline.installation import Installation, Run, Watch, storage_options
+from insar_anomaly.pipeline.couples import members
+from insar_anomaly.pipeline.fitting import FitResult, FitTask, StackTask, fit_stack
+from insar_anomaly.pipeline.installation import Installation, storage_options
 from insar_anomaly.pipeline.judge import Judge
 from insar_anomaly.pipeline.pictures import draw_calibration
 from insar_anomaly.pipeline.progress import listening
 from insar_anomaly.pipeline.recipe import DetectorChoice, Recipe, Trials, hash_of_pairs
-from insar_anomaly.pipeline.worker import FitResult, FitTask, fit_stack
+from insar_anomaly.pipeline.run import Run, Watch
 from insar_anomaly.report.digest import Count
 from insar_anomaly.tiles.preprocess import Cleaning
 
 log = logging.getLogger(__name__)
 
 
-def fit(s: Installation, run: Run, *, period: Period, again: bool = False) -> None:
+def fit_stacks(s: Installation, run: Run, *, period: Period, again: bool = False) -> None:
     """Fit and calibrate every stack on its pairs inside `period`, for each kind of evidence.
 
     What is fitted already on the same pairs with the same settings and code is left alone, so that a fit which was stopped
@@ -49,17 +54,35 @@ def fit(s: Installation, run: Run, *, period: Period, again: bool = False) -> No
         note_blind(s, run, stack)
 
 
+def something_to_fit(s: Installation, run: Run, *, period: Period, again: bool) -> bool:
+    """True where a stack's pairs, settings or code have changed since its models were fitted. `run` is `run.Silent`."""
+    for stack in s.by_stack:
+        try:
+            if again or not all(_unchanged(s, run, _task(s, stack, kind, period)) for kind in s.evidence):
+                return True
+        except InsarAnomalyError as problem:
+            run.fail(stack, "fit", problem)
+    return False
+
+
 def _fit_all(s: Installation, run: Run, tasks: list[FitTask]) -> None:
     steps = _Steps(s.watch, tasks)
+    by_stack = [StackTask(tuple(models)) for _, models in groupby(tasks, key=attrgetter("stack"))]
     with listening(s.workers.client, steps.heard):
-        for task, result, error in s.workers.fan_out(fit_stack, tasks, gpu=True):
-            if result is not None:
-                _publish(s, run, task, result)
-            elif task.evidence is not EvidenceKind.PAIR and isinstance(error, NotFitted):  # pairs alone are enough to go on
-                run.warn(f"no model of {task.evidence.many}: {error}")
-            else:
-                run.fail(task.stack, "fit", error or "no result")
-            steps.ended(task)
+        for stack, results, error in s.workers.fan_out(fit_stack, by_stack, gpu=True):
+            for n, task in enumerate(stack.models):
+                _note(s, run, task, error if results is None else results[n])
+                steps.ended(task)
+
+
+def _note(s: Installation, run: Run, task: FitTask, result: FitResult | BaseException | None) -> None:
+    """Publish what came of a task, or say why nothing did."""
+    if isinstance(result, FitResult):
+        _publish(s, run, task, result)
+    elif task.evidence is not EvidenceKind.PAIR and isinstance(result, NotFitted):  # pairs alone are enough to go on
+        run.warn(f"no model of {task.evidence.many}: {result}")
+    else:
+        run.fail(task.stack, "fit", result or "no result")
 
 
 class _Steps:
@@ -75,9 +98,10 @@ class _Steps:
         self._show(f"{what}; {len(tasks)} models ({kinds}), {folds} blocks of time each")
 
     def heard(self, task: str, done: int, total: int) -> None:
-        """A task has done so many blocks of its trial."""
-        self._done[task] = min(done, self._whole[task] - 1)
-        self._show(f"{task}: block {done} of {total}")
+        """A task has done so many blocks of its trial, or tiles where blocks share them."""
+        blocks = self._whole[task] - 1
+        self._done[task] = max(self._done[task], min(done * blocks // total, blocks))
+        self._show(f"{task}: {'block' if total <= blocks else 'tile'} {done} of {total}")
 
     def ended(self, task: FitTask) -> None:
         """A task has ended, well or not."""
@@ -104,19 +128,22 @@ def _task(s: Installation, stack: str, kind: EvidenceKind, period: Period) -> Fi
     config = s.config
     if not s.store.has(stack):
         raise NotFitted(f"{stack}: nothing is stored; run `insar-anomaly ingest` first")
-    accepted = {pair for pair, known in s.ledger.seen(stack).items() if known.verdict == Verdict.OK}
+    seen = s.ledger.seen(stack)
+    accepted = {pair: known.fingerprint for pair, known in seen.items() if known.verdict == Verdict.OK}
     inside = sorted(pair for pair in accepted if period.holds(pair))
-    deforming = _deforming(s, stack) & accepted
+    deforming = _deforming(s, stack) & accepted.keys()
     aim, fused = config.calibrate, config.fusion
-    pairs = tuple(pair for pair in inside if pair not in deforming)
+    volcanic = _volcanic(s, stack)
+    pairs = tuple(pair for pair in inside if pair not in deforming and not any(one.touches(pair) for one in volcanic))
     recipe = Recipe(
         evidence=kind,
         cleaning=Cleaning.of(config.preprocess.model_dump(mode="json")),
         detector=DetectorChoice(config.detector.kind, config.detector.options),
         trials=Trials(s.target, aim.folds, aim.peaks_cm, aim.seed),
         exclude=s.by_stack[stack].exclude,
-        pairs=hash_of_pairs(pairs, sorted(deforming)),
-        reach=Reach(fused.before, fused.after, fused.beside, fused.range_rad),
+        pairs=hash_of_pairs(*([versioned(p, seen[p].version) for p in part] for part in (pairs, sorted(deforming)))),
+        reach=Reach(**fused.model_dump(exclude={"evidence"})),
+        grid=s.ledger.holding(stack).grid,
     )
     return FitTask(
         store=s.store,
@@ -127,6 +154,8 @@ def _task(s: Installation, stack: str, kind: EvidenceKind, period: Period) -> Fi
         deforming=tuple(sorted(deforming)),
         recipe=recipe,
         storage=storage_options(config.storage),
+        fingerprints=tuple(accepted[pair] for pair in pairs),
+        keep=config.fit.keep_features,
     )
 
 
@@ -138,6 +167,28 @@ def _deforming(s: Installation, stack: str) -> set[str]:
     frame = frame_of(stack)
     rows, _ = labels.read_csv(Path(file))
     return {row.pair for row in rows if row.label == 1 and row.frame in (None, frame)}
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """The time of a flag that a person called volcanic."""
+
+    since: date
+    until: date
+
+    def touches(self, pair: str) -> bool:
+        """True where the pair saw part of that motion."""
+        span = Pair.of(pair)
+        return span.first < self.until and self.since < span.last
+
+
+def _volcanic(s: Installation, stack: str) -> list[_Moved]:
+    """When this stack moved, as people's last labels say: it must not be learned as quiet."""
+    seen_by = [stack, *(couple for couple in s.by_couple if stack in members(couple))]
+    labels = {(act.stack, act.episode): act.label for act in s.ledger.acts(*seen_by) if act.label is not None}
+    moved = {name for name, label in labels.items() if label is Label.VOLCANIC}
+    rows = [row for one in {name for name, _ in moved} for row in s.ledger.episodes(one)]
+    return [_Moved(row.since, row.until) for row in rows if (row.stack, row.number) in moved]
 
 
 def _publish(s: Installation, run: Run, task: FitTask, result: FitResult) -> None:

@@ -4,80 +4,53 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from insar_anomaly import __version__, catalogue
 from insar_anomaly.calibration.threshold import Target
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.config.sections import Config, Storage
-from insar_anomaly.errors import InsarAnomalyError, Lost, UsageError, not_written
+from insar_anomaly.errors import Lost, UsageError
+from insar_anomaly.ledger.leases import Lease
 from insar_anomaly.ledger.ledger import Ledger
+from insar_anomaly.ledger.owner import Owner
 from insar_anomaly.ledger.presence import parted
 from insar_anomaly.ledger.records import ModelRow
+from insar_anomaly.ledger.runs import lease_of
 from insar_anomaly.names import OF_A_STACK, Couple, EvidenceKind, JsonObject, place
 from insar_anomaly.pipeline.check import load_checked
 from insar_anomaly.pipeline.cluster import Workers, workers
-from insar_anomaly.report.digest import Count, Failure
+from insar_anomaly.pipeline.heartbeat import Beat
+from insar_anomaly.pipeline.leases import beating
+from insar_anomaly.pipeline.meter import WHOLE
+from insar_anomaly.pipeline.metrics import publish
+from insar_anomaly.pipeline.run import Run, Watch
+from insar_anomaly.pipeline.tonight import date_of
 from insar_anomaly.sources import open_source
-from insar_anomaly.sources.base import Source, StorageOptions
+from insar_anomaly.sources.base import Listing, Source, StorageOptions
+from insar_anomaly.sources.joined import JoinedSource
 from insar_anomaly.stack.contents import kinds_held
 from insar_anomaly.stack.store import Store
 
 log = logging.getLogger(__name__)
 
 
-class Watch(Protocol):
-    """Hears how far a stage is: its name, what is done, the whole, and what it works on in a few words."""
+@dataclass(frozen=True)
+class Held:
+    """The sources that hold a frame, as places among the configured ones, and what those say that are out of reach."""
 
-    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None: ...
+    sources: tuple[int, ...]
+    away: tuple[str, ...] = ()
 
 
-@dataclass
-class Run:
-    """One run of the ledger: what was done, what failed. Nothing fails without being counted here and in the ledger."""
-
-    number: int
-    kind: str
-    as_of: date
-    ledger: Ledger
-    counts: Counter[Count] = field(default_factory=Counter)
-    failures: list[Failure] = field(default_factory=list)
-    blind: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def warn(self, words: str) -> None:
-        """Say something that a person should know, though nothing failed: it stands in the digest, once."""
-        if words not in self.warnings:
-            log.info("%s", words)
-            self.warnings.append(words)
-
-    def fail(self, stack: str, stage: str, error: BaseException | str) -> None:
-        """Write a failure down; who ends the run says it, once. An error that is not one of ours is a defect."""
-        if isinstance(error, OSError) and (words := not_written(error)):
-            error = words
-        elif isinstance(error, BaseException) and not isinstance(error, InsarAnomalyError):
-            log.debug("%s: %s failed", stack, stage, exc_info=error)
-            error = f"{type(error).__name__}: {error} (a defect of insar-anomaly: please report it with the output of -v)"
-        failure = Failure(stack, stage, str(error))
-        self.failures.append(failure)
-        self.ledger.record_failure(self.number, stack, stage, failure.error)
-
-    @property
-    def counted(self) -> dict[str, int]:
-        """The counts, ready for JSON."""
-        return {count.value: number for count, number in self.counts.items()}
-
-    @property
-    def failed(self) -> set[str]:
-        """Stacks that failed in some stage."""
-        return {f.stack for f in self.failures}
+Located = Held | str
+"""Where a frame's sources are; or why there is none."""
 
 
 @dataclass
@@ -90,8 +63,12 @@ class Installation:
     ledger: Ledger
     workers: Workers
     watch: Watch
+    located: Mapping[str, Located] | None = None
+    """Where the source of each frame is; None where nobody has looked yet, see `pipeline.ingest.locate`."""
+    listings: dict[str, Listing] | None = None
+    """What was listed of each frame, kept where a stage lists it more than once; None where each listing is a new one."""
 
-    @property
+    @cached_property  # asked for once per task
     def by_stack(self) -> dict[str, Volcano]:
         """Volcano of every stack."""
         return {stack: volcano for volcano in self.volcanoes for stack in volcano.stacks}
@@ -100,7 +77,13 @@ class Installation:
     def sources(self) -> list[Source]:
         """Readers of the configured sources."""
         options = storage_options(self.config.storage)
-        return [open_source(s.kind, s.url, options) for s in self.config.source]
+        return [open_source(s, options) for s in self.config.source]
+
+    def source_of(self, place: Held) -> Source:
+        """The reader of a frame: one source, or several joined; see `sources.joined`."""
+        every = self.sources
+        here = tuple(every[number] for number in place.sources)
+        return here[0] if len(here) == 1 and not place.away else JoinedSource(here, place.away)
 
     def held(self) -> frozenset[str] | None:
         """The kinds of things of which the store has any; None where it cannot be reached."""
@@ -125,7 +108,7 @@ class Installation:
             clear_after_days=self.config.flags.clear_after_days,
         )
 
-    @property
+    @cached_property
     def by_couple(self) -> dict[str, Volcano]:
         """Volcano of every couple of an ascending and a descending frame, ``gvp/FRAME+FRAME``."""
         if "directions" not in self.config.fusion.evidence:
@@ -156,36 +139,67 @@ class Installation:
         for channel in settings["channel"]:
             if "url" in channel:
                 channel["url"] = f"{urlsplit(channel['url']).hostname} (the rest is not kept: it may be a key)"
+            if "command" in channel:
+                channel["command"] = [*channel["command"][:1], "(the rest is not kept: it may hold a password)"]
+        for section, key in (("metrics", "push_url"), ("heartbeat", "url"), ("heartbeat", "icinga_url")):
+            if address := settings[section][key]:
+                settings[section][key] = f"{urlsplit(address).hostname} (the rest is not kept: it may hold a password)"
         return settings
 
     @contextmanager
-    def run(self, kind: str, as_of: date | None = None) -> Iterator[Run]:
-        """A run, from start to outcome, with the exclusive right to write.
+    def run(self, kind: str, as_of: date | None = None, *, beat: Beat | None = None) -> Iterator[Run]:
+        """A run, from start to outcome. Any number may be open at the same time: each stack has one writer, see `leases`.
 
-        A run that an error ends is closed as failed; one that a kill ends is closed by the next.
+        A run that an error ends is closed as failed; one that a kill ends is closed by the next. Its signs of life
+        are those of `beat`, where it has one. Raises UsageError where `as_of` is in the future.
         """
-        day = as_of or datetime.now(UTC).date()
-        with self.ledger.lock():
+        day, seconds = date_of(as_of), self.config.cluster.lease_s
+        with ExitStack() as opened:
+            opened.enter_context(self.ledger.in_use())
             gone = parted(self.ledger, self.held, self.config.store)
             tolerated = gone and (gone.harmless or (kind == "ingest" and not gone.ledger))
             if gone and not tolerated:
                 raise Lost(gone.words)
-            number = self.ledger.start_run(kind, day, json.dumps(self._settings), __version__)
+            me = Owner.here(kind)
+            settings = json.dumps(self._settings)
+            number = self.ledger.start_run(kind, day, settings, __version__, owner=me, seconds=seconds)
+            alive = self.ledger.take(lease_of(number), me, seconds=seconds)
+            assert isinstance(alive, Lease)
+            opened.callback(self.ledger.release, alive, forget=True)
+            opened.enter_context(beating(self.ledger, {alive.name: alive}, seconds=seconds))
             run = Run(number, kind, day, self.ledger)
             log.info("run %d: %s as of %s, %d stacks", number, kind, day, len(self.by_stack))
             if gone:
                 run.warn(gone.words)
+            beat = beat or Beat(self.config.heartbeat, kind)
+            beat.run = run
             try:
-                yield run
-            except BaseException:
+                beat.start()
+                with run.meter.stage(WHOLE):
+                    yield run
+                outcome = {**run.counted, "failures": len(run.failures), "blind": len(run.blind)}
+                self.ledger.record_costs(number, run.meter.rows)
+                self.ledger.finish_run(number, "failed" if run.failures else "ok", outcome)
+            except BaseException as problem:
+                beat.fail(problem)  # first: the error may be the ledger's own
+                self.ledger.record_costs(number, run.meter.rows)
                 self.ledger.finish_run(number, "failed", {**run.counted, "stopped": True})
                 raise
-            outcome = {**run.counted, "failures": len(run.failures), "blind": len(run.blind)}
-            self.ledger.finish_run(number, "failed" if run.failures else "ok", outcome)
+            beat.end()
+        for words in () if run.dry else publish(self.config.metrics, self.ledger):
+            run.warn(words)
+
+    def of(self, stacks: Collection[str]) -> Installation:
+        """The same installation for these stacks alone: a volcano has only their frames."""
+        mine = []
+        for volcano in self.volcanoes:
+            frames = tuple(frame for frame, stack in zip(volcano.frames, volcano.stacks, strict=True) if stack in stacks)
+            mine += [volcano.model_copy(update={"frames": frames})] if frames else []
+        return replace(self, volcanoes=mine)
 
     def narrowed(self, volcanoes: Sequence[Volcano]) -> Installation:
         """The same installation for some of its volcanoes."""
-        return Installation(self.config, list(volcanoes), self.store, self.ledger, self.workers, self.watch)
+        return replace(self, volcanoes=list(volcanoes))
 
 
 @contextmanager
@@ -217,14 +231,18 @@ def open_installation(
     if missing := [g for g in only if g not in known]:
         raise UsageError(f"volcano {missing[0]} is not in {config.catalogue}; it holds {len(known)} volcanoes")
     chosen = [v for v in offered if not only or v.gvp in only]
-    storage = config.storage
-    store = Store(config.store, storage.endpoint_url, storage.region, storage.anonymous)
     cluster = config.cluster
     with (
         Ledger(config.ledger) as ledger,
         workers(cluster.kind, count=cluster.workers, address=cluster.address) as hands,
     ):
-        yield Installation(config, chosen, store, ledger, hands, watch or _unwatched)
+        yield Installation(config, chosen, store_of(config), ledger, hands, watch or _unwatched)
+
+
+def store_of(config: Config) -> Store:
+    """The store that a configuration names."""
+    storage = config.storage
+    return Store(config.store, storage.endpoint_url, storage.region, storage.anonymous)
 
 
 def _unwatched(stage: str, done: int, total: int, note: str = "") -> None:

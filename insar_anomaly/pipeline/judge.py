@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from insar_anomaly.calibration.record import Calibration, percentile
+from insar_anomaly.calibration.return_period import Tail
 from insar_anomaly.errors import Verdict
 from insar_anomaly.ledger.records import ModelRow, ScoreRow
 
@@ -15,14 +16,16 @@ class Judge:
 
     threshold: float | None
     quiet: tuple[float, ...]
+    tail: Tail | None = None
 
     @classmethod
     def of(cls, model: ModelRow) -> Judge:
         """The judge of a published model."""
-        return cls(model.threshold, Calibration.read(model.calibration).negatives)
+        found = Calibration.read(model.calibration)
+        return cls(model.threshold, found.negatives, found.tail)
 
     def __call__(self, row: ScoreRow) -> ScoreRow:
-        """The row with the model's threshold, and the verdict and percentile that follow from it."""
+        """The row with the model's threshold, and the verdict, percentile and return period that follow from it."""
         if row.score is None:
             return replace(row, threshold=self.threshold)
         return replace(
@@ -30,4 +33,5 @@ class Judge:
             threshold=self.threshold,
             verdict=Verdict.OK if self.threshold is not None else Verdict.NOT_CALIBRATED,
             percentile=percentile(self.quiet, row.score) if self.quiet else None,
+            return_period=None if self.tail is None else 1 / max(self.tail.rate(row.score), 1e-300),
         )

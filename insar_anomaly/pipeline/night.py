@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from insar_anomaly.files.whole import write_whole
+from insar_anomaly.ledger.records import NoticeRow
 from insar_anomaly.names import Period
-from insar_anomaly.pipeline.installation import Installation, Run
+from insar_anomaly.pipeline.installation import Installation
+from insar_anomaly.pipeline.level import level_of
+from insar_anomaly.pipeline.night_notices import tell_night
 from insar_anomaly.pipeline.order import night_stages, walk
-from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Digest, OpenFlag
+from insar_anomaly.pipeline.run import Run
+from insar_anomaly.pipeline.status import write_status
+from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Count, Digest, OpenFlag
+from insar_anomaly.report.states import remarks
+from insar_anomaly.stack.freshness import StackState, stale_words
+
+_RUNS = 100
+"""Runs that are looked at for others of the same night."""
 
 
 def nightly(s: Installation, run: Run, *, period: Period | None = None) -> Digest:
@@ -20,34 +30,60 @@ def nightly(s: Installation, run: Run, *, period: Period | None = None) -> Diges
 
 
 def summary(s: Installation, run: Run) -> Digest:
-    """The night's digest: counts, open flags, failures, blind stacks, warnings. Written as ``digest-<date>.json``."""
+    """The night's digest: counts, open flags, failures, blind stacks, warnings. Written as ``digest-<date>.json``.
+
+    Where [status] file is set, the state of the installation is written too.
+
+    What is written counts what all runs of that night have done: a second one finds little left to do.
+    """
     flaggable = s.by_stack | s.by_couple
-    waiting = [n for n in s.ledger.pending() if n.attempts or n.stack not in flaggable]
+    states = {stack: state for stack, state in s.ledger.states(run.as_of).items() if stack in s.by_stack}
+    for words in remarks(states, run.as_of):
+        run.warn(words)
+    waiting = [n for n in s.ledger.pending() if n.last_error or (n.stack and n.stack not in flaggable)] + s.ledger.parked()
     digest = Digest(
         as_of=run.as_of,
         run=run.number,
         kind=run.kind,
         stacks=len(s.by_stack),
         counts={count: run.counts[count] for count in OF_A_NIGHT},
-        open_flags=tuple(_open_flags(s)),
+        open_flags=tuple(_open_flags(s, states)),
         failures=tuple(run.failures),
         blind=tuple(Blind(stack, why) for stack, why in sorted(run.blind.items())),
-        undelivered=tuple(f"{n.key}: {n.last_error or 'its stack is not in this run'}" for n in waiting),
+        undelivered=tuple(_undelivered(n) for n in waiting),
         warnings=tuple(run.warnings),
+        costs=tuple(run.meter.rows),
+        states=states,
+        level=level.words if (level := level_of(s)) else None,
     )
+    _write_digest(s, run, digest)
+    tell_night(s, run, replace(digest, failures=tuple(run.failures)))
+    write_status(s, run, digest)
+    return replace(digest, failures=tuple(run.failures), warnings=tuple(run.warnings))
+
+
+def _write_digest(s: Installation, run: Run, digest: Digest) -> None:
     file = Path(s.config.figures) / f"digest-{run.as_of}.json"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".digest.{os.getpid()}.part")
-        part.write_text(digest.text, encoding="utf-8")
-        part.replace(file)
+        write_whole(file, replace(digest, counts=_of_the_night(s, run)).text.encode())
     except OSError as problem:
         run.fail("every stack", "digest", f"{file}: {problem.strerror}; make `figures` a folder that can be written")
-        return replace(digest, failures=tuple(run.failures))
-    return digest
 
 
-def _open_flags(s: Installation) -> Iterator[OpenFlag]:
+def _undelivered(row: NoticeRow) -> str:
+    """A notice that has not arrived, and why."""
+    parked = f"parked, `insar-anomaly notices --retry {row.key}` takes it up again: " if row.parked else ""
+    return f"{row.key}: {parked}{row.last_error or 'its stack is not in this run'}"
+
+
+def _of_the_night(s: Installation, run: Run) -> dict[Count, int]:
+    """What the runs of this kind and date have counted together, those that have ended and this one."""
+    night = (run.kind, run.as_of)
+    others = [row for row in s.ledger.runs(limit=_RUNS) if (row.kind, row.as_of) == night and row.run != run.number]
+    return {count: run.counts[count] + sum(row.summary.get(count.value, 0) for row in others) for count in OF_A_NIGHT}
+
+
+def _open_flags(s: Installation, states: Mapping[str, StackState]) -> Iterator[OpenFlag]:
     """Open flags, and what each stack's present threshold says of its own: it may have been raised under another one."""
     flaggable = s.by_stack | s.by_couple
     for row in s.ledger.episodes(open_only=True):
@@ -71,4 +107,6 @@ def _open_flags(s: Installation) -> Iterator[OpenFlag]:
             evidence=model.evidence if model else None,
             threshold_now=model.threshold if model else None,
             pairs_over_now=len({one.pair for one in found if one.flagged and inside.holds(one.pair)}),
+            stale=stale_words(row.stack, states),
+            state=row.state,
         )

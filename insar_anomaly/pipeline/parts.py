@@ -11,6 +11,7 @@ from insar_anomaly import detectors, evidence
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.detectors.base import BATCH, Detector
 from insar_anomaly.errors import UsageError
+from insar_anomaly.evidence.planes import Planes
 from insar_anomaly.evidence.protocol import Evidence, Reach, ToTiles
 from insar_anomaly.names import EvidenceKind
 from insar_anomaly.pipeline.recipe import DetectorChoice
@@ -25,7 +26,13 @@ def evidence_of(kind: EvidenceKind, reach: Reach, volcano: Volcano, stack: xr.Da
     """A kind of evidence with a stack's way to tiles."""
     # windows walk from pair to pair and keep what they need: nothing is left to be lazy about
     to_tiles = tiles_of(volcano, stack, cleaning, chunk=BATCH if kind == EvidenceKind.PAIR else None)
-    return evidence.build(kind, to_tiles, range_step(cleaning.range_form, reach.range_rad), reach)
+    range_rad = cleaning.range_rad if kind == EvidenceKind.PAIR else reach.range_rad
+    return evidence.build(kind, to_tiles, range_step(cleaning.range_form, range_rad), reach)
+
+
+def planes_of(volcano: Volcano, stack: xr.Dataset, cleaning: Cleaning) -> Planes:
+    """A stack's pairs, each made into a tile once, for all kinds of evidence. To be closed."""
+    return Planes(stack, tiles_of(volcano, stack, cleaning, chunk=None), alike=cleaning.smooth_px == 0)
 
 
 def tiles_of(volcano: Volcano, stack: xr.Dataset, cleaning: Cleaning, *, chunk: int | None = BATCH) -> ToTiles:

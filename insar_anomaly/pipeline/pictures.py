@@ -8,6 +8,7 @@ from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.errors import writing
 from insar_anomaly.names import EvidenceKind, file_stem
 from insar_anomaly.pipeline.installation import Installation
+from insar_anomaly.stack.schema import Grid
 
 
 def calibration_file(figures: str, stack: str, evidence: EvidenceKind) -> Path:
@@ -21,10 +22,12 @@ def draw_calibration(s: Installation, stack: str, evidence: EvidenceKind, calibr
 
     Raises OSError, which names the file, where it cannot be written.
     """
-    from insar_anomaly.report.figures import calibration_png  # with matplotlib, which takes half a second
+    from insar_anomaly.report.figures import Scene, calibration_png  # with matplotlib, which takes half a second
 
     file = calibration_file(s.config.figures, stack, evidence)
-    picture = calibration_png(stack, evidence, calibration)
+    volcano = (s.by_stack | s.by_couple)[stack]
+    grid = None if stack in s.by_couple else Grid.of(s.store.open(stack))
+    picture = calibration_png(stack, evidence, calibration, Scene(volcano.name, (volcano.lat, volcano.lon), grid))
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(picture)

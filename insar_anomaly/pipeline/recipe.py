@@ -43,7 +43,10 @@ class Trials:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a fit gives, but for the code. `pairs` is a hash of those it is fitted on."""
+    """Everything that decides what a fit gives, but for the code.
+
+    `pairs` is a hash of those it is fitted on; `grid` counts how often the stack had been built anew on another grid.
+    """
 
     evidence: EvidenceKind
     cleaning: Cleaning
@@ -52,6 +55,7 @@ class Recipe:
     exclude: Polygons
     pairs: str
     reach: Reach = PAIRS_HAVE_NO_REACH
+    grid: int = 0
 
     @property
     def text(self) -> str:
@@ -69,7 +73,9 @@ class Recipe:
             "pairs": self.pairs,
         }
         if self.evidence != EvidenceKind.PAIR:
-            content |= {"evidence": self.evidence.value, "reach": asdict(self.reach)}
+            content |= {"evidence": self.evidence.value, "reach": self.reach.content}
+        if self.grid:
+            content |= {"grid": self.grid}
         return json.dumps(content, sort_keys=True)
 
     @classmethod
@@ -87,6 +93,7 @@ class Recipe:
             exclude=tuple(tuple((float(lon), float(lat)) for lon, lat in ring) for ring in content["exclude"]),
             pairs=content["pairs"],
             reach=Reach(**content["reach"]) if "reach" in content else PAIRS_HAVE_NO_REACH,
+            grid=content.get("grid", 0),
         )
 
 

@@ -1,0 +1,211 @@
+"""History brought in beside the nights: read and scored, silently, or replayed night by night with its flags."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import partial
+
+from insar_anomaly.errors import InsarAnomalyError, UsageError
+from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
+from insar_anomaly.pipeline.assess import assess_stacks, something_to_assess
+from insar_anomaly.pipeline.couples import score_couples
+from insar_anomaly.pipeline.flag import as_they_were, flag_couples, flag_stacks
+from insar_anomaly.pipeline.ingest import ingest_stacks, something_new
+from insar_anomaly.pipeline.installation import Installation
+from insar_anomaly.pipeline.order import assess_stages, deliver_stages, ingest_stages, walk_whole
+from insar_anomaly.pipeline.pace import Pace
+from insar_anomaly.pipeline.run import Run, Silent, Watch
+from insar_anomaly.pipeline.spread import Spread
+from insar_anomaly.pipeline.stage import Scope, Stage
+from insar_anomaly.report.digest import Count
+from insar_anomaly.sources.base import Listed
+
+_UNSENT = "written by a replay, and not sent"
+"""Why a notice of a replay waits for nobody; with ``send``, a later replay sends it after all."""
+_PAIRS = 256
+"""Pairs that are read before they are scored: so progress shows both, and a run that is stopped has lost little."""
+
+
+def backfill(s: Installation, run: Run, *, period: Period, replay: bool = False, send: bool = False) -> None:
+    """Read and score what is new inside `period`, up to the run's date; see `backfill_stages`.
+
+    What is there to do is counted first, so that who watches sees from the beginning how much it is, and when it will end.
+    """
+    period = Period(period.first, min(day for day in (period.last, run.as_of) if day is not None))
+    counting = Silent.of(run)
+    Spread(ingest_stages(period, dry=True), s, counting).finish()
+    pace = Pace(counting.counts[Count.NEW_PAIRS])
+    mine = replace(s, watch=partial(_paced, s.watch, pace))
+    stages = backfill_stages(period, replay=replay, send=send, split=bool(s.workers.gpu_wanted()))
+    Spread(stages, mine, run, totals={"backfill": pace.total}).finish()
+    walk_whole(stages, mine, run)
+
+
+def _paced(watch: Watch, pace: Pace, stage: str, done: int, total: int, note: str = "") -> None:
+    if stage == "backfill":
+        now = time.monotonic()
+        pace.heard(done, now)
+        note = pace.words(now) or note
+    watch(stage, done, total, note)
+
+
+def of_frames(s: Installation, frames: Sequence[str]) -> Installation:
+    """The installation with these frames alone; all where none is named. Raises UsageError where one is not in it."""
+    known = {frame_of(stack) for stack in s.by_stack}
+    for frame in frames:
+        if frame not in known:
+            near = difflib.get_close_matches(frame, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"--frame {frame}: none of the {len(s.volcanoes)} volcanoes of this run is seen from it{hint}")
+    return s.of([stack for stack in s.by_stack if frame_of(stack) in frames]) if frames else s
+
+
+def backfill_stages(period: Period, *, replay: bool = False, send: bool = False, split: bool = False) -> tuple[Stage, ...]:
+    """Read and score what is new inside `period`.
+
+    Parameters
+    ----------
+    replay : then walk through its nights in order, and write the flags and notices that would have gone out; without it,
+        what was scored raises nothing
+    send : deliver these notices; without it they are written down as not sent
+    split : read everything before anything is scored, for a cluster where other workers score than read
+    """
+    history = (
+        (*ingest_stages(period), *assess_stages(period)[:1])
+        if split
+        else (
+            Stage(
+                "backfill",
+                partial(backfill_stacks, period=period),
+                reads_source=True,
+                pending=partial(_something_to_do, period=period),
+            ),
+        )
+    )
+    if not replay:
+        return (*history, Stage("settle", partial(settle, period=period), Scope.VOLCANO))
+    after = deliver_stages() if send else ()
+    return (*history, Stage("replay", partial(replay_volcano, period=period, send=send), Scope.VOLCANO), *after)
+
+
+def backfill_stacks(s: Installation, run: Run, *, period: Period) -> None:
+    """Read and score the stacks' pairs inside `period`, some hundred at a time, in the order of time."""
+    mine = replace(s, listings={})
+    probe = Silent.of(run)
+    ingest_stacks(mine, probe, period=period, dry=True)
+    told = _Told(s.watch, probe.counts[Count.NEW_PAIRS])
+    changed = 0
+    for part in _parts(mine, period):
+        known = run.counts[Count.NEW_PAIRS]
+        ingest_stacks(replace(mine, watch=told), run, period=part)
+        assess_stacks(replace(mine, watch=told), run, period=part)
+        told.part_ended(run.counts[Count.NEW_PAIRS] - known)
+        changed = max(changed, run.counts.pop(Count.CHANGED_PAIRS, 0))  # each part sees them all again
+    run.counts[Count.CHANGED_PAIRS] += changed
+
+
+class _Told:
+    """Tells how many pairs of a share are done. A pair counts in part when it is read, and whole when it is scored.
+
+    How much reading counts beside scoring is learned from the parts that have ended.
+    """
+
+    def __init__(self, watch: Watch, total: int) -> None:
+        self._watch, self._total, self._done = watch, total, 0.0
+        self._seconds = {"ingest": 1.0, "assess": 2.0}
+        self._measured: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """A stage of a part is so far."""
+        now = time.monotonic()
+        if stage not in self._seconds or not total:
+            return
+        self._measured[stage] = self._measured.get(stage, 0.0) + now - self._last
+        self._last = now
+        before = self._seconds["ingest"] if stage == "assess" else 0.0
+        share = (before + self._seconds[stage] * done / total) / sum(self._seconds.values())
+        size = min(_PAIRS, self._total - self._done)
+        self._watch("backfill", int(self._done + share * size), self._total, note)
+
+    def part_ended(self, pairs: int) -> None:
+        """So many pairs were read and scored."""
+        self._done += pairs
+        if len(self._measured) == len(self._seconds):
+            self._seconds = dict(self._measured)
+        self._last = time.monotonic()
+        if pairs:
+            self._watch("backfill", int(self._done), self._total)
+
+
+def settle(s: Installation, run: Run, *, period: Period) -> None:
+    """Mark scores of the past as considered, so that no later night raises flags for them.
+
+    What is so recent that a notice would still be sent is left to the next night: a backfill hides no unrest.
+    """
+    try:
+        score_couples(s, run, period)
+    except InsarAnomalyError as problem:
+        run.fail(str(s.volcanoes[0].gvp), "settle", problem)
+    past = _past(s, run, period)
+    for stack in (*s.by_stack, *s.by_couple):
+        try:
+            for model in filter(None, (s.ledger.current(stack, kind) for kind in EvidenceKind)):
+                s.ledger.advance(stack, model.model, as_they_were, seen=past)
+        except InsarAnomalyError as problem:
+            run.fail(stack, "settle", problem)
+
+
+def _past(s: Installation, run: Run, period: Period) -> Period:
+    """The part of the period that is too old for a notice."""
+    oldest = run.as_of - timedelta(days=s.config.flags.notice_max_age_days)
+    last = min(day for day in (period.last, oldest - timedelta(days=1)) if day is not None)
+    return Period(period.first, last)
+
+
+def replay_volcano(s: Installation, run: Run, *, period: Period, send: bool) -> None:
+    """Walk through a volcano's nights in order: stacks, then couples, as every night does with what it can know.
+
+    A night on which no acquisition came changes nothing and is left out. What is so recent that a notice would still be sent
+    is left to the next night, unless this replay sends: it hides no unrest.
+    """
+    past = period if send else _past(s, run, period)
+    if send:
+        for name in (*s.by_stack, *s.by_couple):
+            run.counts[Count.NEW_NOTICES] += s.ledger.send_after_all(name, _UNSENT)
+    for night in _nights(s, past):
+        tonight = replace(run, as_of=night, seen=Period(period.first, night), unsent=None if send else _UNSENT)
+        flag_stacks(s, tonight)
+        if s.by_couple:
+            score_couples(s, tonight, Period(period.first, night))
+            flag_couples(s, tonight)
+
+
+def _nights(s: Installation, period: Period) -> list[date]:
+    """Days inside the period on which an assessment of one of the stacks could first be made."""
+    days: set[date] = set()
+    for stack in s.by_stack:
+        for kind in s.evidence:
+            rows = s.ledger.assessments(stack, kind)
+            days |= {row.seen for row in rows if row.seen is not None}
+    return sorted(day for day in days if period.has(day))
+
+
+def _parts(s: Installation, period: Period) -> Iterator[Period]:
+    """The period cut by dates, each part from its beginning on, so that each brings some hundred more pairs."""
+    days = sorted(span.last for listing in (s.listings or {}).values() for span in _spans(listing.pairs, period))
+    ends = sorted({days[i] for i in range(_PAIRS, len(days), _PAIRS)})
+    yield from (Period(period.first, end) for end in ends)
+    yield period
+
+
+def _spans(listed: Sequence[Listed], period: Period) -> Iterator[Pair]:
+    yield from (span for one in listed if period.holds(one.pair) and (span := Pair.parse(one.pair)))
+
+
+def _something_to_do(s: Installation, run: Run, *, period: Period) -> bool:
+    return something_new(s, run, period=period) or something_to_assess(s, run, period=period)

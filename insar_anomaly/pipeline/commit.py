@@ -1,0 +1,76 @@
+"""What was read of the sources, committed: to the store first, then to the ledger."""
+
+from __future__ import annotations
+
+from insar_anomaly.errors import StackFailed, Verdict
+from insar_anomaly.ledger.records import PairRow
+from insar_anomaly.pipeline import corrections
+from insar_anomaly.pipeline.heard import covered
+from insar_anomaly.pipeline.installation import Installation
+from insar_anomaly.pipeline.run import Run
+from insar_anomaly.pipeline.worker import ReadResult, ReadTask
+from insar_anomaly.report.digest import Count
+from insar_anomaly.stack.prechecks import batch
+
+
+def commit_read(s: Installation, run: Run, task: ReadTask, result: ReadResult | None, error: BaseException | None) -> None:
+    """Commit what a worker has read, stack by stack; `error` says why there is no result."""
+    stacks = sorted({stack for names in task.wanted.values() for stack in names})
+    if result is None:
+        for stack in stacks:
+            run.fail(stack, "ingest", error or "no result")
+        return
+    for words in result.warnings:
+        run.warn(words)
+    for stack in stacks:
+        try:
+            stored, rejected = _write(s, run, task, result, stack)
+        except StackFailed as problem:
+            run.fail(stack, "ingest", problem)
+            continue
+        run.meter.did("ingest", stored + rejected)
+        run.counts[Count.STORED_PAIRS] += stored
+        run.counts[Count.REJECTED_PAIRS] += rejected
+        for words in result.not_now.get(stack, ()):
+            run.fail(stack, "ingest", words)
+        if result.unreached:
+            run.fail(stack, "ingest", result.unreached)
+
+
+def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack: str) -> tuple[int, int]:
+    """Commit what was read for one stack, then write it down; returns how many pairs were stored, how many rejected."""
+    listed, settings = {one.pair: one for one in task.listed}, corrections.settings_of(s)
+    windows, rejections = result.windows.get(stack, {}), result.rejected.get(stack, {})
+    versions = task.versions.get(stack, {})
+    rows = {
+        pair: corrections.rejected(listed[pair], rejection, settings, version=max(0, versions.get(pair, 0) - 1))
+        for pair, rejection in rejections.items()
+    }
+    if useless := {pair: row for pair, row in rows.items() if pair in versions}:
+        for pair in corrections.note_useless(s, stack, useless, s.ledger.seen(stack), today=run.as_of):
+            del rows[pair]
+    corrections.say_rejected(run, stack, rows.values())
+    if windows:
+        new, again = batch(windows, result.delays.get(stack)), [pair for pair in windows if pair in versions]
+        if again:
+            new = corrections.with_versions(new, windows, versions)
+            snapshot = s.store.put(stack, new, writer=run.writer(stack))
+            run.warn(
+                f"{stack}: {len(again)} pairs were replaced by their provider, or came back, and are taken in, first "
+                f"{again[0]}; what was assessed with them is assessed again"
+            )
+        else:
+            snapshot = s.store.append(stack, new, writer=run.writer(stack))
+        for p in windows:
+            one = listed[p]
+            ok = PairRow(p, str(one.phase_uri), one.fingerprint, Verdict.OK, "", snapshot, versions.get(p, 0))
+            rows[p] = ok
+    with s.ledger.together():
+        if windows:
+            s.ledger.record_coverage(stack, snapshot, covered(s.by_stack[stack], task.grids[stack], windows))
+        if rows:
+            s.ledger.record_pairs(stack, list(rows.values()))
+    run.heard.stored(stack, windows)
+    if versions:
+        s.ledger.note_deviations(stack, [], settled=[pair for pair in windows if pair in versions])
+    return len(windows), len(rejections)

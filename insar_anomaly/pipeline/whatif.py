@@ -1,0 +1,117 @@
+"""How many flags each volcano would have had with another budget or another aim: from the scores that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from insar_anomaly.calibration.budget import Level, told_from
+from insar_anomaly.errors import Verdict
+from insar_anomaly.flags import machine as flags
+from insar_anomaly.ledger.records import ModelRow, ScoredAssessment
+from insar_anomaly.names import Pair
+from insar_anomaly.pipeline.installation import Installation
+from insar_anomaly.pipeline.level import level_in, level_of, tail_of
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is tried: `budget` false flags with a notice a year of all stacks together, and `alarms` flags a year of each
+    stack, noted or not. None keeps what the settings say."""
+
+    budget: float | None = None
+    alarms: float | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Flags of one volcano, its stacks and couples together, and those of them that make a notice: `now` by the settings,
+    `then` by the policy. `years` is the time that was screened, of the stack that was screened longest."""
+
+    gvp: int
+    name: str
+    years: float
+    flags_now: int
+    notices_now: int
+    flags_then: int
+    notices_then: int
+
+    @property
+    def words(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.gvp} {self.name}: {self.flags_then} flags, {self.notices_then} with a notice, in {self.years:.2g} "
+            f"years; by the settings {self.flags_now} and {self.notices_now}"
+        )
+
+
+def whatif(s: Installation, policy: Policy, *, as_of: date, years: float) -> list[Counted]:
+    """Count the flags of every volcano in the last years, as the flag's machine makes them.
+
+    Only scores of the present models count, and only of what they were not fitted on. Another `alarms` moves each stack's
+    threshold along the tail of its quiet scores; stacks without one keep theirs. Nothing is written.
+    """
+    since = as_of - timedelta(days=365.25 * years)
+    now = level_of(s)
+    then = now if policy.budget is None else level_in(s.ledger, policy.budget)
+    out = []
+    for volcano in s.volcanoes:
+        names = [one for one, owner in (s.by_stack | s.by_couple).items() if owner.gvp == volcano.gvp]
+        rows = [_of_stack(s, name, policy, now=now, then=then, period=(since, as_of)) for name in names]
+        known = [row for row in rows if row is not None]
+        longest = max((row.years for row in known), default=0.0)
+        counts = [sum(one) for one in zip(*((*row.now, *row.then) for row in known), strict=True)] or [0] * 4
+        out.append(Counted(volcano.gvp, volcano.name, longest, *counts))
+    return sorted(out, key=lambda one: (-one.notices_then, -one.flags_then, one.gvp))
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Flags and notices of one stack, by the settings and by the policy, and the years that were screened."""
+
+    now: tuple[int, int]
+    then: tuple[int, int]
+    years: float
+
+
+def _of_stack(
+    s: Installation, stack: str, policy: Policy, *, now: Level | None, then: Level | None, period: tuple[date, date]
+) -> _Stack | None:
+    """What one stack has and would have had; None without a threshold."""
+    model, _ = s.resting(stack)
+    if model is None or model.threshold is None:
+        return None
+    every = [row for row in s.ledger.assessments(stack, model.evidence) if _counts(row, period)]
+    if not every:
+        return None
+    clear, tail = s.config.flags.clear_after_days, tail_of(model)
+    threshold = model.threshold if policy.alarms is None or tail is None else tail.score_at(policy.alarms)
+    first, last = min(Pair.of(row.pair).first for row in every), max(Pair.of(row.pair).last for row in every)
+    return _Stack(
+        _raised(every, model.threshold, _from(model, model.threshold, now), clear),
+        _raised(every, threshold, _from(model, threshold, then), clear),
+        (last - first).days / 365.25,
+    )
+
+
+def _counts(row: ScoredAssessment, period: tuple[date, date]) -> bool:
+    return row.verdict == Verdict.OK and row.score is not None and period[0] <= Pair.of(row.pair).last <= period[1]
+
+
+def _from(model: ModelRow, threshold: float, level: Level | None) -> float:
+    told = None if level is None else told_from(threshold, tail_of(model), level.rate)
+    return threshold if told is None else max(told, threshold)
+
+
+def _raised(rows: Sequence[ScoredAssessment], threshold: float, level: float, clear_after_days: int) -> tuple[int, int]:
+    """Flags, and those with a notice."""
+    state, notices = flags.run(flags.State(), _evidence(rows, threshold, level), clear_after_days=clear_after_days)
+    return len(state.episodes), sum(notice.kind == "raised" for notice in notices)
+
+
+def _evidence(rows: Sequence[ScoredAssessment], threshold: float, level: float) -> Iterator[flags.Evidence]:
+    for row in rows:
+        span = Pair.of(row.pair)
+        assert row.score is not None
+        yield flags.Evidence(span.first, span.last, row.score, threshold, seen=row.seen if row.after else None, level=level)
