@@ -6,8 +6,10 @@ runs through all rooms. In the order in which data flows:
 ==============  ======================================================================================================
 `errors`        what can go wrong, grouped by what the caller does about it
 `units`         constants of the satellites and of the Earth
+`traffic`       what this process has asked of storage: requests, commits, bytes
 `registry`      sources, detectors and channels by name, also from other packages
 `files`         what people write: text in any encoding, mistakes in plain English
+`spoken`        dates, directions and numbers as people say them, in each language of notices
 `names`         pairs, intervals, acquisitions, stacks, couples, kinds of evidence: parsed, printed, ordered here only
 `catalogue`     volcanoes, their frames, boxes, exclusion polygons and contacts
 `config`        every setting, once: its meaning, default and bounds
@@ -23,7 +25,7 @@ runs through all rooms. In the order in which data flows:
 `report`        figures and the night's digest
 `simulate`      interferograms from physics, for tests, training and the demonstration
 `pipeline`      opens an installation, runs the stages on workers, commits
-`tools`         demo, doctor, benchmark, pretrain
+`tools`         demo, doctor, benchmark, pretrain, rehearse
 `cli`           the command line
 ==============  ======================================================================================================
 
@@ -38,7 +40,7 @@ From Python, for a notebook (`docs/api.md` has more)::
         scores = ia.read_scores(here, evidence="interval")                   # pandas: one row per assessment
         maps = ia.read_score_maps(here, "221080/079D_07694_131313")          # xarray: pair, lat, lon
         flags = ia.read_flags(here)                                          # pandas: one row per flag
-        with here.run("nightly") as run:                                     # a stage needs a run; a run locks the ledger
+        with here.run("nightly") as run:                                     # a stage needs a run
             digest = ia.nightly(here, run)
 """
 
@@ -47,13 +49,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from insar_anomaly.names import Couple, EvidenceKind, Period, Stack
-    from insar_anomaly.pipeline.assess import assess
-    from insar_anomaly.pipeline.deliver import deliver
-    from insar_anomaly.pipeline.fit import fit
-    from insar_anomaly.pipeline.flag import flag
-    from insar_anomaly.pipeline.ingest import ingest
     from insar_anomaly.pipeline.installation import open_installation
     from insar_anomaly.pipeline.night import nightly
+    from insar_anomaly.pipeline.order import assess, deliver, fit, flag, ingest
     from insar_anomaly.pipeline.reading import read_flags, read_score_maps, read_scores, read_stack
     from insar_anomaly.tools.export import export_score_map
 

@@ -29,7 +29,24 @@ def period_arguments(sub: argparse.ArgumentParser) -> None:
 
 def as_of_argument(sub: argparse.ArgumentParser) -> None:
     """Add --as-of."""
-    sub.add_argument("--as-of", type=day, metavar="DATE", help="pretend that today is DATE: use nothing that came later")
+    sub.add_argument(
+        "--as-of",
+        type=day,
+        metavar="DATE",
+        help="pretend that today is DATE, a date up to today in UTC: use nothing that came later",
+    )
+
+
+def metrics_argument(sub: argparse.ArgumentParser) -> None:
+    """Add --metrics-url."""
+    words = "push what the run cost to this Prometheus Pushgateway, in place of [metrics] push_url"
+    sub.add_argument("--metrics-url", type=_address, metavar="URL", help=words)
+
+
+def _address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http or https address, such as http://127.0.0.1:9091")
+    return text
 
 
 def period_of(args: argparse.Namespace) -> Period | None:

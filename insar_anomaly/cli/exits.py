@@ -36,5 +36,5 @@ _WORDS = {
     Exit.FAILED: "a stack failed (the others were done), or the command could not run",
     Exit.USAGE: "a mistake in the command or a file, or a store or ledger that is gone; nothing was changed",
     Exit.BLIND: "done, but some stacks are blind (not fitted or not calibrated): they raise no flags",
-    Exit.STOPPED: "stopped with Ctrl-C; what was committed is kept, and the same command goes on from there",
+    Exit.STOPPED: "stopped with Ctrl-C or SIGTERM; what was committed is kept, and the same command goes on from there",
 }

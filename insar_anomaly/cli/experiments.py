@@ -1,4 +1,4 @@
-"""Commands to try and to compare: demo, simulate, benchmark, train-backbone."""
+"""Commands to try and to compare: demo, simulate, rehearse, benchmark, train-backbone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from insar_anomaly.cli.opened import opened, progress
 from insar_anomaly.cli.tables import outcome
 from insar_anomaly.errors import writing
 from insar_anomaly.tools.benchmark import command as comparison
+from insar_anomaly.tools.layouts import LAYOUTS
 from insar_anomaly.tools.pretrain import command as pretraining
+from insar_anomaly.tools.rehearse import arguments as rehearsal
 
 
 def demo_arguments(sub: argparse.ArgumentParser) -> None:
@@ -50,6 +52,7 @@ def simulate_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the arguments of `simulate`."""
     sub.add_argument("folder", help="folder for archive, catalogue, configuration and truth; made where it does not exist")
     sub.add_argument("--seed", type=int, default=0, help="number that the random fields follow from (default: 0)")
+    sub.add_argument("--layout", choices=sorted(LAYOUTS), default="licsar", help="layout of the archive (default: licsar)")
     sub.add_argument("--quiet-volcanoes", action="store_true", help="five volcanoes without unrest, for comparisons")
 
 
@@ -59,7 +62,7 @@ def simulate(args: argparse.Namespace) -> int:
 
     volcanoes = QUIET_VOLCANOES if args.quiet_volcanoes else VOLCANOES
     with progress(args) as watch, writing(args.folder):
-        file = write_demo(Path(args.folder), volcanoes=volcanoes, seed=args.seed, watch=watch)
+        file = write_demo(Path(args.folder), volcanoes=volcanoes, seed=args.seed, layout=args.layout, watch=watch)
     written = {
         "seed": args.seed,
         "archive": f"{args.folder}/archive",
@@ -98,6 +101,23 @@ def benchmark(args: argparse.Namespace) -> int:
             written = benchmark.write(Path(args.out), plan, measured)
     table = [written[0].read_text(encoding="utf-8"), *(f"written: {path}" for path in written)]
     return outcome(args, run, json.loads(written[1].read_text(encoding="utf-8")), table)
+
+
+def rehearse_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `rehearse`."""
+    rehearsal.arguments(sub)
+
+
+def rehearse(args: argparse.Namespace) -> int:
+    """Simulate a global night, run it whole, and print what it cost."""
+    from insar_anomaly.tools.rehearse import command
+
+    failed = False
+    with progress(args) as watch, writing(args.folder):
+        for report in command.run(command.plan(args), watch, keep=args.keep):
+            failed = failed or bool(report.failures)
+            print(command.as_json(report) if args.json else "\n".join(report.lines), flush=True)
+    return Exit.FAILED if failed else Exit.OK
 
 
 def training_arguments(sub: argparse.ArgumentParser) -> None:

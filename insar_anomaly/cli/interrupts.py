@@ -1,4 +1,7 @@
-"""Ctrl-C: the first ends a command in order, the second at once. Either way one sentence is printed, and the code is 130."""
+"""Ctrl-C and SIGTERM: the first ends a command in order, the second at once. One sentence is printed, and the code is 130.
+
+SIGTERM is what a service manager, a container or a shutdown sends: the run is closed, and its heartbeat says that it ended.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from insar_anomaly.cli.exits import Exit
 
@@ -17,26 +20,27 @@ if TYPE_CHECKING:
 
 _SENTENCE = "insar-anomaly: stopped; what was committed is kept, and the same command goes on from there\n"
 _said = threading.Event()
+_DEFAULTS: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+"""The signals that stop a command, and what Python does with each by itself."""
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Inside, the first Ctrl-C raises KeyboardInterrupt and the next one ends the process.
+    """Inside, the first Ctrl-C or SIGTERM raises KeyboardInterrupt and the next one ends the process.
 
-    Does nothing where somebody else handles the signal already, or ignores it (a job in the background).
+    Does nothing with a signal that somebody else handles already, or ignores (a job in the background).
     """
-    mine = threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if mine:
-        signal.signal(signal.SIGINT, _first)
+    main = threading.current_thread() is threading.main_thread()
+    mine = [number for number, default in _DEFAULTS.items() if main and signal.getsignal(number) == default]
+    for number in mine:
+        signal.signal(number, _first)
     try:
         yield
     finally:
-        if mine:
-            # after a first Ctrl-C everything is in order here: another one must not disturb the interpreter's own end
-            untouched = signal.getsignal(signal.SIGINT) is _first
-            signal.signal(signal.SIGINT, signal.default_int_handler if untouched else signal.SIG_IGN)
+        for number in mine:
+            # after a first signal everything is in order here: another one must not disturb the interpreter's own end
+            untouched = signal.getsignal(number) is _first
+            signal.signal(number, _DEFAULTS[number] if untouched else signal.SIG_IGN)
 
 
 def say_stopped() -> None:
@@ -48,7 +52,9 @@ def say_stopped() -> None:
 
 
 def _first(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    signal.signal(signal.SIGINT, _second)
+    for one in _DEFAULTS:
+        if signal.getsignal(one) is _first:
+            signal.signal(one, _second)
     raise KeyboardInterrupt
 
 

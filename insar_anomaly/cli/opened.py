@@ -31,14 +31,17 @@ def file_of(args: argparse.Namespace) -> str:
 
 
 @contextmanager
-def ledger_of(args: argparse.Namespace) -> Iterator[Ledger]:
-    """The ledger alone, for commands that send and compute nothing: they need no secret, no source and no catalogue."""
+def ledger_of(args: argparse.Namespace, *, read_only: bool = False) -> Iterator[Ledger]:
+    """The ledger alone, for commands that send and compute nothing: they need no secret, no source and no catalogue.
+
+    Opened `read_only`, it is neither made nor brought up to date, and nothing can be written into it.
+    """
     from insar_anomaly.config.load import load
     from insar_anomaly.ledger.ledger import Ledger
     from insar_anomaly.ledger.presence import insist
 
     config = load(file_of(args), secrets=False)
-    with Ledger(config.ledger) as ledger:
+    with Ledger(config.ledger, read_only=read_only) as ledger:
         insist(ledger, partial(_held, config), config.store)
         known = {stack.gvp for stack in ledger.stacks()} | {episode.gvp for episode in ledger.episodes()}
         if unknown := [gvp for gvp in args.volcano if gvp not in known]:
@@ -71,12 +74,18 @@ def opened(
     """
     from insar_anomaly.pipeline import open_installation
     from insar_anomaly.pipeline.check import load_checked
+    from insar_anomaly.pipeline.heartbeat import before_the_run
+    from insar_anomaly.pipeline.tonight import date_of
 
+    date_of(getattr(args, "as_of", None))  # before anything is opened
     config = load_checked(file_of(args), volcanoes=volcanoes is None, needs=needs)
+    if gateway := getattr(args, "metrics_url", None):
+        config = config.model_copy(update={"metrics": config.metrics.model_copy(update={"push_url": gateway})})
     with (
         progress(args) as watch,
+        before_the_run(config.heartbeat, kind) as beat,
         open_installation(config, only=args.volcano, watch=watch, volcanoes=volcanoes) as s,
-        s.run(kind, getattr(args, "as_of", None)) as run,
+        s.run(kind, getattr(args, "as_of", None), beat=beat) as run,
     ):
         yield s, run
 

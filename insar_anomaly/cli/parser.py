@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from insar_anomaly import __version__
-from insar_anomaly.cli import experiments, reading, stages, upkeep
+from insar_anomaly.cli import delivery, experiments, explaining, exporting, mirror, people, reading, serving, stages, upkeep
 from insar_anomaly.cli.exits import Exit
 
 
@@ -31,18 +31,79 @@ COMMANDS = (
         stages.fit_arguments,
     ),
     Command("nightly", stages.nightly, "ingest, score, raise flags and send notices: one night", stages.nightly_arguments),
+    Command(
+        "backfill",
+        stages.backfill,
+        "read and score a period of history, beside the nights",
+        stages.backfill_arguments,
+    ),
     Command("flags", reading.flags_command, "list the screening flags; changes nothing", reading.flags_arguments),
+    Command("show", people.show_command, "show one flag, its notices, and what people did with it", people.show_arguments),
+    Command(
+        "explain",
+        explaining.explain_command,
+        "compute a flag's score again and print every step",
+        explaining.explain_arguments,
+    ),
+    Command(
+        "whatif",
+        explaining.whatif_command,
+        "count the flags that another policy would have raised",
+        explaining.whatif_arguments,
+    ),
+    Command("ack", people.ack_command, "acknowledge a flag: somebody looks after it", people.ack_arguments),
+    Command("label", people.label_command, "say what a flag shows; the next fit heeds it", people.label_arguments),
+    Command("mute", people.mute_command, "send no notices of a stack, volcano or region until a day", people.mute_arguments),
+    Command("unmute", people.unmute_command, "take a mute back", people.unmute_arguments),
+    Command(
+        "history",
+        people.history_command,
+        "list a volcano's flags and what people did; of all volcanoes, how many flags were real",
+        people.history_arguments,
+    ),
+    Command(
+        "serve",
+        serving.serve_command,
+        "answer the links of notices: acknowledge, label or mute from a phone",
+        serving.serve_arguments,
+    ),
     Command("scores", reading.scores_command, "write a CSV table of scores and verdicts", reading.scores_arguments),
     Command(
         "notices", reading.notices_command, "list notices that wait for delivery, or drop one", reading.notices_arguments
     ),
-    Command("export", reading.export_command, "write a score map as a GeoTIFF", reading.export_arguments),
+    Command("notify", delivery.notify_command, "send the notices that wait, or a test", delivery.notify_arguments),
+    Command("channels", delivery.channels_command, "list the channels, and who gets what", delivery.channels_arguments),
+    Command(
+        "export",
+        exporting.export_command,
+        "write flags, scores or stacks as CSV, GeoJSON, STAC or CAP, or a score map as a GeoTIFF",
+        exporting.export_arguments,
+    ),
+    Command("draw", reading.draw_command, "draw the figure of a flag, or of a stack on a day", reading.draw_arguments),
     Command("config", upkeep.config, "print all settings with their defaults, or check a file", upkeep.config_arguments),
-    Command("doctor", upkeep.doctor, "check everything that a night needs: files, store, sources, channels, workers"),
+    Command(
+        "doctor",
+        upkeep.doctor,
+        "check everything that a night needs: files, store, sources, channels, workers",
+        upkeep.doctor_arguments,
+    ),
+    Command(
+        "restack",
+        upkeep.restack,
+        "build a stack anew, where its frame has another grid or its box was corrected",
+        upkeep.restack_arguments,
+    ),
     Command("expire", upkeep.expire, "delete old snapshots from the store to free space", upkeep.expire_arguments),
+    Command("licsar", mirror.licsar, "copy a frame of LiCSAR's products into a folder", mirror.licsar_arguments),
     Command("demo", experiments.demo, "simulate an archive, fit it, screen one night", experiments.demo_arguments),
     Command(
         "simulate", experiments.simulate, "write a simulated archive with its configuration", experiments.simulate_arguments
+    ),
+    Command(
+        "rehearse",
+        experiments.rehearse,
+        "simulate a night of many volcanoes, run it whole and print its cost",
+        experiments.rehearse_arguments,
     ),
     Command("benchmark", experiments.benchmark, "compare all detectors on the same pairs", experiments.benchmark_arguments),
     Command(

@@ -1,4 +1,4 @@
-"""Commands that only read: scores, flags, notices, export."""
+"""Commands that only read: scores, flags, notices, draw."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from insar_anomaly.cli.arguments import day
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import file_of, ledger_of
-from insar_anomaly.errors import UsageError
-from insar_anomaly.names import EvidenceKind, columns_of
+from insar_anomaly.errors import Busy, UsageError
+from insar_anomaly.names import EvidenceKind, FlagName, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TextIO
 
-    from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, ScoredAssessment, ScoredPair
+    from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, NoticeRow, ScoredAssessment, ScoredPair
 
 
 def scores_arguments(sub: argparse.ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def scores_arguments(sub: argparse.ArgumentParser) -> None:
 def scores_command(args: argparse.Namespace) -> int:
     """Write a table of scores."""
     columns = ["gvp", "frame", "pair", "score", "threshold", "flagged", "verdict", "snapshot", "model"]
+    columns += ["reason"] if args.evidence == EvidenceKind.PAIR else []
     with ledger_of(args) as ledger:
         every: Sequence[ScoredPair | ScoredAssessment] = ledger.scores()
         if args.evidence != EvidenceKind.PAIR:
@@ -78,19 +80,25 @@ def flags_arguments(sub: argparse.ArgumentParser) -> None:
 
 def flags_command(args: argparse.Namespace) -> int:
     """List flags."""
+    from insar_anomaly.stack.freshness import stale_words
+
     with ledger_of(args) as ledger:
         rows = [row for row in ledger.episodes(open_only=args.open) if not args.volcano or row.gvp in args.volcano]
         models = [_raised_by(ledger, row) for row in rows]
+        states = ledger.newest_states()
+    stale = [stale_words(row.stack, states) if row.state.open else None for row in rows]
     if args.json:
-        print(json.dumps([_flag_columns(row) for row in rows], default=str))
+        columns = [_flag_columns(row) | {"stale": why} for row, why in zip(rows, stale, strict=True)]
+        print(json.dumps(columns, default=str))
         return Exit.OK
-    for row, model in zip(rows, models, strict=True):
-        state = "open" if row.state.open else f"{row.state} {row.cleared}"
+    for row, model, why in zip(rows, models, stale, strict=True):
+        state = f"{row.state}, open" if row.state.open else f"{row.state} {row.cleared}"
         if model and model.threshold is not None and model.threshold != row.threshold:
             state += f"; the present threshold is {model.threshold:.4g}, the count uses the threshold of each night"
+        state += f"; nothing new can clear it: {why}" if why else ""
         over = (model.evidence if model else EvidenceKind.PAIR).counted(row.pairs_over)
         print(
-            f"{row.stack} flag {row.number}: {row.since} to {row.until}, {over} over {row.threshold:.4g}, "
+            f"{FlagName(row.stack, row.number)}: {row.since} to {row.until}, {over} over {row.threshold:.4g}, "
             f"peak {row.peak_score:.4g} in {row.peak_pair}, {state}"
         )
     if not rows:
@@ -116,60 +124,113 @@ def _raised_by(ledger: Ledger, row: EpisodeRow) -> ModelRow | None:
     return ledger.current(row.stack, model.evidence if model else EvidenceKind.PAIR)
 
 
+def _drop(ledger: Ledger, key: str, why: str) -> None:
+    """Drop a notice that nobody is sending at this moment."""
+    from insar_anomaly.ledger.leases import NOTICES, Held
+    from insar_anomaly.ledger.owner import Owner
+
+    lease = ledger.take(NOTICES, Owner.here("notices --drop"), seconds=60)
+    if isinstance(lease, Held):
+        raise Busy(f"notices are delivered now by {lease.words}; wait until that run ends, then drop {key} again")
+    try:
+        ledger.drop(key, why)
+    finally:
+        ledger.release(lease)
+
+
+def _resend(args: argparse.Namespace) -> int:
+    """Send the notice of a flag that was too old for one."""
+    from insar_anomaly.cli.opened import opened
+    from insar_anomaly.cli.tables import counted, outcome
+    from insar_anomaly.names import FlagName
+    from insar_anomaly.pipeline import deliver
+    from insar_anomaly.pipeline.check import Part
+    from insar_anomaly.pipeline.owed import resend
+
+    if args.drop:
+        raise UsageError("--drop and --resend are two commands: give one of them")
+    try:
+        flag = FlagName.of(args.resend)
+    except ValueError as problem:
+        raise UsageError(f"--resend {problem}") from None
+    with opened(args, "notices", {Part.CHANNELS}) as (s, run):
+        resend(s, run, flag)
+        deliver(s, run)
+    return outcome(args, run, *counted(run, f"notice of flag {flag}", "nothing was sent"))
+
+
 def notices_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the arguments of `notices`."""
     sub.add_argument("--all", action="store_true", help="list also notices that were delivered or dropped")
     sub.add_argument("--drop", metavar="KEY", help="give up the notice with this key: it is not sent any more")
     sub.add_argument("--why", metavar="TEXT", help="the reason for --drop; it is kept in the ledger")
+    sub.add_argument("--retry", metavar="KEY", help="take up a parked notice again: the next run sends it")
+    sub.add_argument(
+        "--resend",
+        metavar="FLAG",
+        help="send the notice of the flag GVP/FRAME:NUMBER, which was too old for one or dropped; what waits is sent too",
+    )
 
 
 def notices_command(args: argparse.Namespace) -> int:
-    """List the notices of the outbox, or drop one."""
+    """List the notices of the outbox, drop one, take a parked one up again, or send one after all."""
     if bool(args.drop) != bool(args.why):
         raise UsageError("--drop KEY and --why TEXT belong together: who reads the outbox later wants the reason")
+    if args.resend:
+        return _resend(args)
     with ledger_of(args) as ledger:
         if args.drop:
-            with ledger.lock():
-                ledger.drop(args.drop, args.why)
+            _drop(ledger, args.drop, args.why)
             if not (args.json or args.quiet):
                 print(f"dropped: {args.drop}")
+        if args.retry:
+            ledger.retry(args.retry)
+            if not (args.json or args.quiet):
+                print(f"taken up again: {args.retry}; the next run sends it, or `insar-anomaly notify` now")
         rows = [row for row in ledger.notices() if not args.volcano or row.gvp in args.volcano]
     rows = [row for row in rows if args.all or row.waits]
     if args.json:
         print(json.dumps([vars(row) | {"payload": json.loads(row.payload)} for row in rows], default=str))
         return Exit.OK
     for row in rows:
-        state = f"arrived {row.delivered_at:%Y-%m-%d %H:%M} UTC" if row.delivered_at else "waits"
-        state = f"dropped: {row.dropped}" if row.dropped else state
         tried = f", {row.attempts} attempts, the last: {row.last_error}" if row.last_error else ""
-        print(f"{row.key}: {state}{tried}")
+        print(f"{row.key}: {_state_of(row)}{tried}")
     if not rows:
         print("no notices" if args.all else "no notice waits")
     return Exit.OK
 
 
-def export_arguments(sub: argparse.ArgumentParser) -> None:
-    """Add the arguments of `export`."""
-    sub.add_argument("--stack", required=True, metavar="GVP/FRAME", help="the stack, as `scores` and `flags` name it")
-    sub.add_argument("--pair", metavar="NAME", help="pair, interval or acquisition, YYYYMMDD_YYYYMMDD (default: the newest)")
+def _state_of(row: NoticeRow) -> str:
+    """Where a notice is, in words."""
+    from insar_anomaly.ledger.outbox import OWED, flag_of
+
+    if row.dropped == OWED:
+        return f"not sent: {OWED}; `insar-anomaly notices --resend {flag_of(row.key)}` sends it"
+    if row.dropped:
+        return f"dropped: {row.dropped}"
+    if row.delivered_at:
+        return f"arrived {row.delivered_at:%Y-%m-%d %H:%M} UTC"
+    return f"parked, refused on {row.refused} nights" if row.parked else "waits"
+
+
+def draw_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `draw`."""
+    sub.add_argument("what", metavar="FLAG|STACK", help="a flag, GVP/FRAME:NUMBER, or a stack, GVP/FRAME, and a date")
     sub.add_argument(
-        "--evidence",
-        choices=("pair", "interval", "acquisition"),
-        default="interval",
-        help="what the map is of (default: interval)",
+        "day", nargs="?", type=day, metavar="DATE", help="of a stack: draw the interval or pair that holds the day"
     )
-    sub.add_argument("--after", type=int, metavar="N", help="of an interval: the assessment with N acquisitions after it")
-    sub.add_argument("--out", metavar="FILE", help="GeoTIFF to write (default: score-GVP_FRAME-NAME.tif here)")
+    sub.add_argument("--out", metavar="FILE", help="PNG to write (default: in flags/ of the figures' folder)")
+    sub.add_argument("--language", choices=("en", "es"), default="en", help="language of the figure (default: en)")
 
 
-def export_command(args: argparse.Namespace) -> int:
-    """Write one score map as a GeoTIFF."""
+def draw_command(args: argparse.Namespace) -> int:
+    """Draw the figure of a flag, or of what a stack shows of a day."""
     from insar_anomaly.pipeline import open_installation
     from insar_anomaly.pipeline.check import load_checked
-    from insar_anomaly.tools.export import export_score_map
+    from insar_anomaly.pipeline.redraw import redraw
 
     with open_installation(load_checked(file_of(args), needs=())) as s:
-        file = export_score_map(s, args.stack, args.pair, out=args.out, evidence=args.evidence, after=args.after)
+        file = redraw(s, args.what, args.day, out=args.out, language=args.language)
     if args.json:
         print(json.dumps({"file": str(file)}))
     elif not args.quiet:

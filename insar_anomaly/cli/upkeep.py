@@ -6,7 +6,7 @@ import argparse
 import json
 
 from insar_anomaly.cli.exits import Exit
-from insar_anomaly.cli.opened import file_of, opened
+from insar_anomaly.cli.opened import file_of, opened, progress
 from insar_anomaly.cli.tables import counted, outcome
 from insar_anomaly.errors import InsarAnomalyError
 
@@ -30,26 +30,66 @@ def config(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def doctor_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `doctor`."""
+    words = "longest time for each step at a source, such as a listing (default: 60)"
+    sub.add_argument("--limit", type=_seconds, default=60.0, metavar="SECONDS", help=words)
+
+
 def doctor(args: argparse.Namespace) -> int:
-    """Print one line for each thing that a night needs: there or not, and what to do."""
+    """Print one line for each thing that a night needs: there or not, and what to do. A line comes once it is known."""
     from dataclasses import asdict
 
     from insar_anomaly.pipeline.check import Part, load_checked
     from insar_anomaly.tools.doctor import examine
 
     # catalogue and channels are among the findings: a mistake there must not hide the others
-    findings = examine(load_checked(file_of(args), volcanoes=False, needs={Part.SOURCES, Part.DETECTOR, Part.LABELS}))
+    config = load_checked(file_of(args), volcanoes=False, needs={Part.SOURCES, Part.DETECTOR, Part.LABELS})
+    findings = []
+    with progress(args) as watch:
+        for finding in examine(config, watch=watch, limit_s=args.limit, only=args.volcano):
+            findings.append(finding)
+            if not args.json and not (args.quiet and finding.ok):
+                print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.words}", flush=True)
     if args.json:
-        print(json.dumps([asdict(finding) for finding in findings]))
-    for finding in () if args.json else findings:
-        if not (args.quiet and finding.ok):
-            print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.words}")
+        print(json.dumps([asdict(finding) for finding in findings], default=str))
     return Exit.OK if all(f.ok for f in findings) else Exit.FAILED
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def restack_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `restack`."""
+    sub.add_argument("stack", metavar="STACK", help="GVP/FRAME, for example 221080/079D_07694_131313")
+
+
+def restack(args: argparse.Namespace) -> int:
+    """Build a stack anew beside the present one, on the grid of its pairs and for its box of now, and swap it in."""
+    from insar_anomaly.pipeline import restack
+    from insar_anomaly.pipeline.check import Part
+
+    with opened(args, "restack", {Part.SOURCES}) as (s, run):
+        restack(s, run, args.stack)
+    return outcome(args, run, *counted(run, "restack", "nothing was built"))
 
 
 def expire_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the arguments of `expire`."""
-    sub.add_argument("--days", type=int, default=90, metavar="N", help="keep snapshots of the last N days (default: 90)")
+    sub.add_argument("--days", type=_days, default=90, metavar="N", help="keep snapshots of the last N days (default: 90)")
 
 
 def expire(args: argparse.Namespace) -> int:
@@ -61,7 +101,9 @@ def expire(args: argparse.Namespace) -> int:
     with opened(args, "expire") as (s, run):
         for stack in s.by_stack:
             try:
-                run.counts[Count.EXPIRED_SNAPSHOTS] += s.store.expire(stack, older_than=timedelta(days=args.days))
+                old, young = timedelta(days=args.days), timedelta(hours=1)
+                keep = {row.snapshot for row in s.ledger.superseded(stack)}  # what corrected scores were made from
+                run.counts[Count.EXPIRED_SNAPSHOTS] += s.store.expire(stack, older_than=old, young=young, keep=keep)
             except InsarAnomalyError as problem:
                 run.fail(stack, "expire", problem)
     return outcome(args, run, *counted(run, "expire", f"no snapshot is older than {args.days} days"))

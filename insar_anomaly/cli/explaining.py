@@ -1,0 +1,85 @@
+"""Why there was a flag, and how many there would have been: explain, whatif."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from insar_anomaly.cli.arguments import as_of_argument
+from insar_anomaly.cli.exits import Exit
+from insar_anomaly.cli.opened import file_of
+from insar_anomaly.cli.people import flag_argument
+from insar_anomaly.errors import UsageError
+
+
+def explain_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `explain`."""
+    flag_argument(sub)
+
+
+def explain_command(args: argparse.Namespace) -> int:
+    """Compute a flag's highest score again; 1 where it does not come out as it was recorded."""
+    from insar_anomaly.pipeline import open_installation
+    from insar_anomaly.pipeline.check import load_checked
+    from insar_anomaly.pipeline.explain import explain
+
+    with open_installation(load_checked(file_of(args), needs=())) as s:
+        try:
+            found = explain(s, args.flag)
+        except LookupError as problem:
+            raise UsageError(f"{problem}; `insar-anomaly flags` lists those that there are") from None
+    if args.json:
+        print(json.dumps(asdict(found) | {"same": found.same}, default=str))
+    elif not args.quiet:
+        print("\n".join(found.lines()))
+    return Exit.OK if found.same else Exit.FAILED
+
+
+def whatif_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `whatif`."""
+    sub.add_argument(
+        "--false-flags-per-year",
+        type=_positive,
+        metavar="N",
+        help="try this budget: false flags with a notice a year, all stacks together",
+    )
+    sub.add_argument(
+        "--false-alarms-per-year",
+        type=_positive,
+        metavar="N",
+        help="try this aim: flags a year of each stack on quiet ground, noted or not",
+    )
+    sub.add_argument("--years", type=_positive, default=1.0, metavar="N", help="count the last N years (default: 1)")
+    as_of_argument(sub)
+
+
+def whatif_command(args: argparse.Namespace) -> int:
+    """Count the flags that each volcano would have had."""
+    from insar_anomaly.pipeline import open_installation
+    from insar_anomaly.pipeline.check import load_checked
+    from insar_anomaly.pipeline.whatif import Policy, whatif
+
+    policy = Policy(args.false_flags_per_year, args.false_alarms_per_year)
+    today = args.as_of or datetime.now(UTC).date()
+    with open_installation(load_checked(file_of(args), needs=()), only=args.volcano) as s:
+        found = whatif(s, policy, as_of=today, years=args.years)
+    if args.json:
+        print(json.dumps([asdict(one) for one in found]))
+        return Exit.OK
+    for one in found:
+        print(one.words)
+    flags, notices = sum(one.flags_then for one in found), sum(one.notices_then for one in found)
+    print(f"together: {flags} flags, {notices} with a notice, up to {today}")
+    return Exit.OK
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
