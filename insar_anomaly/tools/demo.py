@@ -14,8 +14,8 @@ from insar_anomaly.errors import UsageError
 from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.names import Period
 from insar_anomaly.pipeline import Watch
-from insar_anomaly.simulate import PointSource, Unrest, acquisitions, scene
-from insar_anomaly.tools.layouts import write_archive
+from insar_anomaly.simulate import PointSource, Scene, Unrest, acquisitions, scene
+from insar_anomaly.tools.layouts import frame_name, source_lines, writer
 from insar_anomaly.units import KM_PER_DEGREE
 
 FIT = Period(date(2020, 1, 1), date(2021, 7, 31))
@@ -56,9 +56,16 @@ QUIET_VOLCANOES = (
 
 
 def write_demo(
-    folder: Path, *, volcanoes: Sequence[DemoVolcano] = VOLCANOES, seed: int = 0, watch: Watch | None = None
+    folder: Path,
+    *,
+    volcanoes: Sequence[DemoVolcano] = VOLCANOES,
+    seed: int = 0,
+    layout: str = "licsar",
+    watch: Watch | None = None,
 ) -> Path:
     """Write archive, catalogue, truth and configuration into `folder`; returns the configuration's path.
+
+    `layout` is one of `tools.layouts.LAYOUTS`.
 
     What exists already is left alone, so that an interrupted simulation goes on.
     """
@@ -66,16 +73,21 @@ def write_demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise UsageError(f"{folder}: {problem.strerror}; name a folder that can be made") from None
+    write = writer(layout)
+    volcanoes = [replace(v, frame=frame_name(layout, v.frame)) for v in volcanoes]
     frames = sorted({v.frame for v in volcanoes})
     for number, frame in enumerate(frames):
-        _write_frame(folder / "archive", frame, [v for v in volcanoes if v.frame == frame], [seed, number])
+        here = [v for v in volcanoes if v.frame == frame]
+        west, north, simulated = _frame(here, [seed, number])
+        write(folder / "archive", frame, simulated, west=west, north=north, step=_STEP)
         if watch:
             watch("simulate", number + 1, len(frames))
     truth = [{"gvp": v.gvp, "name": v.name, "peak_cm": v.peak_cm, "start": v.start, "end": v.end} for v in volcanoes]
     (folder / "truth.json").write_text(json.dumps({"seed": seed, "volcanoes": truth}, indent=1, default=str) + "\n")
-    (folder / "volcanoes.toml").write_text("\n".join(map(_entry, volcanoes)))
+    named = [replace(v, frame=frame_name(layout, v.frame)) for v in volcanoes]
+    (folder / "volcanoes.toml").write_text("\n".join(map(_entry, named)))
     config = folder / "demo.toml"
-    config.write_text(_CONFIG)
+    config.write_text(_CONFIG.replace('"licsar"\n', f'"{layout}"\n{source_lines(layout)}'))
     return config
 
 
@@ -96,7 +108,8 @@ def verdict(truth: Sequence[DemoVolcano], episodes: Sequence[EpisodeRow]) -> lis
     return lines
 
 
-def _write_frame(archive: Path, frame: str, volcanoes: Sequence[DemoVolcano], seed: list[int]) -> None:
+def _frame(volcanoes: Sequence[DemoVolcano], seed: list[int]) -> tuple[float, float, Scene]:
+    """West and north edge, degrees, and the scene of a frame with these volcanoes."""
     rng = np.random.default_rng(seed)
     lat = float(np.mean([v.lat for v in volcanoes]))
     west = min(v.lon for v in volcanoes) - _PIXELS / 2 * _STEP
@@ -117,7 +130,7 @@ def _write_frame(archive: Path, frame: str, volcanoes: Sequence[DemoVolcano], se
         pixel_km=(kilometres, kilometres * float(np.cos(np.radians(lat)))),
         turbulence_rad=0.8,
     )
-    write_archive(archive, frame, simulated, west=west, north=north, step=_STEP)
+    return west, north, simulated
 
 
 def _entry(volcano: DemoVolcano) -> str:

@@ -128,7 +128,9 @@ def trial(
     out = {}
     for climate in CLIMATES:
         train, *tested = _tiles(climate, seed, acquisitions, side, peaks_cm)
-        scorer = Padim(network=weights, network_name=name, dims=min(100, 10 * acquisitions)).fit(train)
+        # a covariance for each patch, as for the figures of docs/backbone.md; networks differ by less where patches share
+        alone = Padim(network=weights, network_name=name, dims=min(100, 10 * acquisitions), pool=1, factors="float32")
+        scorer = alone.fit(train)
         low, *high = (scorer.score(one)["score"].values for one in tested)
         for peak, one in zip(peaks_cm, high, strict=True):
             out[f"{climate} {peak:g} cm"] = round(auroc(low, one), 4)
