@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format rehearsal clean whole
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11")'
@@ -18,6 +18,9 @@ demo: $(STAMP)  ## simulate, fit, run one night through Prefect, compare with th
 test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest
 
+whole: $(STAMP)  ## the slow suites whole: every night of a replay, many kills, a ledger that is away for a minute
+	WHOLE_SUITES=1 $(BIN)/python -m pytest tests/test_42_kill.py tests/test_52_backfill.py tests/test_53_side_by_side.py tests/test_54_faults.py
+
 check: $(STAMP)  ## style, types, import law
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -27,6 +30,9 @@ check: $(STAMP)  ## style, types, import law
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+rehearsal: $(STAMP)  ## simulated nights of 150, 500 and 1,500 volcanoes, one after the other (hours)
+	for n in 150 500 1500; do $(BIN)/insar-anomaly rehearse --volcanoes $$n --folder rehearsal-$$n || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo

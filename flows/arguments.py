@@ -15,6 +15,7 @@ from insar_anomaly.errors import UsageError
 from insar_anomaly.names import read_date
 from insar_anomaly.pipeline import period_asked
 from insar_anomaly.pipeline.check import load_checked
+from insar_anomaly.pipeline.tonight import date_of
 
 
 def _refused(words: str) -> PydanticCustomError:
@@ -65,12 +66,19 @@ def parsed(name: str, words: str | None) -> argparse.Namespace:
     parser.add_argument("--to", dest="last", type=day, metavar="DATE", help="pairs whose later date is not after it")
     if name == "nightly":
         parser.add_argument("--as-of", type=day, metavar="DATE", help="as if today were this date")
+    elif name == "backfill":
+        parser.add_argument("--as-of", type=day, metavar="DATE", help="as if today were this date")
+        parser.add_argument("--volcano", type=int, action="append", metavar="GVP", help="only this volcano; may be repeated")
+        parser.add_argument("--frame", action="append", metavar="FRAME", help="only this frame; may be repeated")
+        parser.add_argument("--replay", action="store_true", help="write the flags and notices that would have gone out")
+        parser.add_argument("--send", action="store_true", help="with --replay: deliver these notices too")
     else:
         parser.add_argument("--again", action="store_true", help="fit also where nothing has changed")
         parser.add_argument("--no-ingest", action="store_true", help="fit on what is stored; read no source")
     given = parser.parse_args()
     try:
         period_asked(given.first, given.last)
+        date_of(getattr(given, "as_of", None))
     except UsageError as problem:
         parser.error(str(problem))
     checked(name, given.config)

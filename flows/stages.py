@@ -5,7 +5,7 @@ Which stages there are, and in which order, stands in `insar_anomaly.pipeline.or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -21,8 +21,10 @@ from flows.recorded import counted
 from insar_anomaly import pipeline
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError
-from insar_anomaly.pipeline import Installation, Run, Stage
+from insar_anomaly.pipeline import Installation, Run, Scope, Spread, Stage
 from insar_anomaly.pipeline.check import load_checked
+from insar_anomaly.pipeline.heartbeat import before_the_run
+from insar_anomaly.pipeline.tonight import date_of
 from insar_anomaly.report.digest import Digest
 from insar_anomaly.tools import benchmark as comparison
 from insar_anomaly.tools.benchmark import Plan
@@ -49,24 +51,40 @@ def ended(name: str, work: Callable[[], Ending]) -> State[Any]:
 
 @contextmanager
 def opened(
-    file: str, kind: str, as_of: date | None, volcanoes: Sequence[Volcano] | None = None
+    file: str,
+    kind: str,
+    as_of: date | None,
+    volcanoes: Sequence[Volcano] | None = None,
+    *,
+    only: Sequence[int] = (),
 ) -> Iterator[tuple[Installation, Run]]:
-    """The installation that a configuration file describes (`volcanoes` in place of its catalogue), and a run in it."""
+    """The installation that a configuration file describes (`volcanoes` in place of its catalogue), and a run in it.
+
+    `only` are the GVP numbers of the volcanoes to work on; empty takes all.
+    """
+    date_of(as_of)  # before anything is opened
     settings = load_checked(file, volcanoes=volcanoes is None)
-    with pipeline.open_installation(settings, volcanoes=volcanoes) as screening, screening.run(kind, as_of) as run:
+    with (
+        before_the_run(settings.heartbeat, kind) as beat,
+        pipeline.open_installation(settings, only=only, volcanoes=volcanoes) as screening,
+        screening.run(kind, as_of, beat=beat) as run,
+    ):
         yield screening, run
 
 
-def walk(stages: Iterable[Stage], screening: Installation, run: Run) -> None:
-    """Do one stage after the other, each as one task per batch of volcanoes where it can be divided."""
+def walk(stages: Sequence[Stage], screening: Installation, run: Run) -> None:
+    """Do the stages: one task per batch of volcanoes for all that works on stacks, one for each stage that needs them all.
+
+    The workers go on to the next batch while one is waited for: Prefect shows the batches, Dask does the work.
+    """
     size = screening.config.cluster.volcanoes_per_task
-    parts = [screening.narrowed(part) for part in pipeline.batches(screening.volcanoes, size)]
+    spread = pipeline.Spread(stages, screening, run)
+    of_stacks = ", ".join(stage.name for stage in stages if stage.scope is Scope.STACK)
+    for batch in pipeline.batches(screening.volcanoes, size) if of_stacks else ():
+        counted(stacks, spread, batch, run, name=f"{of_stacks}: {_label(batch)}")
     for stage in stages:
-        do = work.with_options(name=stage.name)
-        for part in parts if stage.divisible else ():
-            counted(do, stage, part, run, name=_label(stage, part))
-        if not stage.divisible:
-            counted(do, stage, screening, run, name=stage.name)
+        if stage.scope is Scope.WHOLE:
+            counted(work.with_options(name=stage.name), stage, screening, run, name=stage.name)
 
 
 # No cache: idempotency is the ledger's job, a stage that runs again finds what is already done.
@@ -74,10 +92,17 @@ _stage = task(retries=1, retry_delay_seconds=10, cache_policy=NO_CACHE, persist_
 
 
 @_stage
-def work(stage: Stage, part: Installation, run: Run) -> None:
-    """One stage for some of the volcanoes."""
+def stacks(spread: Spread, batch: Sequence[Volcano], run: Run) -> None:
+    """Everything that is done with the stacks of some of the volcanoes."""
     with _reported(run):
-        stage.work(part, run)
+        spread.finish(batch)
+
+
+@_stage
+def work(stage: Stage, screening: Installation, run: Run) -> None:
+    """One stage that needs all volcanoes."""
+    with _reported(run), run.meter.stage(stage.name):
+        stage.work(screening, run)
 
 
 @_stage
@@ -102,8 +127,7 @@ def _reported(run: Run) -> Iterator[None]:
         get_run_logger().error("%s: %s: %s", failure.stack, failure.stage, failure.error)
 
 
-def _label(stage: Stage, part: Installation) -> str:
-    """Name of a task run: the stage and its volcanoes."""
-    names = [volcano.name for volcano in part.volcanoes]
-    few = ", ".join(names) if len(names) <= 3 else f"{names[0]} .. {names[-1]} ({len(names)} volcanoes)"
-    return f"{stage.name}: {few}"
+def _label(batch: Sequence[Volcano]) -> str:
+    """The volcanoes of a task, in the name of its run."""
+    names = [volcano.name for volcano in batch]
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} .. {names[-1]} ({len(names)} volcanoes)"
