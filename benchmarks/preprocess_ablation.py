@@ -43,7 +43,7 @@ from insar_anomaly.detectors.padim import Padim
 from insar_anomaly.evidence import inject as injection
 from insar_anomaly.names import Pair
 from insar_anomaly.simulate import LOOK, coherences, draw_source, modelled, phase_noise
-from insar_anomaly.sources.grid import as_bytes
+from insar_anomaly.sources.numbers import coherence_bytes
 from insar_anomaly.tools.pretrain.trial import CLIMATES, divided, scene, stack
 from insar_anomaly.units import RAD_PER_M
 
@@ -260,7 +260,7 @@ def mexico_city(folder: Path, fold: int) -> tuple[xr.Dataset, xr.Dataset]:
     whole = xr.Dataset(
         {
             "phase": (dims, np.where(phase == 0, np.nan, phase).astype(np.float32)),
-            "coherence": (dims, as_bytes(coherence)),
+            "coherence": (dims, coherence_bytes(coherence.astype(np.float32), 1.0, uri=str(folder))),
             "water": (flat, np.zeros((rows, cols), bool)),
             "height": (flat, _tif(folder / "cropA_T005A_dem.tif").astype(np.float32)),
             **{k: (flat, np.full((rows, cols), v, np.float32)) for k, v in zip("enu", LOOK, strict=True)},
@@ -289,14 +289,20 @@ def simulated(peak: float, first: int) -> Iterator[tuple[str, list[Case]]]:
         yield f"{name} {peak:g} cm", [(pairs, peak, seed) for seed, pairs in enumerate(made)]
 
 
-def stacks(file: Path, every: int = 2) -> tuple[xr.Dataset, xr.Dataset]:
+def stacks(
+    file: Path,
+    every: int = 2,
+    *,
+    fitted: tuple[str, str] = ("20190101", "20201231"),
+    tested: tuple[str, str] = ("20210101", "20221231"),
+) -> tuple[xr.Dataset, xr.Dataset]:
     """Training pairs and each `every`-th quiet test pair as `stack.store.Store.open` would give them."""
     with xr.open_dataset(file, engine="h5netcdf") as dataset:
         dataset = dataset.sortby("lat", ascending=False).load()
     days = dataset["time"].dt.strftime("%Y%m%d").values
     network = [(i, i + span) for i in range(len(days)) for span in (1, 2, 3) if i + span < len(days)]
-    train = [(i, j) for i, j in network if days[i] >= "20190101" and days[j] <= "20201231"]
-    test = [(i, j) for i, j in network if days[i] >= "20210101" and days[j] <= "20221231"][::every]
+    train = [(i, j) for i, j in network if days[i] >= fitted[0] and days[j] <= fitted[1]]
+    test = [(i, j) for i, j in network if days[i] >= tested[0] and days[j] <= tested[1]][::every]
     return _stack(dataset, train), _stack(dataset, test)
 
 

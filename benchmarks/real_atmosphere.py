@@ -34,6 +34,7 @@ import xarray as xr
 from insar_anomaly.calibration.metrics import auroc_interval
 from insar_anomaly.catalogue.volcano import Box, Volcano
 from insar_anomaly.config.sections import Fusion, Preprocess
+from insar_anomaly.config.source import SourceSettings
 from insar_anomaly.detectors.base import BATCH, Detector, Scorer
 from insar_anomaly.detectors.matched_filter import MatchedFilter
 from insar_anomaly.detectors.padim import Padim
@@ -48,7 +49,7 @@ from insar_anomaly.stack.schema import Grid
 from insar_anomaly.tiles import preprocess
 
 SETTINGS = Preprocess().model_dump()
-REACH = Reach(Fusion().before, Fusion().after, Fusion().beside, Fusion().range_rad)
+REACH = Reach(**Fusion().model_dump(exclude={"evidence"}))
 RANGE_STEP = preprocess.range_step(SETTINGS["range_form"], REACH.range_rad)
 WHOLE = Box(west=-180, south=-90, east=180, north=90)
 
@@ -220,7 +221,7 @@ def loaded(stack: xr.Dataset) -> xr.Dataset:
 def opened(given: argparse.Namespace, archive: Path, frame: str | None) -> Callable[[date, date], xr.Dataset]:
     """A reader of the pairs inside a span, as one stack in memory."""
     root, frame = found(archive, frame)
-    source = open_source("licsar", str(root), {})
+    source = open_source(SourceSettings(url=str(root)), {})
     box = Volcano(gvp=100000, name="here", lat=given.lat, lon=given.lon, frames=(frame,)).box if given.lat else WHOLE
     static = source.static(frame, box, height="height" in SETTINGS["remove"])
     grid = Grid.of(static)
@@ -244,7 +245,7 @@ def opened(given: argparse.Namespace, archive: Path, frame: str | None) -> Calla
 
 def stacked(static: xr.Dataset, kept: list[Any]) -> xr.Dataset:
     """Windows of pairs as a stack."""
-    names, dates, phase, coherence, _ = zip(*kept, strict=True)
+    names, dates, phase, coherence, *_ = zip(*kept, strict=True)
     days = np.array(dates, "datetime64[ns]")
     return static.assign(
         phase=(("pair", "y", "x"), np.stack(phase)), coherence=(("pair", "y", "x"), np.stack(coherence))
