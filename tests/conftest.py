@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,7 +19,11 @@ os.environ |= {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 
 import installation
 import pytest
+import sqlalchemy as sa
 from installation import Installation
+from postgres import binaries, postgres_server
+
+from insar_anomaly import pipeline
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,6 +55,17 @@ def with_models(with_stacks: Installation, tmp_path_factory: pytest.TempPathFact
     return copy
 
 
+@pytest.fixture(scope="session")
+def learned(built: Installation, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Fitted, with a detector that is fast, on the first part of the archive; nothing later was read. Shared: copy it."""
+    place = installation.copy(built, tmp_path_factory.mktemp("learned"))
+    place.change('weights = "random"\ndims = 20', 'kind = "matched_filter"')
+    with place.opened("ingest", installation.FIT.last) as (s, run):
+        pipeline.ingest(s, run, period=installation.FIT)
+    assert place.fit().failures == []
+    return place
+
+
 @pytest.fixture
 def fresh(built: Installation, tmp_path: Path) -> Installation:
     """A fresh installation of the test's own."""
@@ -65,6 +82,20 @@ def ingested(with_stacks: Installation, tmp_path: Path) -> Installation:
 def fitted(with_models: Installation, tmp_path: Path) -> Installation:
     """A fitted installation of the test's own."""
     return installation.copy(with_models, tmp_path / "here")
+
+
+@pytest.fixture(scope="session")
+def with_a_flag(with_models: Installation, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """A fitted installation after a night that raised one flag. Not to be changed."""
+    made = installation.copy(with_models, tmp_path_factory.mktemp("flag") / "here")
+    made.nightly()
+    return made
+
+
+@pytest.fixture
+def flagged(with_a_flag: Installation, tmp_path: Path) -> Installation:
+    """The same, of the test's own."""
+    return installation.copy(with_a_flag, tmp_path / "here")
 
 
 @dataclass(frozen=True)
@@ -185,3 +216,25 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
 
     yield folder, remount
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """URL of a PostgreSQL server of the tests' own."""
+    if binaries() is None:
+        pytest.skip("no PostgreSQL server binaries (initdb, pg_ctl) on this machine")
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/new/folder/ledger.db"
+    server_url: str = request.getfixturevalue("server")
+    name = "t" + re.sub(r"\W", "", str(tmp_path.name).lower())[:40] + str(time.monotonic_ns())
+    engine = sa.create_engine(server_url.replace("postgresql://", "postgresql+psycopg://"), poolclass=sa.NullPool)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as admin:
+        admin.exec_driver_sql(f"CREATE DATABASE {name}")
+    return server_url.removesuffix("postgres") + name

@@ -25,7 +25,7 @@ from insar_anomaly.pipeline import Installation as Opened
 from insar_anomaly.pipeline import Run
 from insar_anomaly.report.digest import Digest
 from insar_anomaly.simulate import PointSource, Unrest, scene
-from insar_anomaly.tools.layouts import write_archive
+from insar_anomaly.tools.layouts.licsar import write_archive
 
 WIDE, SHORT = "001A_00001_010101", "002D_00002_020202"
 QUIET, RISING, BLIND = f"990001/{WIDE}", f"990002/{WIDE}", f"990003/{SHORT}"
@@ -172,7 +172,7 @@ def ledger_content(installation: Installation) -> dict[str, list[tuple[Any, ...]
 
 def store_content(installation: Installation) -> dict[str, Any]:
     """Content hashes of every stack, of its models and of its scores, all sorted by pair."""
-    from insar_anomaly.stack.store import content_hash
+    from insar_anomaly.stack.arrays import content_hash
 
     out: dict[str, Any] = {}
     with installation.opened() as (s, _):
@@ -189,6 +189,8 @@ def store_content(installation: Installation) -> dict[str, Any]:
                     after = scores["after"].values if "after" in scores else np.zeros(scores.sizes["pair"], int)
                     looks = list(zip(map(str, scores["pair"].values), after, strict=True))
                     assert len(set(looks)) == len(looks)
+                    # which assessments were scored together differs, where a run was stopped and begun again
+                    scores = scores.drop_vars(["batch", "batch_place"], errors="ignore")
                     ordered = scores.load().isel(pair=np.lexsort((after, scores["pair"].values)))
                     out[f"{stack} {model.model} scores"] = content_hash(ordered.drop_vars("pair"))
     return out

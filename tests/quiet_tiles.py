@@ -73,3 +73,35 @@ def masked(tiles: xr.Dataset) -> xr.Dataset:
     phase[0] = np.nan
     phase[1, :48, :48] = np.nan
     return dataset(phase, [str(p) for p in tiles["pair"].values])
+
+
+def small_stack(acquisitions: int, *, seed: int, same_holes: bool = False) -> xr.Dataset:
+    """A stack of 40 x 44 pixels as it is stored, over a hill with a lake, with delays, and holes of each pair's own."""
+    rng, shape = np.random.default_rng(seed), (40, 44)
+    ends = np.array([(i, i + s) for i in range(acquisitions) for s in (1, 2, 3) if i + s < acquisitions])
+    screens = rng.normal(0, 1, (acquisitions, *shape)).cumsum(1).cumsum(2) / 40
+    phase = (screens[ends[:, 1]] - screens[ends[:, 0]]).astype(np.float32)
+    for n in range(len(phase)):
+        row, col = (7, 9) if same_holes else rng.integers(2, 30, 2)
+        phase[n, row : row + 5, col : col + 8] = np.nan
+    delay = 0.3 * phase + rng.normal(0, 0.1, phase.shape).astype(np.float32)
+    days = np.datetime64("2021-01-01", "ns") + np.arange(acquisitions) * np.timedelta64(12, "D")
+    flat, y, x = ("y", "x"), *np.mgrid[: shape[0], : shape[1]]
+    coherence = rng.integers(40, 255, phase.shape).astype(np.uint8)
+    return xr.Dataset(
+        {
+            "phase": (("pair", *flat), phase),
+            "coherence": (("pair", *flat), coherence),
+            "delay": (("pair", *flat), delay),
+            "water": (flat, (y < 4) & (x > 30)),
+            "height": (flat, (1000 * np.exp(-((y - 20) ** 2 + (x - 20) ** 2) / 100)).astype(np.float32)),
+            **{name: (flat, np.full(shape, part, np.float32)) for name, part in zip("enu", simulate.LOOK, strict=True)},
+        },
+        coords={
+            "pair": [f"{a}_{b}".replace("-", "") for a, b in days[ends].astype("datetime64[D]").astype(str)],
+            "reference": ("pair", days[ends[:, 0]]),
+            "secondary": ("pair", days[ends[:, 1]]),
+            "y": 10 - 0.001 * np.arange(shape[0]),
+            "x": 20 + 0.001 * np.arange(shape[1]),
+        },
+    )

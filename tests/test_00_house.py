@@ -73,10 +73,16 @@ TAKEN_APART = (
 NOT_NAMES = {
     "insar_anomaly/names.py",  # the place for it
     "insar_anomaly/cli/parser.py",  # dates as people write them on a command line
+    "insar_anomaly/config/sections.py",  # an example of a pattern
+    "insar_anomaly/files/pattern.py",  # dates as files' names have them, whoever wrote them
+    "insar_anomaly/sources/_disp_chain.py",  # the same, of one provider
+    "insar_anomaly/tools/layouts/folder.py",  # a pattern
     "insar_anomaly/detectors/_training.py",  # keys of a checkpoint
-    "insar_anomaly/sources/licsar.py",  # paths of an archive
+    "insar_anomaly/sources/licsar_layout.py",  # paths of an archive
     "insar_anomaly/sources/misplaced.py",  # the same
-    "insar_anomaly/stack/store.py",  # bucket and prefix of a URL
+    "insar_anomaly/sources/web_file.py",  # a header of HTTP
+    "insar_anomaly/stack/store/repository.py",  # bucket and prefix of a URL
+    "insar_anomaly/tools/rehearse/server.py",  # the bucket in the path of a request
 }
 
 

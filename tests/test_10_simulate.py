@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from insar_anomaly import simulate
 from insar_anomaly.simulate import LOOK, PointSource, Scene, Unrest, line_of_sight, mogi
-from insar_anomaly.units import RAD_PER_M, WAVELENGTH_M
+from insar_anomaly.units import RAD_PER_M, SENTINEL1_WAVELENGTH_M
 
 SLOW = settings(deadline=None, max_examples=60)
 PIXEL = (0.1, 0.1)
@@ -91,7 +91,7 @@ def test_a_source_at_or_above_the_surface_is_refused(depth):
 
 
 def test_one_fringe_is_half_a_wavelength_and_motion_towards_the_satellite_is_negative_phase():
-    fringe_rad = RAD_PER_M * WAVELENGTH_M / 2
+    fringe_rad = RAD_PER_M * SENTINEL1_WAVELENGTH_M / 2
     assert fringe_rad == pytest.approx(-2 * math.pi)
 
 
@@ -139,7 +139,7 @@ def test_the_largest_phase_of_a_source_is_its_peak_wherever_it_lies(shape, row, 
     source = PointSource(row * shape[0], col * shape[1], depth, peak if inflates else -peak)
     phase = source.phase(shape, pixel_km=(0.1, 0.08))
     assert phase.shape == shape
-    assert np.abs(phase).max() == pytest.approx(peak / 100 * 4 * math.pi / WAVELENGTH_M, rel=1e-9)
+    assert np.abs(phase).max() == pytest.approx(peak / 100 * 4 * math.pi / SENTINEL1_WAVELENGTH_M, rel=1e-9)
 
 
 def test_pixels_of_other_sizes_show_the_same_ground():

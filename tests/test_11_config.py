@@ -14,13 +14,16 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from insar_anomaly import detectors
+from insar_anomaly.config.channel import ChannelKind
 from insar_anomaly.config.defaults import commented_defaults
 from insar_anomaly.config.load import load, secret
-from insar_anomaly.config.sections import ChannelKind, Config, Source
+from insar_anomaly.config.route import RouteSettings
+from insar_anomaly.config.sections import Config
+from insar_anomaly.config.source import SourceSettings
 from insar_anomaly.errors import ConfigError
 from insar_anomaly.files.allowed import as_toml
 from insar_anomaly.pipeline.check import detector_lines, load_checked
-from insar_anomaly.registry import CHANNELS, DETECTORS
+from insar_anomaly.registry import CHANNELS, DETECTORS, SOURCES
 
 SMALL = '[[source]]\nurl = "archive"\n'
 
@@ -128,17 +131,23 @@ def test_the_printed_settings_of_every_detector_are_its_settings(kind, write):
     assert detectors.build(kind, **options) == detectors.build(kind)
 
 
-def test_the_printed_channels_are_valid_once_filled_in(write):
+def test_the_printed_channels_are_valid_once_filled_in(write, monkeypatch):
+    monkeypatch.setenv("HOOK_SECRET", "json://example.org")
     blocks = commented_defaults().split("# [[channel]]\n")[1:]
     filled = {"folder": "notices", "url": "https://example.org", "host": "smtp.example.org", "sender": "a@example.org"}
+    filled |= {"urls_env": "HOOK_SECRET", "channel": "files"}
     text = SMALL
     for block in blocks:
         text += "[[channel]]\n"
-        for line in block.splitlines():
+        for line in block.replace("# [[route]]", "[[route]]").splitlines():
+            text += f"{line}\n" if line == "[[route]]" else ""
             name = re.match(r"# (\w+) = \S", line)
             if name:
-                text += f'{name[1]} = "{filled[name[1]]}"\n' if "required" in line else line.removeprefix("# ") + "\n"
-    assert [c.kind for c in load(write(text)).channel] == ["files", "webhook", "email"]
+                given = '["true"]' if name[1] == "command" else f'"{filled.get(name[1])}"'
+                text += f"{name[1]} = {given}\n" if "required" in line else line.removeprefix("# ") + "\n"
+    config = load(write(text))
+    assert [c.kind for c in config.channel] == ["files", "webhook", "email", "apprise", "command"]
+    assert [r.channel for r in config.route] == ["files"]
 
 
 # ------------------------------------------------------------------------------------------------------ mistakes
@@ -200,8 +209,13 @@ def test_the_printed_channels_are_valid_once_filled_in(write):
         ('"https://example.org/hook"', '"ftp://example.org"', 23, "[[channel]] url: give text between quotes, such as "),
         ('folder = "notices"', 'foldr = "notices"', 19, "[[channel]] foldr: unknown key; did you mean folder?"),
         ('folder = "notices"', 'foldr = "notices"', 17, "[[channel]] folder: missing; give text between quotes. Meaning: "),
-        ('kind = "files"', 'kind = "pigeon"', 18, '[[channel]] kind: give "files", "webhook" or "email", not "pigeon"'),
-        ('folder = "notices"', "retries = true", 19, "[[channel]] retries: unknown key; [[channel]] has kind, folder"),
+        (
+            'kind = "files"',
+            'kind = "pigeon"',
+            18,
+            '[[channel]] kind: give "files", "webhook", "email", "apprise" or "command", not "pigeon"',
+        ),
+        ('folder = "notices"', "retries = true", 19, "[[channel]] retries: unknown key; [[channel]] has kind, name, "),
         ('folder = "notices"', "folds = 3", 19, "[[channel]] folds: unknown key; folds belongs to [calibrate]"),
         ("folds = 3", 'sender = "a@b.org"', 15, "[calibrate] sender: unknown key; sender belongs to [[channel]]"),
         (
@@ -211,8 +225,13 @@ def test_the_printed_channels_are_valid_once_filled_in(write):
             "[[channel]] timeout_s: give a number above 0 and at most 300",
         ),
         ('kind = "files"', 'kind = "file"', 18, 'not "file"; did you mean files?'),
-        ('url = "s3:', 'kind = "licsr"\nurl = "s3:', 8, '[[source]] kind: give "licsar", not "licsr"; did you mean licsar?'),
-        ('kind = "webhook"\n', "", 21, '[[channel]] kind: missing; give "files", "webhook" or "email"'),
+        ('url = "s3:', 'kind = "licsr"\nurl = "s3:', 8, 'not "licsr"; did you mean licsar?'),
+        (
+            'kind = "webhook"\n',
+            "",
+            21,
+            '[[channel]] kind: missing; give "files", "webhook", "email", "apprise" or "command"',
+        ),
     ],
 )
 def test_a_mistake_is_told_with_file_line_section_key_and_value(write, old, new, line, words):
@@ -327,7 +346,7 @@ def test_the_environment_overrides_the_file_key_by_key(write, monkeypatch):
 
 def test_a_list_in_the_environment_is_json(write, monkeypatch):
     monkeypatch.setenv("INSAR_ANOMALY_SOURCE", '[{"url": "s3://other/archive"}]')
-    assert load(write(FULL)).source == (Source(url="s3://other/archive"),)
+    assert load(write(FULL)).source == (SourceSettings(url="s3://other/archive"),)
 
 
 def test_a_mistake_in_the_environment_names_the_variable_and_not_a_line_that_is_right(write, monkeypatch):
@@ -496,7 +515,7 @@ def test_mistakes_of_every_kind_are_told_at_once_each_with_its_line(write, monke
     assert [any(word in line for line in lines) for word in wanted] == [True] * 3, lines
     monkeypatch.delenv("INSAR_ANOMALY_CALIBRAT__POLICY")
     lines = mistakes(write(text))
-    wanted = [":1: the ledger cannot live in", ":3: [[source]] url: htp:", ":5: [detector] strid", ":6: [[channel]] files"]
+    wanted = [":1: the ledger cannot live in", ':3: [[source]] url: "htp:', ":5: [detector] strid", ":6: [[channel]] files"]
     assert [any(word in line for line in lines) for word in wanted] == [True] * 4, lines
 
 
@@ -519,6 +538,18 @@ def test_a_channel_that_could_never_deliver_is_told_before_the_night(write, monk
     monkeypatch.setenv("NO_SECRET", "not base64!")
     said = "\n".join(mistakes(write(SMALL + more)))
     assert words in said
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "gs", "S3", "memory", "simplecache::s3"])
+@pytest.mark.parametrize("kind", ["licsar", "hyp3", "aria"])
+def test_a_source_behind_a_protocol_that_its_kind_cannot_read_is_refused_with_those_that_it_can(write, kind, scheme):
+    text = f'[[source]]\nurl = "{{}}://host/frames"\nkind = "{kind}"\n'
+    said = mistakes(write(text.format(scheme)))
+    assert len(said) == 1, said
+    words = f':2: [[source]] url: "{scheme}://host/frames": kind {kind} reads no {scheme}://; write a path, file://, s3://'
+    assert words in said[0]
+    for known in ("s3", "http", "https"):
+        load_checked(write(text.format(known)), volcanoes=False)
 
 
 def test_figures_are_not_written_to_a_url(write):
@@ -570,6 +601,9 @@ PYDANTIC = re.compile(
 )
 
 
+REMEDY = re.compile(r": (item \d+: )?give |; write |; the store can be |not to a URL|is not set$|headed \[\[|no \[\[channel")
+
+
 def settings_of(model: type[BaseModel], *before: str) -> Iterator[tuple[str, ...]]:
     """Places of every setting of a model, tables opened."""
     for name, field in model.model_fields.items():
@@ -581,8 +615,9 @@ def settings_of(model: type[BaseModel], *before: str) -> Iterator[tuple[str, ...
 
 
 TABLES: dict[str, dict[str, type[BaseModel]]] = {
-    "source": {"licsar": Source},
+    "source": dict.fromkeys(SOURCES.own, SourceSettings),
     "channel": {kind: CHANNELS.load(kind, ChannelKind).settings for kind in CHANNELS.own},
+    "route": {"": RouteSettings},
 }
 PLACES = {
     *(place for place in settings_of(Config) if place[0] not in (*TABLES, "detector")),
@@ -603,7 +638,7 @@ def as_file(place: tuple[str, ...], value: object, kind: object) -> str:
         return line
     if place[0] not in TABLES:
         return f"[{place[0]}]\n{line}"
-    chosen = f'kind = "{kind}"\n' if place[-1] != "kind" else ""
+    chosen = f'kind = "{kind}"\n' if place[-1] != "kind" and kind else ""
     return f"[[{place[0]}]]\n{chosen}{line}"
 
 
@@ -633,7 +668,7 @@ def test_every_wrong_value_of_every_setting_is_told_in_our_words_with_its_place_
         assert len(mine) == 1
         line = int(mine[0].removeprefix(f"{file}:").partition(":")[0])
         assert file.read_text().splitlines()[line - 1].startswith(f"{place[-1]} = ")
-        assert re.search(r": (item \d+: )?give |; write |; the store can be |not to a URL", mine[0]), mine
+        assert REMEDY.search(mine[0]), mine
     assert wrong, f"no value of {place} is wrong"
 
 

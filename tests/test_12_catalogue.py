@@ -77,7 +77,7 @@ def test_toml_and_csv_give_the_same_volcanoes(tmp_path):
         ("273070", "2730700", "gvp: give a whole number from 100000 to 999999, not {}"),
         ("273070", "273070.5", "gvp: give a whole number from 100000 to 999999, not {}"),
         ("14.0106", "94", "lat: give a number from -90 to 90, not {}. Meaning: latitude in degrees, north positive"),
-        ("120.9975", "200", "lon: give a number from -180 to 180, not {}"),
+        ("120.9975", "400", "lon: give a number from -180 to 360, not {}"),
         ("-17.47", "nan", "lat: give a number from -90 to 90, not {}"),
     ],
 )
@@ -89,6 +89,23 @@ def test_a_wrong_value_is_told_with_its_entry_and_value_in_either_format(tmp_pat
     said = mistakes(tmp_path, CSV.replace(old, new, 1), "v.csv")
     assert f": line {place + 1}: " in said
     assert told.format(f'"{new}"') in said
+
+
+@pytest.mark.parametrize(
+    ("lat", "reached"),
+    [("89.97", "the pole"), ("90", "the pole"), ("-90", "the pole"), ("89.2", "latitude 89.42"), ("-86", "latitude -86.22")],
+)
+def test_a_box_at_a_pole_is_refused_with_its_entry_and_values_in_either_format(tmp_path, lat, reached):
+    told = f"lat = {lat} with box_km = 50: the box reaches {reached}, and grids in degrees end at 86 north and south"
+    said = mistakes(tmp_path, TOML.replace("14.0106", lat))
+    assert f": line 5: [[volcano]] number 1 (Taal): {told}: correct lat" in said
+    assert "make box_km smaller" not in said
+    said = mistakes(tmp_path, CSV.replace("14.0106", lat), "v.csv")
+    assert f": line 2: {told}: correct lat" in said
+
+
+def test_a_smaller_box_is_advised_where_one_fits(tmp_path):
+    assert "correct lat, or make box_km smaller" in mistakes(tmp_path, TOML.replace("14.0106", "85.9"))
 
 
 @pytest.mark.parametrize(

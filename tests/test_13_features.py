@@ -321,3 +321,53 @@ def test_the_trunk_is_frozen(weights):
     trunk = Trunk(BACKBONE)
     assert not trunk.training
     assert not any(p.requires_grad for p in trunk.parameters())
+
+
+@pytest.mark.parametrize(("backbone", "shape"), [(BACKBONE, (96, 104)), (BACKBONE, (77, 83)), ("wide_resnet50_2", (64, 51))])
+def test_folding_the_network_changes_features_by_rounding_only(backbone, shape):
+    weights = random_weights(backbone, 1)
+    rng = np.random.default_rng(0)
+    for name, tensor in weights.items():  # normalisation that does something
+        if tensor.ndim == 1:
+            weights[name] = torch.as_tensor(rng.uniform(0.5, 1.5, tensor.shape), dtype=tensor.dtype)
+    tiles = rng.normal(0, 0.3, (2, *shape)).astype(np.float32)
+    channels = Channels(backbone, 60, 0)
+    trunk = Trunk(backbone)
+    trunk.load_state_dict(weights)
+    wanted = trunk(torch.as_tensor(tiles))
+    for i, found in enumerate(Embedder(backbone, weights, channels).layers(tiles)):
+        exact = wanted[i][:, channels.of_layer(i)].permute(0, 2, 3, 1)
+        assert exact.std() > 0
+        np.testing.assert_allclose(found.cpu(), exact, atol=float(1e-4 * exact.std()), rtol=1e-4)
+
+
+def test_layers_of_which_no_channel_is_chosen_are_not_computed():
+    weights, tiles = random_weights(BACKBONE, 0), np.zeros((1, 40, 52), np.float32)
+    shallow = next(seed for seed in range(10_000) if not len(Channels(BACKBONE, 2, seed).of_layer(2)))
+    with pytest.MonkeyPatch.context() as patch:
+        embedder = Embedder(BACKBONE, weights, Channels(BACKBONE, 2, shallow), stride=8)
+        patch.setattr(embedder._trunk, "_layers", [*embedder._trunk._layers[:2], None])
+        assert embedder(tiles).shape == (1, 5, 7, 2)
+
+
+def test_tiles_that_do_not_fit_into_the_memory_go_by_halves():
+    """A GPU says that it is full; here the trunk says so for more than three tiles at a time."""
+    embedder = Embedder("resnet18", random_weights("resnet18", 0), Channels("resnet18", 20, 0), stride=8)
+    tiles = np.random.default_rng(0).uniform(-1, 1, (11, 32, 40)).astype(np.float32)
+    whole, sizes = embedder(tiles), []
+
+    trunk, most = embedder._trunk, 3
+
+    def small(grey: torch.Tensor) -> Any:
+        if len(grey) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        sizes.append(len(grey))
+        return trunk(grey)
+
+    embedder._trunk = small
+    torch.testing.assert_close(embedder(tiles), whole)
+    assert sum(sizes) == 11
+    assert max(sizes) <= 3
+    most = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        embedder(tiles[:1])

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insar_anomaly.detectors.gaussians import DISTANCES, Gaussian, Moments, Samples
+from insar_anomaly.detectors._blocks import blocks_of
+from insar_anomaly.detectors.gaussians import DISTANCES, Gaussian, Moments, PatchGaussian, Samples
 
 torch.set_num_threads(1)
 RELAXED = settings(deadline=None, max_examples=60)
@@ -292,3 +293,85 @@ def test_kept_samples_and_moments_are_the_same_gaussian_on_either_side_of_the_nu
         low_rank.distance(test, name, weights), whole.distance(test, name, weights), rtol=1e-3, atol=1e-3, equal_nan=True
     )
     torch.testing.assert_close(low_rank.count, whole.count)
+
+
+BLOCKS = torch.tensor([0, 0, 1, 0, 1, 2])
+"""Three blocks of three, two and one patches, in no order."""
+
+
+def pooled(values: np.ndarray, seen: np.ndarray) -> Moments:
+    return Moments.of(torch.as_tensor(values), torch.as_tensor(seen), blocks=BLOCKS)
+
+
+def shared_covariances(values: np.ndarray, seen: np.ndarray, relative: float) -> np.ndarray:
+    """Covariance (patch, feature, feature) by the definition: the block's correlations, variances half-way."""
+    rows = [values[seen[:, p], p] for p in range(len(BLOCKS))]
+    centred = [one - one.mean(0) for one in rows]
+    out = []
+    for p, block in enumerate(BLOCKS.tolist()):
+        some = [q for q, other in enumerate(BLOCKS.tolist()) if other == block]
+        shared = sum(centred[q].T @ centred[q] for q in some) / sum(len(rows[q]) - 1 for q in some)
+        shared = shared + relative * np.diag(shared).mean() * np.eye(values.shape[2])
+        own = rows[p].var(0, ddof=1)
+        own = own + relative * own.mean()
+        step = (own / np.diag(shared)) ** 0.25
+        out.append(step[:, None] * shared * step)
+    return np.array(out)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_patches_of_a_block_share_correlations_and_keep_means_and_half_of_their_variances(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(30, 6, 4)) @ rng.normal(size=(4, 4)) * rng.uniform(0.3, 3, (6, 1)) + rng.normal(size=(6, 4))
+    seen, asked = rng.random((30, 6)) < 0.8, rng.normal(size=(5, 6, 4))
+    gaussian = pooled(values, seen).gaussian(ridge=0.0, relative=0.01)
+    cov = shared_covariances(values, seen, 0.01)
+    mean = np.array([values[seen[:, p], p].mean(0) for p in range(6)])
+    d = asked - mean
+    wanted = np.einsum("npi,pij,npj->np", d, np.linalg.inv(cov), d)
+    found = gaussian.quadratic(torch.as_tensor(asked, dtype=torch.float32))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+    np.testing.assert_allclose(gaussian.log_determinant, np.linalg.slogdet(cov)[1], rtol=1e-4, atol=1e-4)
+    close = gaussian.halved().quadratic(torch.as_tensor(asked, dtype=torch.float32))
+    np.testing.assert_allclose(close, wanted, rtol=0.02)
+    assert not torch.equal(close, found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_moments_with_blocks_are_a_sum(seed):
+    rng = np.random.default_rng(seed)
+    values, seen = rng.normal(5, 1, (24, 6, 3)), rng.random((24, 6)) < 0.7
+    whole = pooled(values, seen)
+    cuts = [slice(0, 1), slice(1, 9), slice(9, 24)]
+    parts = [pooled(values[c], seen[c]) for c in cuts]
+    empty = Moments.zero(6, 3, blocks=BLOCKS)
+    for total in (empty + parts[0] + parts[1] + parts[2], parts[2] + (parts[0] + parts[1]) + empty):
+        for name in ("count", "mass", "mean", "scatter", "spread"):
+            np.testing.assert_allclose(getattr(total, name), getattr(whole, name), rtol=1e-11, atol=1e-11, err_msg=name)
+
+
+def test_a_block_of_one_patch_is_a_patch_of_its_own():
+    rng = np.random.default_rng(0)
+    values, seen = rng.normal(size=(20, 4, 3)), np.ones((20, 4), bool)
+    alone = Moments.of(torch.as_tensor(values), torch.as_tensor(seen), blocks=torch.arange(4))
+    asked = torch.as_tensor(rng.normal(size=(2, 4, 3)), dtype=torch.float32)
+    found, wanted = (m.gaussian(ridge=0.1).quadratic(asked) for m in (alone, moments(values, seen)))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_gaussians_of_bands_of_patches_join_to_those_of_all(half):
+    rng = np.random.default_rng(0)
+    values, seen = rng.normal(size=(40, 30, 4)), rng.random((40, 30)) < 0.9
+    asked = torch.as_tensor(rng.normal(size=(3, 30, 4)), dtype=torch.float32)
+
+    def fit(rows: slice) -> PatchGaussian:
+        part = slice(rows.start * 6, rows.stop * 6)
+        blocks = blocks_of((rows.stop - rows.start, 6), 2)
+        made = Moments.of(torch.as_tensor(values[:, part]), torch.as_tensor(seen[:, part]), blocks=blocks).gaussian(
+            ridge=0.1
+        )
+        return made.halved() if half else made
+
+    whole, joined = fit(slice(0, 5)), PatchGaussian.joined([fit(slice(0, 2)), fit(slice(2, 4)), fit(slice(4, 5))])
+    np.testing.assert_allclose(joined.quadratic(asked), whole.quadratic(asked), rtol=1e-6)

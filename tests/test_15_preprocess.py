@@ -465,3 +465,38 @@ def test_a_thread_evicts_no_other_threads_factors():
         there = other.submit(lambda: laplace._FACTORED.equations.cache_info()).result()
     assert laplace._FACTORED.equations.cache_info() == before
     assert there.misses > there.currsize == there.maxsize
+
+
+def mixed_holes(shape: tuple[int, int], share: float, seed: int) -> np.ndarray:
+    """A mask of holes of every size."""
+    rng = np.random.default_rng(seed)
+    field = sum(s * ndimage.gaussian_filter(rng.normal(size=shape), s) for s in (1, 3, 10))
+    return field > np.quantile(field, 1 - share)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("shape", "share"), [((150, 131), 0.3), ((97, 160), 0.6), ((128, 128), 0.1)])
+def test_large_holes_are_filled_like_a_factorisation_does(shape, share, seed):
+    masked = mixed_holes(shape, share, seed)
+    phase = np.where(masked, 0, ndimage.gaussian_filter(np.random.default_rng(seed).normal(0, 60, shape), 8))
+    found = laplace_fill(phase, masked, grow=0)
+    exact = laplace._Laplace(region := closed(masked))
+    wanted = np.where(masked, 0, phase)
+    wanted[region] = exact.solve(np.where(region, 0, phase))
+    assert region.sum() > laplace._FACTOR_UP_TO
+    assert wanted[masked].std() > 0.5
+    np.testing.assert_array_equal(found[~masked], phase[~masked])
+    np.testing.assert_allclose(found[masked], wanted[masked], atol=3 * laplace.TOLERANCE_RAD, rtol=0)
+
+
+def closed(masked: np.ndarray) -> np.ndarray:
+    disk = np.hypot(*np.mgrid[-5:6, -5:6]) <= 5
+    grown = ndimage.binary_dilation(masked, disk)
+    return ndimage.binary_erosion(grown, disk, border_value=1) | masked
+
+
+@pytest.mark.parametrize("radius", range(8))
+def test_a_mask_is_dilated_by_a_disk(radius):
+    masked = np.random.default_rng(radius).random((40, 53)) < 0.02
+    disk = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]) <= radius
+    np.testing.assert_array_equal(laplace.dilated(masked, radius), ndimage.binary_dilation(masked, disk))

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insar_anomaly.evidence import fusion
+from insar_anomaly.evidence.network import Side
 from insar_anomaly.tiles.preprocess import range_step
 
 SHAPE, DIMS = (6, 5), ("pair", "y", "x")
@@ -75,7 +76,7 @@ def cleaned(stack):
 
 def intervals(pairs, stack, before=3, after=3, best=True):
     """What every interval shows: its best look, or every look."""
-    windows = list(joined(pairs, stack.attrs["acquisitions"]).intervals(before, after))
+    windows = list(joined(pairs, stack.attrs["acquisitions"]).intervals(Side.numbered(before), Side.numbered(after)))
     if best:
         windows = list({w.ends: w for w in windows}.values())  # later looks replace earlier ones
     return fusion.fused(cleaned(stack), RANGE_STEP, windows)
@@ -155,7 +156,7 @@ def test_a_source_is_carried_by_the_pairs_that_show_it(kind):
     count = 9
     pairs = network(count)
     net = joined(pairs, count)
-    windows = list(net.intervals(3, 3) if kind == "interval" else net.acquisitions(2))
+    windows = list(net.intervals(Side.numbered(3), Side.numbered(3)) if kind == "interval" else net.acquisitions(2))
     still = tiles(np.zeros((count, *SHAPE)), pairs)
     source = np.random.default_rng(0).normal(0, 2, SHAPE).astype(np.float32)
 
@@ -177,7 +178,9 @@ def test_intervals_without_a_pair_across_them_are_not_invented():
 def test_an_acquisition_that_nothing_joins_is_not_counted_as_seen():
     count = 8
     pairs = [(i, j) for i, j in network(count) if 5 not in (i, j)] + [(5, 7)]
-    looks = [(w.ends, len(w.after)) for w in joined(pairs, count).intervals(3, 3) if w.ends[0] == 3]
+    looks = [
+        (w.ends, len(w.after)) for w in joined(pairs, count).intervals(Side.numbered(3), Side.numbered(3)) if w.ends[0] == 3
+    ]
     # 5 is joined over 7 only, which is out of reach: of 5 and 6 the second look sees 6
     assert looks == [((3, 4), 1), ((3, 4), 2)]
 
@@ -193,7 +196,7 @@ def test_a_look_is_the_same_whatever_came_later(count, spans, later):
         net = joined(pairs, total)
         return {
             (net.name(w), len(w.after)): (sorted(pairs[p] for p in w.pairs), net.days[w.after[-1]])
-            for w in net.intervals(3, 3)
+            for w in net.intervals(Side.numbered(3), Side.numbered(3))
         }
 
     now, then = seen(early, count), seen(every, count + later)

@@ -53,7 +53,8 @@ def test_motion_is_linear_in_slip_and_finite_everywhere(strike, dip, slip):
 
     assert np.isfinite(moved(slip)).all()
     parts = [moved(tuple(slip[j] if i == j else 0.0 for j in range(3))) for i in range(3)]
-    np.testing.assert_allclose(sum(parts), moved(slip), atol=1e-12)
+    # near the vertical, terms of opposite sign nearly cancel
+    np.testing.assert_allclose(sum(parts), moved(slip), atol=1e-9 * max(np.abs(moved(slip)).max(), 1e-3))
 
 
 def test_vertical_is_the_limit_of_steep():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insar_anomaly.flags.machine import Evidence, Notice, State, run, step
+from insar_anomaly.flags.machine import Evidence, Notice, State, acknowledged, run, step
 from insar_anomaly.flags.states import FlagState
 
 DAY0 = date(2020, 1, 1)
@@ -263,3 +263,114 @@ def test_in_whatever_order_pairs_come_every_pair_over_is_in_an_episode_and_no_no
         assert sum(episode.cleared is None for episode in state.episodes) <= 1
     assert balance[1] - balance[-1] == (state.open is not None)
     assert sum(episode.pairs_over for episode in state.episodes) == sum(one.over for one in evidence)
+
+
+# -- noted, raised, escalated, acknowledged --------------------------------------------------------------------------
+
+LEVEL, GROWTH = 2.0, 0.5
+
+
+def levelled(reference: int, score: float) -> Evidence:
+    """A pair of twelve days with threshold 1, told from 2 on, ten times as rare every half."""
+    return replace(pair(reference, reference + 12, score), level=LEVEL, growth=GROWTH)
+
+
+levels = st.lists(
+    st.builds(levelled, st.integers(0, 60).map(lambda n: 12 * n), st.sampled_from([0.5, 1.5, 2.0, 2.5, 3.0, 6.0, 20.0])),
+    max_size=30,
+)
+
+
+@pytest.mark.parametrize(
+    ("scores", "state", "told"),
+    [
+        ([1.5], "noted", []),
+        ([1.5, 1.9, 2.0], "noted", []),  # the level itself is not over
+        ([1.5, 2.1], "raised", ["raised"]),
+        ([2.1, 1.5, 2.1, 1.5, 2.1], "raised", ["raised"]),  # a swing about the level raises one flag
+        ([2.1, 2.5], "raised", ["raised"]),  # not ten times as rare
+        ([2.1, 3.1], "raised", ["raised"]),  # its excess is not twice what was told
+        ([2.1, 3.3], "escalated", ["raised", "escalated"]),
+        ([2.1, 3.3, 3.2, 3.3], "escalated", ["raised", "escalated"]),
+        ([2.1, 3.3, 20.0], "escalated", ["raised", "escalated", "escalated"]),
+    ],
+)
+def test_what_is_told_of_a_series(scores, state, told):
+    found, notices = run(State(), [levelled(12 * n, score) for n, score in enumerate(scores)], clear_after_days=CLEAR)
+    assert found.open is not None
+    assert found.open.state == state
+    assert [notice.kind for notice in notices] == told
+
+
+def test_a_noted_flag_ends_without_a_word():
+    state, notices = run(State(), [levelled(0, 1.5), levelled(200, 0.5)], clear_after_days=CLEAR)
+    assert notices == ()
+    assert state.episodes[0].state is FlagState.CLEARED
+    assert state.episodes[0].told is None
+
+
+def test_an_acknowledged_flag_stays_so_at_the_next_assessment_and_not_when_it_grows():
+    state, _ = run(State(), [levelled(0, 2.1)], clear_after_days=CLEAR)
+    state = acknowledged(state, 1)
+    state, notices = step(state, levelled(12, 2.4), clear_after_days=CLEAR)
+    assert (state.episodes[0].state, notices) == (FlagState.ACKNOWLEDGED, ())
+    grown, notices = step(state, levelled(24, 9.0), clear_after_days=CLEAR)
+    assert grown.episodes[0].state is FlagState.ESCALATED
+    assert kinds(notices) == [("escalated", 1)]
+    over, notices = step(state, levelled(200, 0.5), clear_after_days=CLEAR)
+    assert over.episodes[0].state is FlagState.CLEARED
+    assert kinds(notices) == [("cleared", 1)]
+
+
+def test_what_is_only_noted_or_has_ended_is_not_changed_by_an_acknowledgement():
+    noted, _ = run(State(), [levelled(0, 1.5)], clear_after_days=CLEAR)
+    assert acknowledged(noted, 1) == noted
+    ended, _ = run(State(), [levelled(0, 3.0), levelled(200, 0.5)], clear_after_days=CLEAR)
+    assert acknowledged(ended, 1) == ended
+    with pytest.raises(LookupError, match="no flag 2"):
+        acknowledged(noted, 2)
+
+
+def test_a_noted_flag_that_was_over_and_tells_late_is_raised_and_cleared():
+    state, _ = run(State(), [levelled(0, 1.5), levelled(200, 0.5)], clear_after_days=CLEAR)
+    after, notices = step(state, replace(levelled(3, 9.0), again=False), clear_after_days=CLEAR)
+    assert kinds(notices) == [("raised", 1), ("cleared", 1)]
+    assert after.open is None
+
+
+def test_a_level_below_the_threshold_is_a_mistake():
+    with pytest.raises(ValueError, match="below the threshold"):
+        replace(pair(0, 12), level=0.5)
+
+
+@given(levels, st.randoms(use_true_random=False), st.lists(st.integers(0, 29), max_size=5))
+def test_nothing_is_told_twice_and_no_end_without_a_beginning_whatever_comes_and_whoever_acknowledges(
+    evidence, random, acks
+):
+    random.shuffle(evidence)
+    state, told = State(), Counter()
+    peak: dict[int, float] = {}
+    for turn, one in enumerate(evidence):
+        before = state
+        state, notices = step(state, one, clear_after_days=CLEAR)
+        for notice in notices:
+            number = notice.episode.number
+            told[number, notice.kind] += 1
+            if notice.kind == "escalated":
+                assert one.score >= peak[number] + GROWTH
+            if notice.kind == "cleared":
+                assert told[number, "raised"] == 1
+            else:
+                peak[number] = one.score
+        if not one.over:
+            assert {e.number: e.state for e in state.episodes if e.state.open} == {
+                e.number: e.state for e in before.episodes if e.state.open and state.episodes[e.number - 1].state.open
+            }
+        if turn in acks and state.open is not None:
+            was = state.open
+            state = acknowledged(state, was.number)
+            assert state.open is not None
+            assert state.open.state is (FlagState.ACKNOWLEDGED if was.state.told else FlagState.NOTED)
+    for episode in state.episodes:
+        assert told[episode.number, "raised"] == (episode.told is not None)
+        assert told[episode.number, "cleared"] == (episode.told is not None and not episode.state.open)

@@ -200,7 +200,8 @@ def test_a_step_is_found_in_intervals_where_single_pairs_are_lost_in_the_weather
         proof = build(kind, TO_TILES, RANGE_STEP, REACH)
         result = trial(one, proof, Loudest(), folds=3, peaks_cm=(3.0,), seed=0)
         found[kind] = (result.positive[injected(3)][:, None] > result.negative).mean()
-        assert result.places[injected(3)].shape == (len(result.positive[injected(3)]), 2)
+        assert result.injections is not None
+        assert result.injections.place.shape == (len(result.positive[injected(3)]), 2)
     assert found["interval"] > found["pair"]
     assert set(result.positive) == {injected(3), injected(3, Age.FIRST)}
     assert result.seen is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -12,14 +13,17 @@ import xarray as xr
 from quiet_tiles import masked, quiet, unrest
 
 from insar_anomaly import detectors
-from insar_anomaly.detectors.backbone import Channels, Embedder, random_weights
+from insar_anomaly.detectors._padim_parts import LAYER_WEIGHTS
+from insar_anomaly.detectors.backbone import Channels, Embedder, Trunk, random_weights
 from insar_anomaly.detectors.gaussians import LowRankGaussian, PatchGaussian
-from insar_anomaly.detectors.padim import LAYER_WEIGHTS, Padim, PadimScorer
+from insar_anomaly.detectors.padim import Padim, PadimScorer
+from insar_anomaly.tiles import laplace, preprocess
+from insar_anomaly.tools.pretrain.trial import CLEANING, CLIMATES, divided, scene
 
 torch.set_num_threads(1)
 
 SHAPE = (60, 68)
-PLAIN = Padim(weights="random", dims=12, stride=8, seed=3)
+PLAIN = Padim(weights="random", dims=12, stride=8, seed=3, pool=1, factors="float32")
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +223,58 @@ def test_the_same_anomaly_is_ordinary_where_the_ground_always_does_it_and_strang
 def test_unrest_scores_higher_than_the_same_pairs_without_it(test, scorer):
     still = quiet(SHAPE, acquisitions=6, seed=2, first=2021)
     assert np.median(scorer.score(test)["score"]) > np.median(scorer.score(still)["score"])
+
+
+def with_torchvision(scorer: PadimScorer) -> PadimScorer:
+    """The same scorer on torchvision's network as it is: the oracle of the faster arithmetic."""
+    exact = PadimScorer.from_dataset(scorer.to_dataset())
+    embedder = exact._parts.embedder
+    trunk = Trunk("resnet18")
+    trunk.load_state_dict(exact.weights)
+    wanted = [torch.as_tensor(embedder.channels.of_layer(i)) for i in range(3)]
+    embedder._trunk = lambda grey: [one[:, i] for one, i in zip(trunk(grey), wanted, strict=True)]
+    return exact
+
+
+LEAST_CHANGE = 1e-3
+"""Part of the spread of quiet scores by which faster arithmetic may change a score."""
+
+
+def test_faster_arithmetic_changes_scores_by_less_than_a_thousandth_of_their_spread(test):
+    scorer = Padim(dims=60).fit(quiet(SHAPE, acquisitions=14, seed=1))
+    fast, exact = (one.score(test)["score"].values for one in (scorer, with_torchvision(scorer)))
+    assert not np.array_equal(fast, exact)
+    assert np.abs(fast - exact).max() < LEAST_CHANGE * exact.std()
+
+
+def test_filling_large_holes_to_a_tolerance_changes_scores_by_less_than_a_thousandth_of_their_spread():
+    place = scene(CLIMATES["humid hills"], seed=3, acquisitions=8, side=128)
+    train, later = divided(place, 8)
+    scorer = Padim(dims=60).fit(preprocess.tiles(train, **CLEANING))
+    filled = scorer.score(preprocess.tiles(later, **CLEANING))["score"].values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(laplace, "_FACTOR_UP_TO", 10**9)
+        exact = scorer.score(preprocess.tiles(later, **CLEANING))["score"].values
+    assert not np.array_equal(filled, exact)
+    assert np.abs(filled - exact).max() < LEAST_CHANGE * exact.std()
+
+
+def test_a_model_as_earlier_versions_stored_it_scores_as_it_did(train, test):
+    """Without the settings and arrays that came later: one whole float32 factor for each patch."""
+    scorer = PLAIN.fit(train)
+    stored = scorer.to_dataset()
+    old = {k: v for k, v in json.loads(stored.attrs["settings"]).items() if k not in ("pool", "factors")}
+    stored.attrs["settings"] = json.dumps(old)
+    assert {name for name in stored if name.endswith("_0")} == {"count_0", "mean_0", "triangle_0"}
+    assert stored["triangle_0"].dtype == np.float32
+    again = PadimScorer.from_dataset(stored)
+    xr.testing.assert_identical(again.score(test), scorer.score(test))
+
+
+@pytest.mark.parametrize("factors", ["float16", "float32"])
+def test_a_model_with_shared_correlations_comes_back_as_it_was(train, test, factors):
+    scorer = replace(PLAIN, pool=2, factors=factors).fit(train)
+    stored = scorer.to_dataset()
+    assert stored["triangle_0"].dtype == factors
+    assert len(stored["triangle_0"]) == math.ceil(SHAPE[0] / 16) * math.ceil(SHAPE[1] / 16)
+    xr.testing.assert_identical(PadimScorer.from_dataset(stored).score(test), scorer.score(test))

@@ -12,12 +12,13 @@ from quiet_tiles import masked, quiet, unrest
 
 from insar_anomaly.config.presets import PRESETS
 from insar_anomaly.detectors._padim_layouts import LAYER_STRIDES, smoothed
+from insar_anomaly.detectors._padim_parts import LAYER_WEIGHTS
 from insar_anomaly.detectors.backbone import Channels, Embedder, random_weights
 from insar_anomaly.detectors.gaussians import LowRankGaussian, Moments, PatchGaussian, Samples
-from insar_anomaly.detectors.padim import LAYER_WEIGHTS, Padim, PadimScorer
+from insar_anomaly.detectors.padim import Padim, PadimScorer
 
 SHAPE = (80, 96)
-ALIGNED = Padim(weights="random", dims=12, seed=3)
+ALIGNED = Padim(weights="random", dims=12, seed=3, pool=1, factors="float32")
 WINDOWS = replace(
     ALIGNED, layout="windows", dims=10, window=64, window_step=16, crops=2, stride=4, ridge=0.01, relative_ridge=0.0
 )

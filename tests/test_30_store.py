@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -14,8 +15,10 @@ import pytest
 import xarray as xr
 
 from insar_anomaly.errors import NotFitted, StoreFailed
+from insar_anomaly.stack.arrays import content_hash
 from insar_anomaly.stack.schema import STACK, Grid, check
-from insar_anomaly.stack.store import Store, content_hash
+from insar_anomaly.stack.store import Store
+from insar_anomaly.stack.store.backbones import network_hash
 
 NAME, OTHER = "221080/079D_07694_131313", "211060/124D_04854_171313"
 GRID = Grid(40.0000001, 13.6, 0.001, 0.001, (12, 17))
@@ -193,6 +196,53 @@ def test_a_model_comes_back_whole_under_the_hash_of_its_content(store):
     second = store.write_model(NAME, model(seed=1))
     assert second != identity
     xr.testing.assert_identical(store.read_model(NAME, identity), model())
+
+
+def with_network(seed: int) -> xr.Dataset:
+    bytes_ = np.random.default_rng(0).integers(0, 256, 200_000).astype(np.uint8)
+    return model(seed).assign(network=("byte", bytes_))
+
+
+def held_bytes(store) -> int:
+    return sum(file.stat().st_size for file in Path(store.url, "models").rglob("*") if file.is_file())
+
+
+def test_models_that_share_a_network_store_it_once_and_come_back_whole(tmp_path):
+    store = Store(str(tmp_path))
+    first = store.write_model(NAME, with_network(0))
+    once = held_bytes(store)
+    second = store.write_model(OTHER, with_network(1))
+    assert 200_000 < once < held_bytes(store) < once + 100_000
+    assert first == content_hash(with_network(0))
+    xr.testing.assert_identical(store.read_model(NAME, first), with_network(0))
+    xr.testing.assert_identical(store.read_model(OTHER, second), with_network(1))
+
+
+def test_a_model_that_carries_its_network_as_earlier_versions_stored_it_opens(tmp_path, monkeypatch):
+    store = Store(str(tmp_path))
+    with monkeypatch.context() as before:
+        before.setattr(Store, "_parted", lambda _, whole: whole)
+        identity = store.write_model(NAME, with_network(0))
+    assert not Path(store.url, "models", "backbones").exists()
+    xr.testing.assert_identical(store.read_model(NAME, identity), with_network(0))
+
+
+def test_a_lost_network_is_named_with_a_remedy_or_taken_from_elsewhere(tmp_path):
+    store = Store(str(tmp_path))
+    identity = store.write_model(NAME, with_network(0))
+    shutil.rmtree(Path(store.url, "models", "backbones"))
+    with pytest.raises(NotFitted, match=rf"{NAME}: its model needs the network [0-9a-f]{{16}}.*fit --again"):
+        store.read_model(NAME, identity)
+    asked = []
+
+    def spare(name: str) -> xr.DataArray:
+        asked.append(name)
+        return with_network(0)["network"]
+
+    xr.testing.assert_identical(store.read_model(NAME, identity, spare=spare), with_network(0))
+    assert asked == [network_hash(with_network(0)["network"])]
+    store.write_model(NAME, with_network(1))  # any model with this network brings it back
+    xr.testing.assert_identical(store.read_model(NAME, identity), with_network(0))
 
 
 @pytest.mark.parametrize("trial", range(3))

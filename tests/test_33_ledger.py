@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import resource
 import shutil
 import signal
@@ -27,12 +26,12 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from postgres import PASSWORD, binaries, postgres_server
+from postgres import PASSWORD
 
 import insar_anomaly
 from insar_anomaly.errors import Busy, ConfigError, StoreFailed, Verdict
 from insar_anomaly.flags.states import FlagState
-from insar_anomaly.ledger.database import _alembic
+from insar_anomaly.ledger.database import _alembic, newest_revision
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.records import Decision, EpisodeRow, FailureRow, ModelRow, NewNotice, PairRow, ScoreRow, Seen
 from insar_anomaly.ledger.tables import VERSION_TABLE, metadata
@@ -65,28 +64,10 @@ EPISODE = EpisodeRow(
     threshold=3.5,
     pairs_over=1,
     model="m1",
+    state=FlagState.RAISED,
+    told=5.0,
 )
 NOTICE = NewNotice(f"{STACK}:1:raised:files", "files", "raised", '{"score": 5.0}')
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    if binaries() is None:
-        pytest.skip("no PostgreSQL server binaries (initdb, pg_ctl) on this machine")
-    with postgres_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/new/folder/ledger.db"
-    server_url: str = request.getfixturevalue("server")
-    name = "t" + re.sub(r"\W", "", str(tmp_path.name).lower())[:40] + str(time.monotonic_ns())
-    with _engine(server_url).connect().execution_options(isolation_level="AUTOCOMMIT") as admin:
-        admin.exec_driver_sql(f"CREATE DATABASE {name}")
-    return server_url.removesuffix("postgres") + name
 
 
 @pytest.fixture
@@ -151,7 +132,7 @@ def other_process(url: str, code: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-HOLD = "with ledger.lock():\n    print('held', flush=True)\n    input()"
+HOLD = "with ledger._database.lock():\n    print('held', flush=True)\n    input()"
 
 
 # schema and opening
@@ -240,7 +221,7 @@ def test_a_second_process_gets_busy_and_is_told_who(ledger, url):
         assert holder.stdout.readline() == "held\n"
         with (
             pytest.raises(Busy, match=r"held by insar_anomaly process \d+ on .* since 20\d\d.*wait until") as refused,
-            ledger.lock(),
+            ledger._database.lock(),
         ):
             pytest.fail("two hold the lock")
         assert f"process {holder.pid} " in str(refused.value)
@@ -255,7 +236,7 @@ def test_the_lock_is_free_again_after_a_kill(ledger, url):
         holder.wait()
     for _ in range(100):  # the server needs a moment to notice
         try:
-            with ledger.lock():
+            with ledger._database.lock():
                 return
         except Busy:
             time.sleep(0.1)
@@ -264,14 +245,27 @@ def test_the_lock_is_free_again_after_a_kill(ledger, url):
 
 def test_the_lock_is_exclusive_within_a_process_and_free_afterwards(ledger):
     for _ in range(3):
-        with ledger.lock():
-            with pytest.raises(Busy, match=f"process {os.getpid()} on"), ledger.lock():
+        with ledger._database.lock():
+            with pytest.raises(Busy, match=f"process {os.getpid()} on"), ledger._database.lock():
                 pass
             ledger.record_pairs(STACK, [pair_row(PAIRS[0])])
-    with pytest.raises(ZeroDivisionError), ledger.lock():
+    with pytest.raises(ZeroDivisionError), ledger._database.lock():
         _ = 1 / 0
-    with ledger.lock():
+    with ledger._database.lock():
         pass
+
+
+def test_runs_share_what_a_change_of_the_tables_needs_alone(ledger, url):
+    with other_process(url, HOLD.replace("lock()", "lock(shared=True)")) as other:
+        assert other.stdout.readline() == "held\n"
+        with ledger.in_use(), ledger.in_use():
+            ledger.record_pairs(STACK, [pair_row(PAIRS[0])])
+        with pytest.raises(Busy, match="held by"), ledger._database.lock():
+            pytest.fail("the tables are changed while a run works")
+    with other_process(url, HOLD) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(Busy, match=f"process {other.pid} on"), ledger.in_use():
+            pytest.fail("a run works while the tables are changed")
 
 
 # runs
@@ -526,7 +520,7 @@ def names(folder: Path) -> set[str]:
 
 def test_an_older_ledger_is_copied_before_it_is_brought_up_to_date(older, caplog):
     before = dump(older)
-    copy = older.with_name("ledger.db.before-0004")
+    copy = older.with_name(f"ledger.db.before-{newest_revision()}")
     with Ledger(f"sqlite:///{older}") as ledger:
         assert [row.state for row in ledger.episodes()] == [FlagState.RAISED]
     assert names(older.parent) == {"ledger.db", copy.name}
@@ -548,11 +542,11 @@ def test_the_copy_has_what_still_waits_in_the_write_ahead_log(older):
         other.commit()
         assert older.with_name("ledger.db-wal").stat().st_size > 0
         Ledger(f"sqlite:///{older}").close()
-    assert any("written a moment ago" in line for line in dump(older.with_name("ledger.db.before-0004")))
+    assert any("written a moment ago" in line for line in dump(older.with_name(f"ledger.db.before-{newest_revision()}")))
 
 
 def test_a_copy_is_never_overwritten_and_a_new_or_current_ledger_gets_none(older, tmp_path, caplog):
-    copy = older.with_name("ledger.db.before-0004")
+    copy = older.with_name(f"ledger.db.before-{newest_revision()}")
     copy.write_text("precious")
     Ledger(f"sqlite:///{older}").close()
     assert copy.read_text() == "precious"
@@ -563,12 +557,12 @@ def test_a_copy_is_never_overwritten_and_a_new_or_current_ledger_gets_none(older
 
 
 def test_what_a_killed_process_left_of_a_copy_is_made_anew(older):
-    part = older.with_name("ledger.db.before-0004.part")
+    part = older.with_name(f"ledger.db.before-{newest_revision()}.part")
     part.write_bytes(older.read_bytes()[:8192])
     before = dump(older)
     Ledger(f"sqlite:///{older}").close()
     assert not part.exists()
-    assert dump(older.with_name("ledger.db.before-0004")) == before
+    assert dump(older.with_name(f"ledger.db.before-{newest_revision()}")) == before
 
 
 def test_without_room_for_the_copy_the_ledger_stays_as_it_was(older):
@@ -582,7 +576,7 @@ def test_without_room_for_the_copy_the_ledger_stays_as_it_was(older):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (names(older.parent), dump(older)) == ({"ledger.db"}, before)
     Ledger(f"sqlite:///{older}").close()
-    assert dump(older.with_name("ledger.db.before-0004")) == before
+    assert dump(older.with_name(f"ledger.db.before-{newest_revision()}")) == before
 
 
 def test_in_a_folder_that_cannot_be_written_the_ledger_stays_as_it_was(older):
@@ -598,7 +592,8 @@ def test_in_a_folder_that_cannot_be_written_the_ledger_stays_as_it_was(older):
             for one in folder.iterdir():
                 one.chmod(0o666)
             folder.chmod(0o555)
-            with as_nobody(), pytest.raises(ConfigError, match=r"before-0004.*cannot be made.*make the folder writable"):
+            why = rf"before-{newest_revision()}.*cannot be made.*make the folder writable"
+            with as_nobody(), pytest.raises(ConfigError, match=why):
                 Ledger(f"sqlite:///{file}")
             folder.chmod(0o755)
         assert (names(folder), dump(file)) == ({"ledger.db"}, before)
@@ -621,7 +616,7 @@ def test_the_score_table_is_every_pair_with_its_current_score(filled):
     filled.record_pairs(OTHER, [pair_row(PAIRS[0])])
     filled.advance(STACK, "m1", keep)
     rows = filled.scores()
-    assert [(row.gvp, row.frame, *astuple(row)[1:]) for row in rows] == [
+    assert [(row.gvp, row.frame, *astuple(row)[1:-1]) for row in rows] == [
         (211060, "124D_04854_171313", PAIRS[0], None, None, False, 0, "S1", None),
         (221080, "079D_07694_131313", PAIRS[0], 5.0, 3.5, True, 0, "S2", "m1"),
         (221080, "079D_07694_131313", PAIRS[2], None, None, False, 32, None, None),
@@ -735,10 +730,10 @@ def test_the_outbox(filled):
     assert (first.key, first.stack, first.channel, first.kind, first.payload) == (NOTICE[0], STACK, *NOTICE[1:4])
     assert (first.attempts, first.last_error, first.delivered_at) == (0, None, None)
 
-    filled.failed(first.key, "refused")
+    filled.failed(first.key, error="refused")
     assert [(row.attempts, row.last_error) for row in filled.pending()] == [(1, "refused"), (0, None)]
     for _ in range(50):
-        filled.failed(first.key, "refused again")
+        filled.failed(first.key, error="refused again")
     assert [row.key for row in filled.pending()] == [first.key, second.key]  # never given up by itself
 
     filled.delivered(second.key)
@@ -851,3 +846,24 @@ def test_what_one_model_has_judged_another_does_not_judge_again(filled):
     filled.advance(STACK, "m2", lambda _, scores, __: (seen.extend(r.pair for r in scores), Decision([]))[1])
     assert seen == ["20200125_20200206"]  # the first model had no threshold for it
     assert sum(row.flagged for row in filled.scores(STACK)) == 3
+
+
+def test_what_is_written_together_is_one_transaction(tmp_path):
+    with Ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger, Ledger(f"sqlite:///{tmp_path}/ledger.db") as other:
+        run = ledger.start_run("nightly", None, "{}", "0")
+        with ledger.together(), ledger.together():
+            ledger.record_failure(run, "1/A", "flag", "one")
+            ledger.record_failure(run, "1/B", "flag", "two")
+            assert len(ledger.failures(run)) == 2  # it sees what it has written
+            assert other.failures(run) == []
+        assert len(other.failures(run)) == 2
+
+        def broken():
+            ledger.record_failure(run, "1/C", "flag", "three")
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError), ledger.together():
+            broken()
+        assert len(ledger.failures(run)) == len(other.failures(run)) == 2
+        ledger.record_failure(run, "1/D", "flag", "four")
+        assert len(other.failures(run)) == 3

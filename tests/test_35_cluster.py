@@ -13,7 +13,7 @@ from installation import AS_OF, RISING
 
 from insar_anomaly.errors import PairRejected, UsageError, Verdict
 from insar_anomaly.evidence.protocol import Assessment
-from insar_anomaly.pipeline import worker as tasks
+from insar_anomaly.pipeline import scoring as tasks
 from insar_anomaly.pipeline.assess import score_task
 from insar_anomaly.pipeline.cluster import Workers, workers
 
@@ -127,7 +127,7 @@ def test_a_person_who_stops_the_run_does_not_wait_for_its_tasks():
 def test_a_task_that_kills_its_worker_fails_alone(two):
     found = outcome(two.fan_out(square, [*range(10), "poison", "slow", *range(10, 20)]))
     culprit = found.pop("poison")
-    assert culprit.__name__ == "KilledWorker"
+    assert culprit.__name__ == "WorkersFailed"  # twice, the second time alone: said in words
     assert found == {"slow": "slow", **{i: i * i for i in range(20)}}
     assert outcome(two.fan_out(square, [7])) == {7: 49}
 
@@ -144,7 +144,7 @@ def test_workers_that_declare_a_gpu_are_asked_for_it():
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=1, processes=False, dashboard_address=None, resources={"GPU": 1}) as cluster,
+        LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0", resources={"GPU": 1}) as cluster,
         Client(cluster) as client,
         workers("address", count=None, address=client.scheduler.address) as hands,
     ):

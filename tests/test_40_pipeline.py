@@ -31,10 +31,10 @@ from insar_anomaly import pipeline
 from insar_anomaly.errors import Verdict
 from insar_anomaly.evidence.protocol import Assessment
 from insar_anomaly.names import OF_A_STACK, Pair, Period
-from insar_anomaly.pipeline import worker as tasks
+from insar_anomaly.pipeline import scoring as tasks
 from insar_anomaly.pipeline.assess import score_task
 from insar_anomaly.report.digest import lines
-from insar_anomaly.sources.licsar import LicsarSource
+from insar_anomaly.sources.archive import Archive
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -192,18 +192,21 @@ def test_a_volcanos_contacts_get_its_notices_and_others_do_not(fitted, closed_po
 
 
 def test_two_volcanoes_of_one_frame_share_the_opening_of_every_file(fresh, monkeypatch):
+    begun = DATES[11]  # every stack is there by then: the grid of a new one takes some headers
+    first = fresh.ingest(as_of=begun).counts["stored_pairs"]
     opened = Counter()
-    original = LicsarSource._opened
+    original = Archive.opened
 
     def counting(self, uri):
         opened[uri] += 1
         return original(self, uri)
 
-    monkeypatch.setattr(LicsarSource, "_opened", counting)
+    monkeypatch.setattr(Archive, "opened", counting)
     run = fresh.ingest()
-    assert run.counts["stored_pairs"] == 2 * len(fresh.pairs()) + len(fresh.pairs(SHORT))
+    assert first + run.counts["stored_pairs"] == 2 * len(fresh.pairs()) + len(fresh.pairs(SHORT))
     pairs = {uri: n for uri, n in opened.items() if "/interferograms/" in uri}
-    assert len(pairs) == 2 * (len(fresh.pairs()) + len(fresh.pairs(SHORT)))
+    new = [pair for frame in (WIDE, SHORT) for pair in fresh.pairs(frame) if Pair.of(pair).last > begun]
+    assert len(pairs) == 2 * len(new)
     assert set(pairs.values()) == {1}
 
 
@@ -353,13 +356,15 @@ def test_a_notice_says_how_small_a_source_this_stack_would_have_missed(fitted):
 
 
 def test_a_figure_that_cannot_be_drawn_does_not_hold_the_notice_back(fitted, monkeypatch):
-    def fails(figure):
+    def fails(*_, **__):
         raise ZeroDivisionError("no picture")
 
     monkeypatch.setattr("insar_anomaly.report.figures.pair_png", fails)
     fitted.only(990002)
     _, digest = fitted.nightly()
-    assert json.loads(fitted.notices[0].read_text())["figure"] is None
+    notice = json.loads(fitted.notices[0].read_text())
+    assert notice["figure"] is None
+    assert notice["payload"]["motion"]["cm"] > 10  # what was measured is told all the same
     assert any("goes without a figure: no picture" in words for words in digest["warnings"])
 
 
@@ -448,3 +453,22 @@ def test_the_digest_says_what_a_new_threshold_makes_of_an_open_flag(fitted):
     [flag] = digest.open_flags
     assert flag.threshold_now != flag.threshold
     assert f"over the present one, {flag.threshold_now:.4g}: {flag.pairs_over_now}" in "\n".join(lines(digest))
+
+
+def test_a_flag_puts_notices_only_where_a_route_wants_them(fitted):
+    fitted.only(990001, 990002)
+    text = fitted.config.read_text()
+    channels = "".join(
+        f'[[channel]]\nkind = "files"\nname = "{name}"\nfolder = "{name}"\n' for name in ("duty", "quiet", "late")
+    )
+    routes = (
+        '[[route]]\nchannel = "duty"\nkinds = ["raised"]\nvolcanoes = ["rising*"]\n'
+        '[[route]]\nchannel = "quiet"\nvolcanoes = [990001]\n'
+        '[[route]]\nchannel = "late"\nkinds = ["cleared"]\n'
+    )
+    fitted.config.write_text(text[: text.index("[[channel]]")] + channels + routes)
+    run, digest = fitted.nightly()
+    assert run.failures == []
+    assert fitted.rows("select key from notice") == [(f"{RISING}:1:raised:duty",)]
+    assert [path.suffix for path in sorted((fitted.folder / "duty").iterdir())] == [".json", ".png"]
+    assert not any("reaches anybody" in words for words in digest["warnings"])

@@ -94,10 +94,6 @@ def rotated(path):
     write_tif(path, read_tif(path), transform=rasterio.Affine(STEP, STEP / 5, WEST, STEP / 5, -STEP, NORTH))
 
 
-def south_up(path):
-    write_tif(path, read_tif(path), transform=rasterio.Affine(STEP, 0, WEST, 0, STEP, NORTH - 64 * STEP))
-
-
 UNREADABLE = Verdict.UNREADABLE
 SPOILED = [
     # what is done, to which file, its verdict, words of the reason
@@ -115,16 +111,15 @@ SPOILED = [
     (coarser, "phase", Verdict.WRONG_GRID, "do not hold the stack's grid"),
     (half_a_pixel_off, "phase", Verdict.WRONG_GRID, "product of the same frame"),
     (rotated, "phase", Verdict.ROTATED, "resample it to a north-up grid"),
-    (south_up, "phase", Verdict.ROTATED, "north-up"),
-    (Path.unlink, "phase", Verdict.MISSING_PHASE, "no .geo.unw.tif beside it; upload it"),
+    (Path.unlink, "phase", Verdict.MISSING_PHASE, "geo.unw.tif; upload what is missing"),
     (truncated, "coherence", UNREADABLE, "upload it again"),
     (text, "coherence", UNREADABLE, "upload it again"),
     (too_small, "coherence", Verdict.WRONG_GRID, "do not hold the stack's grid"),
     (incoherent, "coherence", Verdict.LOW_COHERENCE, "[ingest] min_coherence = 0.05"),
-    (Path.unlink, "coherence", Verdict.MISSING_COHERENCE, "no .geo.cc.tif beside it; upload it"),
+    (Path.unlink, "coherence", Verdict.MISSING_COHERENCE, "geo.cc.tif; upload what is missing"),
 ]
 IDS = [f"{how.__name__}-{which}" for how, which, _, _ in SPOILED]
-NONSENSE = ["20210117_20210105", "20210105_20210105", "20211301_20211305", "thumbnails_", "2021-01-05_2021-01-17"]
+NONSENSE = ["20210105_20210105", "20211301_20211305", "thumbnails_", "2021-01-05_2021-01-17"]
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +254,7 @@ def test_a_frame_without_pairs_fails_alone(fresh):
     shutil.rmtree(fresh.archive / WIDE / "interferograms")
     run = fresh.ingest()
     assert run.failed == {QUIET, RISING}
-    assert all(f"frame {WIDE} holds no pair" in f.error for f in run.failures)
+    assert all(f"frame {WIDE} is in the source and holds no interferogram" in f.error for f in run.failures)
     assert run.counts["stored_pairs"] == len(fresh.pairs(SHORT))
 
 
@@ -291,7 +286,7 @@ def test_a_box_half_outside_its_frame_is_cut_to_it(fresh):
     assert fresh.ingest().failures == []
     with fresh.opened() as (s, _):
         held = s.store.open(QUIET)
-        assert dict(held.sizes) == {"pair": 60, "y": 54, "x": 28}
+        assert held["phase"].shape == (60, 54, 28)
 
 
 # storage that cannot be reached
@@ -328,6 +323,28 @@ def test_one_source_out_of_reach_does_not_stop_the_frames_of_another(fresh, clos
     # but the night is not "ok": the source out of reach may hold newer pairs
     assert [f.stage for f in run.failures] == ["ingest"]
     assert "a source was left out: s3://volcanoes/licsar cannot be reached" in run.failures[0].error
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nosuch://nowhere/frames", "nosuch://nowhere/frames: unexpected ValueError (Protocol not known: nosuch"),
+        ("ftp://127.0.0.1:{port}/frames", "cannot be reached ([Errno 111] Connection refused)"),
+    ],
+)
+def test_what_a_source_raises_that_is_none_of_our_errors_costs_its_own_stacks(url, words, fresh, closed_port, caplog):
+    url = url.format(port=closed_port())
+    fresh.change('[[source]]\nurl = "archive"', f'[[source]]\nurl = "archive"\n[[source]]\nurl = "{url}"')
+    fresh.only(990003)
+    run = fresh.ingest()
+    assert run.counts["stored_pairs"] == len(fresh.pairs(SHORT))
+    assert [f.stage for f in run.failures] == ["ingest"]
+    assert words in run.failures[0].error
+    assert ("unexpected error of a source" in caplog.text) == ("unexpected" in words)
+    fresh.change('url = "archive"\n[[source]]\n', "")
+    run = fresh.ingest()
+    assert run.failed == {BLIND}
+    assert words in run.failures[0].error
 
 
 def test_a_file_replaced_after_it_was_stored_is_said_and_the_stack_stays_as_it_was_screened(ingested):
@@ -407,8 +424,9 @@ def test_after_a_full_disk_the_same_command_ends_as_if_nothing_had_been(fresh, w
 
 
 def test_after_a_full_disk_under_the_ledger_the_same_command_ends_as_if_nothing_had_been(
-    fresh, with_stacks, small_disk, capsys
+    fresh, with_stacks, small_disk, capsys, monkeypatch
 ):
+    monkeypatch.setattr("insar_anomaly.ledger.database._PATIENCE_S", 3.0)  # a full disk is waited for, too
     disk, remount = small_disk
     fresh.change('ledger = "sqlite:///ledger.sqlite"', f'ledger = "sqlite:///{disk}/ledger.sqlite"')
     (disk / "filler").write_bytes(bytes(100 * 1024))

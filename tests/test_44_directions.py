@@ -19,7 +19,7 @@ from insar_anomaly.ledger import Ledger
 from insar_anomaly.names import EvidenceKind, Period
 from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.simulate import PointSource, Unrest, scene
-from insar_anomaly.tools.layouts import write_archive
+from insar_anomaly.tools.layouts.licsar import write_archive
 
 UP, DOWN = "001A_00001_010101", "002D_00002_010101"
 COUPLE = f"990001/{UP}+{DOWN}"
@@ -85,7 +85,7 @@ def test_a_couple_says_which_of_its_frames_have_flagged_too(both):
     assert len(told[COUPLE]["payload"]["members"]) == 2
     for one in told[COUPLE]["payload"]["members"]:
         assert one["flagged"] == (one["stack"] in stacks)
-        assert f"{one['stack']}: interval" in told[COUPLE]["body"]
+        assert f"{one['stack']}: score" in told[COUPLE]["body"]
     assert ("flagged by itself too" in told[COUPLE]["body"]) == (len(stacks) > 1)
 
 
@@ -101,17 +101,23 @@ def test_a_couple_alone_tells_with_both_views_in_the_picture(both):
     [notice] = both.notices
     content = json.loads(notice.read_text())
     assert [one["stack"] for one in content["payload"]["members"]] == [f"990001/{UP}", f"990001/{DOWN}"]
-    assert f"990001/{UP}: interval" in content["body"]
+    assert f"990001/{UP}: score" in content["body"]
+    told = content["payload"]
+    views = [one["motion"] for one in told["members"]]
+    assert told["motion"]["first"] == max(one["first"] for one in views)
+    assert told["motion"]["last"] == min(one["last"] for one in views)
+    for one in views:
+        assert one["cm"] == pytest.approx(5.0, abs=2 * one["sigma_cm"])
     figure = notice.parent / content["figure"]
     assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     width, height = (int.from_bytes(figure.read_bytes()[i : i + 4], "big") for i in (16, 20))
-    assert height / width == pytest.approx(2 * 4.4 / 15, rel=0.02)  # a row of panels for each frame
+    assert height / width == pytest.approx((0.7 + 2 * 7.3) / 11, rel=0.02)  # a block of panels for each frame
 
 
 def test_deciding_asks_the_ledger_nothing_and_comes_to_the_same_twice(both, monkeypatch):
     original, asked, decided = Ledger.advance, [], []
 
-    def watched(self, stack, model, decide):
+    def watched(self, stack, model, decide, **how):
         def twice(*loaded):
             listen = (self._database._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
             event.listen(*listen)
@@ -121,7 +127,7 @@ def test_deciding_asks_the_ledger_nothing_and_comes_to_the_same_twice(both, monk
             decided.append((stack, len(first.notices)))
             return first
 
-        return original(self, stack, model, twice)
+        return original(self, stack, model, twice, **how)
 
     monkeypatch.setattr(Ledger, "advance", watched)
     both.config.write_text(

@@ -163,27 +163,28 @@ def test_the_schema_refuses_what_is_missing_or_unknown():
 def test_a_notice_opens_with_what_happened_and_how_sure_that_is():
     text = wording.body(PAYLOAD)
     first, *_ = text.splitlines()
-    assert first == "Screening flag raised: Erta Ale (221080), stack 221080/079D_07694_131313"
+    assert first == wording.subject(PAYLOAD) == "Screening flag raised: Erta Ale, an unusual signal, 1 to 13 January 2020"
     order = [
-        "does not look like this stack's quiet past",
-        "How sure is this?",
-        "Score 9, threshold 7",
-        "The episode",
+        "a signal that is not like the quiet past of Erta Ale (GVP 221080), from track 79 (descending)",
+        "How sure: the score 9.0 is over the threshold of 7.0 and higher than 99.5 %",
+        "What else it could be",
+        "What to do next",
+        "Flag: 221080/079D_07694_131313:2",
+        "interval 1 to 13 January 2020 (20200101_20200113), with 2 acquisitions after it",
+        "Score: 9; threshold 7",
         "model 0123",
     ]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
-    assert "The interval 2020-01-01 to 2020-01-13" in text
-    assert "assessed with 2 acquisitions after it" in text
-    assert wording.subject(PAYLOAD) == "Screening flag raised: Erta Ale (221080), 2020-01-01 to 2020-01-13"
 
 
 def test_a_withdrawn_flag_is_called_withdrawn():
     gone = replace(PAYLOAD, kind="cleared", episode=replace(EPISODE, cleared=date(2020, 2, 1), withdrawn=True))
     assert gone.outcome == "withdrawn"
+    assert "The flag is withdrawn" in wording.body(gone)
     assert "is over the threshold any more" in wording.body(gone)
     cleared = replace(PAYLOAD, kind="cleared", episode=replace(EPISODE, cleared=date(2020, 4, 1)))
-    assert "Nothing has been over the threshold since 2020-01-25" in wording.body(cleared)
+    assert "Nothing has been over the threshold since 25 January 2020" in wording.body(cleared)
 
 
 def test_what_a_night_stores_and_sends_fits_the_schemas(fitted):

@@ -15,7 +15,7 @@ from insar_anomaly.errors import UsageError
 from insar_anomaly.simulate import PointSource, Unrest, scene
 from insar_anomaly.tools import benchmark
 from insar_anomaly.tools.benchmark.cases import Labels
-from insar_anomaly.tools.layouts import write_archive
+from insar_anomaly.tools.layouts.licsar import write_archive
 
 SYSTEMS = ("ours", "matched-filter", "wnlml-b", "ganomaly", "diffusion", "cnn")
 SPLIT = ("--train-until", str(DATES[11]), "--test-from", str(DATES[12]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import installation
 import pytest
 import yaml
-from installation import AS_OF, BLIND, FIT, QUIET, RISING, SHORT, flagged
+from installation import AS_OF, BLIND, FIT, QUIET, RISING, SHORT, WIDE, flagged
 
 ROOT = Path(__file__).resolve().parents[1]
 LOST = "002D_00002_020203"
@@ -46,6 +47,7 @@ def recorded(home):
 def night(home, with_models, tmp_path_factory):
     """A fitted installation, its finished flow ``nightly``, and what was recorded of that."""
     place = installation.copy(with_models, tmp_path_factory.mktemp("night"))
+    place.change("[detector]", '[heartbeat]\nfile = "life.json"\n[status]\nfile = "status.json"\n\n[detector]')
     return place, start(home, "nightly", "-c", place.config, "--as-of", AS_OF), recorded(home)
 
 
@@ -63,14 +65,30 @@ def test_the_night_ends_well_with_its_digest_its_flag_and_all_of_its_tasks(night
     place, done, (name, state, tasks) = night
     assert done.returncode == 0, done.stderr
     assert f"Screening of {AS_OF} (ok): 3 stacks" in done.stdout
-    assert f"Rising Cone {RISING}: since" in done.stdout
+    assert f"Rising Cone {RISING}: escalated flag 1, since" in done.stdout
     assert f"{BLIND}: not calibrated" in done.stdout
     assert (name, state) == ("nightly", "COMPLETED")
     volcanoes = "Quiet Peak, Rising Cone, Silent Caldera"
-    assert {n for n, _ in tasks} == {*(f"{s}: {volcanoes}" for s in ("ingest", "assess", "flag")), "notify", "digest"}
+    assert [n for n, _ in tasks] == [f"ingest, assess, flag: {volcanoes}", "hold together", "notify", "digest"]
     assert {s for _, s in tasks} == {"COMPLETED"}
     assert [row[0] for row in flagged(place)] == [RISING]
     assert len(place.notices) == 1
+
+
+def test_the_flow_gives_its_signs_of_life_and_writes_the_status(night):
+    place, *_ = night
+    life = json.loads((place.folder / "life.json").read_text())
+    assert (life["outcome"], life["kind"], life["as_of"]) == ("blind", "nightly", AS_OF.isoformat())
+    status = json.loads((place.folder / "status.json").read_text())
+    assert [one["state"] for one in status["volcanoes"]] == ["no_flag", "flagged", "blind"]
+
+
+def test_a_date_in_the_future_is_refused_before_any_server_starts(night, tmp_path):
+    place, *_ = night
+    done = start(tmp_path / "never", "nightly", "-c", place.config, "--as-of", "2171-01-01")
+    assert done.returncode == 2
+    assert "2171-01-01, is in the future: today is" in done.stderr
+    assert not (tmp_path / "never" / "prefect.db").exists()
 
 
 def test_a_flow_and_the_command_line_leave_the_same_ledger(night, with_models, tmp_path):
@@ -86,10 +104,24 @@ def test_a_failing_stack_fails_the_flow_after_the_others_are_done(bad_fit):
     assert f"990003/{LOST} (fit): 990003/{LOST}: nothing is stored" in done.stdout
     assert "6 fitted models" in done.stdout
     assert (name, state) == ("fit", "FAILED")
-    assert sorted(n.split(":")[0] for n, _ in tasks) == ["fit", "ingest"]
+    assert [n.split(":")[0] for n, _ in tasks] == ["ingest, fit", "level"]
     assert {s for _, s in tasks} == {"COMPLETED"}
     assert place.rows("select distinct stack from model order by stack") == [(QUIET,), (RISING,)]
     assert place.rows("select status from run order by run desc limit 1") == [("failed",)]
+
+
+def test_the_flow_backfill_replays_what_the_night_found(home, night, with_models, tmp_path):
+    place = installation.copy(with_models, tmp_path / "here")
+    done = start(home, "backfill", "-c", place.config, "--to", AS_OF, "--replay", "--frame", WIDE)
+    assert done.returncode == 0, done.stderr
+    name, state, tasks = recorded(home)
+    assert (name, state) == ("backfill", "COMPLETED")
+    assert tasks == [("backfill: Quiet Peak, Rising Cone", "COMPLETED")]
+    assert flagged(place) == flagged(night[0])
+    assert place.notices == []
+    refused = start(home, "backfill", "-c", place.config, "--send")
+    assert refused.returncode == 1
+    assert "give replay too" in refused.stdout
 
 
 def test_a_mistake_in_the_configuration_ends_with_exit_code_2_before_any_server_starts(tmp_path):
@@ -105,7 +137,7 @@ def test_every_deployment_names_a_flow_a_utc_cron_and_queues_instead_of_overlapp
 
     with (ROOT / "infra" / "prefect.yaml").open(encoding="utf-8") as file:
         deployments = yaml.safe_load(file)["deployments"]
-    assert {d["name"] for d in deployments} >= {"nightly", "fit"}
+    assert {d["name"] for d in deployments} >= {"nightly", "fit", "backfill"}
     for deployment in deployments:
         path, _, name = deployment["entrypoint"].partition(":")
         assert (ROOT / path).is_file()
@@ -113,6 +145,10 @@ def test_every_deployment_names_a_flow_a_utc_cron_and_queues_instead_of_overlapp
         assert isinstance(flow, Flow)
         assert flow.name == deployment["name"]
         assert set(deployment["parameters"]) <= set(flow.parameters.properties)
+        if flow.name == "backfill":  # a person starts it, and no night waits in its queue
+            assert deployment["work_pool"]["work_queue_name"] == "backfill"
+            continue
+        assert deployment["work_pool"]["work_queue_name"] == "nightly"
         assert deployment["schedules"]
         assert {s["timezone"] for s in deployment["schedules"]} == {"UTC"}
         assert all(len(s["cron"].split()) == 5 for s in deployment["schedules"])

@@ -13,7 +13,7 @@ import xarray as xr
 from pydantic import Field
 
 from insar_anomaly.catalogue.volcano import Box
-from insar_anomaly.config.sections import ChannelSettings, Folder
+from insar_anomaly.config.channel import ChannelSettings, Folder
 from insar_anomaly.detectors import base as detectors
 from insar_anomaly.errors import NotInFrame
 from insar_anomaly.notify import message
@@ -32,10 +32,10 @@ class ArraySource:
     def frames(self) -> list[str]:
         return sorted(file.stem for file in Path(self.url).glob("*.npz"))
 
-    def pairs(self, frame: str) -> tuple[list[sources.Listed], list[sources.Listed]]:
+    def pairs(self, frame: str) -> sources.Listing:
         uri = str(self._file(frame))
         with np.load(uri) as held:
-            return [sources.Listed(str(pair), uri, uri, "mark") for pair in held["pairs"]], []
+            return sources.Listing([sources.Listed(str(pair), uri, uri, "mark") for pair in held["pairs"]], [])
 
     def grid(self, frame: str) -> Grid:
         return self._grid(self._file(frame))
@@ -58,7 +58,7 @@ class ArraySource:
             for stack, grid in grids.items():
                 row, col = round((here.north - grid.north) / here.dy), round((grid.west - here.west) / here.dx)
                 window = np.s_[number, row : row + grid.shape[0], col : col + grid.shape[1]]
-                out[stack] = (held["phase"][window], held["coherence"][window], float("nan"))
+                out[stack] = sources.Window(held["phase"][window], held["coherence"][window], float("nan"))
         return out
 
     def delays(
@@ -78,7 +78,7 @@ class ArraySource:
             return Grid(float(held["west"]), float(held["north"]), float(held["step"]), float(held["step"]), shape[1:])
 
 
-ARRAYS = sources.Registration(ArraySource)
+ARRAYS = sources.Registration(lambda settings, storage: ArraySource(settings.url, dict(storage)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,203 @@
+"""Links in notices: signed, for one flag, for some days; opening one changes nothing, a POST acts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import threading
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from re import search
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from installation import RISING, command
+
+from insar_anomaly.errors import ConfigError
+from insar_anomaly.names import FlagName
+from insar_anomaly.notify.links import BadLink, Links
+from insar_anomaly.serve import pages, server
+
+SECRET = "0123456789abcdef" * 2
+NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
+FLAG = FlagName(RISING, 1)
+LINKS = Links("https://screening.example.org/flags/", SECRET, 14)
+
+
+def query(link: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(link).query))
+
+
+# -- links -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(100000, 999999), st.integers(1, 999), st.integers(0, 14 * 86400 - 1))
+def test_a_link_is_read_as_it_was_made_until_it_expires(gvp, number, seconds):
+    flag = FlagName(f"{gvp}/001A_00001_010101", number)
+    link = LINKS.of(flag, NOW)
+    assert link.startswith("https://screening.example.org/flags/flag?")
+    assert LINKS.read(query(link), NOW + timedelta(seconds=seconds)) == flag
+    with pytest.raises(BadLink, match="has expired on 2026-03-16"):
+        LINKS.read(query(link), NOW + timedelta(days=14, seconds=2))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"flag": f"{RISING}:2"}, "not made by this installation"),
+        ({"expires": "9999999999"}, "not made by this installation"),
+        ({"signature": "0" * 64}, "not made by this installation"),
+        ({"signature": "ü"}, "not made by this installation"),
+        ({"expires": ""}, "incomplete"),
+        ({"expires": "-1"}, "incomplete"),
+        ({"expires": "9" * 40}, "incomplete"),
+    ],
+)
+def test_a_changed_link_is_refused(change, words):
+    with pytest.raises(BadLink, match=words):
+        LINKS.read(query(LINKS.of(FLAG, NOW)) | change, NOW)
+
+
+def test_another_secret_reads_nothing_and_a_short_one_is_refused():
+    with pytest.raises(BadLink):
+        Links("https://x", "another secret of 32 characters!!", 14).read(query(LINKS.of(FLAG, NOW)), NOW)
+    with pytest.raises(ConfigError, match="has 5 characters: give it 32 or more"):
+        Links("https://x", "short", 14)
+
+
+# -- the endpoint ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(place):
+    """The endpoint of an installation, at its address."""
+    with server(f"sqlite:///{place.folder}/ledger.sqlite", LINKS, host="127.0.0.1", port=0) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        try:
+            yield made.server_address[:2]
+        finally:
+            made.shutdown()
+            thread.join()
+
+
+def ask(address, method, path, form=None, **headers):
+    with closing(http.client.HTTPConnection(*address, timeout=20)) as connection:
+        body = None if form is None else urlencode(form)
+        connection.request(method, path, body, {"Content-Type": "application/x-www-form-urlencoded"} | headers)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read().decode()
+
+
+def link(days_ago=0):
+    made = urlsplit(LINKS.of(FLAG, datetime.now(UTC) - timedelta(days=days_ago)))
+    return f"/flag?{made.query}"
+
+
+def test_opening_a_link_shows_the_flag_and_changes_nothing(flagged):
+    with serving(flagged) as address:
+        for _ in range(3):
+            status, headers, page = ask(address, "GET", link())
+        head = ask(address, "HEAD", link())
+    assert status == 200
+    assert f"Screening flag {FLAG}" in page
+    assert "Nobody has done anything yet" in page
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert (headers["Referrer-Policy"], headers["Cache-Control"]) == ("no-referrer", "no-store")
+    assert (head[0], head[2]) == (200, "")
+    assert flagged.rows("select * from act") == []
+
+
+def test_the_form_of_the_page_acts_once_it_is_sent(flagged):
+    with serving(flagged) as address:
+        _, _, page = ask(address, "GET", link())
+        action = unescape(search(r'action="([^"]+)"', page)[1])
+        until = (datetime.now(UTC) + timedelta(days=7)).date()
+        for form in (
+            {"act": "ack", "by": "Ada", "note": "on my way"},
+            {"act": "label", "by": "Ada", "label": "volcanic"},
+            {"act": "mute", "by": "Bo", "until": str(until), "note": "field work"},
+        ):
+            status, _, page = ask(address, "POST", f"/flag{action}", form)
+            assert status == 200
+    assert "Ada acknowledged: on my way" in page
+    assert "Ada labelled as volcanic" in page
+    assert f"Muted until {until}" in page
+    assert flagged.rows("select state from episode where stack = ?", RISING) == [("acknowledged",)]
+    assert flagged.rows("select stack, episode, kind from act") == [
+        (RISING, 1, "acknowledged"),
+        (RISING, 1, "labelled"),
+        ("990002", None, "muted"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "form", "status", "words"),
+    [
+        ("GET", "/", None, 404, "Open the link of a notice"),
+        ("GET", "/flag", None, 403, "incomplete"),
+        ("POST", "/flag?flag=x&expires=1&signature=y", {"act": "ack", "by": "A"}, 403, "not made by this installation"),
+        ("POST", None, {"act": "ack", "by": " "}, 400, "give your name"),
+        ("POST", None, {"act": "delete", "by": "A"}, 400, "this form is incomplete"),
+        ("POST", None, {"act": "label", "by": "A", "label": "eruption"}, 400, "this form is incomplete"),
+        ("POST", None, {"act": "mute", "by": "A", "until": "2020-01-01"}, 400, "is not after today"),
+        ("POST", None, {"act": "mute", "by": "A", "until": "soon"}, 400, "soon"),
+        ("POST", None, {"act": "ack", "by": "A", "note": "x" * 20000}, 400, "the form is too long"),
+    ],
+)
+def test_what_is_not_one_of_our_forms_does_nothing(method, path, form, status, words, flagged):
+    with serving(flagged) as address:
+        found, _, page = ask(address, method, path or link(), form)
+        expired = ask(address, "POST", link(days_ago=15), {"act": "ack", "by": "A"})
+    assert found == status
+    assert words in unescape(page)
+    assert (expired[0], "has expired" in expired[2]) == (403, True)
+    assert flagged.rows("select * from act") == []
+
+
+def test_names_and_notes_are_escaped(flagged):
+    with serving(flagged) as address:
+        form = {"act": "ack", "by": "<script>alert(1)</script>", "note": '"><img src=x>'}
+        _, _, page = ask(address, "POST", link(), form)
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+    assert "<b>" not in pages.message("<b>", "<b>")
+
+
+def test_a_notice_has_a_link_where_somebody_serves_it_and_the_payload_has_none(fitted, monkeypatch):
+    monkeypatch.setenv("LINKS_SECRET", SECRET)
+    text = fitted.config.read_text()
+    fitted.config.write_text(f'{text}\n[serve]\nurl = "https://screening.example.org"\nsecret_env = "LINKS_SECRET"\n')
+    fitted.nightly()
+    [path] = fitted.notices
+    told = path.read_text()
+    found = search(
+        r"https://screening\.example\.org/flag\?[^\s\"\\]+",
+        "".join(p.read_text() for p in path.parent.glob("*.txt")) or told,
+    )
+    assert found
+    assert Links("https://x", SECRET, 14).read(query(found[0]), datetime.now(UTC)) == FLAG
+    assert "link" not in json.loads(told)["payload"]
+    [(payload,)] = fitted.rows("select payload from notice")
+    assert "screening.example.org" not in payload
+
+
+def test_the_command_says_where_it_listens_and_what_it_lacks(flagged, monkeypatch):
+    done = subprocess.run(command("-c", flagged.config, "serve"), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "[serve] url is not set" in done.stderr) == (2, True)
+    monkeypatch.setenv("LINKS_SECRET", SECRET)
+    text = flagged.config.read_text()
+    flagged.config.write_text(f'{text}\n[serve]\nurl = "http://127.0.0.1"\nsecret_env = "LINKS_SECRET"\n')
+    words = command("-c", flagged.config, "serve", "--port", "0")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            port = int(search(r":(\d+);", running.stderr.readline())[1])
+            assert ask(("127.0.0.1", port), "GET", link())[0] == 200
+        finally:
+            running.terminate()
+            running.communicate(timeout=20)
