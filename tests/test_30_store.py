@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -134,6 +136,33 @@ def test_pairs_stand_in_order_of_arrival_and_open_sorts_them_by_date(filled):
     assert list(held["pair"].values) == [name(d) for d in (0, 6, 12, 24, 36)]
     wanted = batch(36, 6).isel(pair=1)
     assert held["phase"].sel(pair=name(6)).values.tobytes() == wanted["phase"].values.tobytes()
+
+
+def test_a_store_that_is_lost_while_the_process_lives_is_made_anew_by_it(filled, request):
+    filled.append_scores(NAME, "m", scores(0))
+    if filled.url.startswith("s3://"):
+        bucket = request.getfixturevalue("bucket")
+        for name_of_object in bucket.objects("some/prefix"):
+            bucket.client.delete_object(Bucket=bucket.name, Key=name_of_object)
+    else:
+        shutil.rmtree(filled.url)
+    assert not filled.has(NAME)
+    filled.create(NAME, static())
+    filled.append(NAME, batch(36))
+    assert filled.pairs(NAME) == [name(36)]
+    filled.append_scores(NAME, "m", scores(36))
+    assert filled.read_scores(NAME, "m")["pair"].values.tolist() == [name(36)]
+
+
+def test_another_writer_is_seen_by_a_store_that_is_open(filled):
+    """A repository stays open in its process: what another process commits must still be read."""
+    assert filled.pairs(NAME) != []
+    words = "from tests.test_30_store import *; import sys; Store(*sys.argv[1:]).append(NAME, batch(480))"
+    place = [filled.url] + ([filled.endpoint_url] if filled.endpoint_url else [])
+    subprocess.run([sys.executable, "-c", words, *place], check=True, cwd=Path(__file__).parents[1])
+    assert filled.pairs(NAME)[-1] == name(480)
+    filled.append(NAME, batch(492))
+    assert filled.pairs(NAME)[-2:] == [name(480), name(492)]
 
 
 def test_a_repository_without_its_first_commit_is_no_stack_yet_and_is_made_whole(store):

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 # unsafe there, and a lock allows one writer only
 os.environ.setdefault("ICECHUNK_LOG", "error")
 
-import icechunk
 
 from insar_anomaly.stack.store.features import Features
 from insar_anomaly.stack.store.models import Models
@@ -54,7 +53,7 @@ class Store(Restacks, Models, Scores, Features, Probing):
         forgotten = 0
         for kind in ("stacks", "models", "scores", "features"):
             with self._explained(stack):
-                if icechunk.Repository.exists(self._storage(kind, stack)):
+                if self._exists(kind, stack):
                     repository = self._repository(kind, stack)
                     forgotten += len(repository.expire_snapshots(limit))
                     # what another process is writing now belongs to no snapshot yet
@@ -66,7 +65,7 @@ class Store(Restacks, Models, Scores, Features, Probing):
         if not snapshots:
             return
         with self._explained(stack):
-            if not icechunk.Repository.exists(self._storage("stacks", stack)):
+            if not self._exists("stacks", stack):
                 return
             repository = self._repository("stacks", stack)
             tagged = {repository.lookup_tag(name) for name in repository.list_tags()}

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 
-import icechunk
 import numpy as np
 import xarray as xr
 
@@ -78,7 +77,7 @@ class Backbones(Repositories):
             session.commit(f"network {name}")
 
     def _read_network(self, name: str) -> xr.DataArray:
-        if not icechunk.Repository.exists(self._storage("models", f"{_FOLDER}/{name}")):
+        if not self._exists("models", f"{_FOLDER}/{name}"):
             raise KeyError(name)
         repository = self._repository("models", f"{_FOLDER}/{name}")
         if name not in groups(repository):

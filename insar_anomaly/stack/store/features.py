@@ -92,7 +92,7 @@ class Features(Repositories):
 
     def _features(self, stack: str) -> zarr.Group | None:
         """The group of the stack's recipes, to be read; None where nothing was kept."""
-        if not icechunk.Repository.exists(self._storage(_KIND, stack)):
+        if not self._exists(_KIND, stack):
             return None
         session = self._repository(_KIND, stack).readonly_session(BRANCH)
         try:

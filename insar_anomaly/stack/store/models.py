@@ -47,7 +47,7 @@ class Models(Backbones):
     def models(self, stack: str) -> set[str]:
         """Ids of the stored scorers of a stack; empty where there is none."""
         with self._explained(stack):
-            if not icechunk.Repository.exists(self._storage("models", stack)):
+            if not self._exists("models", stack):
                 return set()
             return groups(self._repository("models", stack))
 
@@ -67,8 +67,7 @@ class Models(Backbones):
             where there is no model of that id, or its network is nowhere.
         """
         with self._explained(stack):
-            storage = self._storage("models", stack)
-            if not icechunk.Repository.exists(storage):
+            if not self._exists("models", stack):
                 raise NotFitted(f"{stack}: no model is stored under {self.url}; run `insar-anomaly fit`")
             repository = self._repository("models", stack)
             if model not in groups(repository):

@@ -6,8 +6,10 @@ import fcntl
 import os
 import random
 import socket
+import threading
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,7 +129,7 @@ class Repositories:
         """
         for kind in ("stacks", "scores") if self.url.startswith("s3://") else ():
             with self._explained(stack):
-                if not icechunk.Repository.exists(self._storage(kind, stack)):
+                if not self._exists(kind, stack):
                     continue
                 for tried in count():
                     try:
@@ -145,9 +147,24 @@ class Repositories:
     def _place(self, kind: str, stack: str, *, create: bool = False) -> Place:
         return Place(kind, stack, self._repository(kind, stack, create=create))
 
+    def _exists(self, kind: str, stack: str) -> bool:
+        if icechunk.Repository.exists(self._storage(kind, stack)):
+            return True
+        _OPEN.forget((self, kind, stack))
+        return False
+
     def _repository(self, kind: str, stack: str, *, create: bool = False) -> icechunk.Repository:
+        """The open repository. One that this process has opened before is not opened again: that takes three requests.
+
+        It asks the storage for its branch at every session, so it is never out of date.
+        """
+        key = (self, kind, stack)
+        if (found := _OPEN.get(key)) is not None and (not create or self._exists(kind, stack)):
+            return found
         storage = self._storage(kind, stack)
-        return icechunk.Repository.open_or_create(storage) if create else icechunk.Repository.open(storage)
+        opened = icechunk.Repository.open_or_create(storage) if create else icechunk.Repository.open(storage)
+        _OPEN.keep(key, opened)
+        return opened
 
     @contextmanager
     def _explained(self, stack: str) -> Iterator[None]:
@@ -160,6 +177,34 @@ class Repositories:
                 f"{stack}: store {self.url}: {first}. What was committed before is intact; check free space, permissions "
                 "and (for S3) endpoint and credentials, then run the same command again"
             ) from problem
+
+
+class _Open:
+    """The repositories that this process opened last, by what they were opened with. They are safe to share by threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._held: OrderedDict[tuple[Repositories, str, str], icechunk.Repository] = OrderedDict()
+
+    def get(self, key: tuple[Repositories, str, str]) -> icechunk.Repository | None:
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def keep(self, key: tuple[Repositories, str, str], repository: icechunk.Repository) -> None:
+        with self._lock:
+            self._held[key] = repository
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+
+    def forget(self, key: tuple[Repositories, str, str]) -> None:
+        with self._lock:
+            self._held.pop(key, None)
+
+
+_OPEN = _Open(most=32)
 
 
 def _locked(file: TextIO) -> bool:

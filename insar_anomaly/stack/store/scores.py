@@ -68,7 +68,7 @@ class Scores(Repositories):
     def read_scores(self, stack: str, model: str) -> xr.Dataset | None:
         """Scores of one model, lazy, in order of arrival, with coordinate ``pair``; None where there are none."""
         with self._explained(stack):
-            if not icechunk.Repository.exists(self._storage("scores", stack)):
+            if not self._exists("scores", stack):
                 return None
             session = self._repository("scores", stack).readonly_session(BRANCH)
             if model not in groups_in(session):

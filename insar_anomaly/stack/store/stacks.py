@@ -51,7 +51,7 @@ class Stacks(Repositories):
         A process that was killed between making the repository and its first commit leaves one without arrays: that is none.
         """
         with self._explained(stack):
-            if not icechunk.Repository.exists(self._storage("stacks", stack)):
+            if not self._exists("stacks", stack):
                 return False
             session = self._repository("stacks", stack).readonly_session(BRANCH)
             try:
