@@ -15,8 +15,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## simulate, fit, run one night through Prefect, compare with the truth
 	$(BIN)/python -m flows.demo --folder demo
 
-test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## all tests, on all cores; the tests of one file stay together and share what they built
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 whole: $(STAMP)  ## the slow suites whole: every night of a replay, many kills, a ledger that is away for a minute
 	WHOLE_SUITES=1 $(BIN)/python -m pytest tests/test_42_kill.py tests/test_52_backfill.py tests/test_53_side_by_side.py tests/test_54_faults.py
