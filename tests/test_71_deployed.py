@@ -160,7 +160,8 @@ def runs(served):
     """State of a fit with wrong parameters, as the UI would send them; the README's night, and its flow run."""
     fit = served.api("GET", "/deployments/name/fit/fit")
     wrong = {"first": "2023-13-31", "last": 20210901, "again": "perhaps"}
-    refused = served.api("POST", f"/deployments/{fit['id']}/create_flow_run", parameters=wrong)
+    path = f"/deployments/{fit['id']}/create_flow_run"
+    refused = waited(lambda: served.api("POST", path, parameters=wrong), "a busy server takes the run")
     done = subprocess.run(
         served.script("one night"),
         cwd=served.place.folder,
