@@ -23,7 +23,8 @@ from sqlalchemy import (
 from insar_anomaly.errors import Verdict
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger.columns import Counts, NameSet, Numbered, Numbers, Utc, Worded
-from insar_anomaly.ledger.records import ActKind, Label, RunStatus
+from insar_anomaly.ledger.people_rows import ActKind, Label
+from insar_anomaly.ledger.records import RunStatus
 from insar_anomaly.names import EvidenceKind
 
 VERSION_TABLE = "ledger_version"  # not alembic's own name: the database may be shared with Prefect, which uses that
@@ -286,7 +287,7 @@ pool = Table(
     metadata,
     Column("number", Integer, primary_key=True),  # the highest is in force
     _needed("made", Utc),
-    _needed("rates", Numbers),  # see `records.PoolRow`
+    _needed("rates", Numbers),  # see `people_rows.PoolRow`
     _needed("days", Numbers),
     _needed("peaks", Integer),
     _needed("stacks", Integer),

@@ -14,7 +14,8 @@ from insar_anomaly import __version__
 from insar_anomaly.calibration import labels
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
 from insar_anomaly.evidence.protocol import Reach
-from insar_anomaly.ledger.records import Label, ModelRow
+from insar_anomaly.ledger.people_rows import Label
+from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of, versioned
 from insar_anomaly.pipeline.assess import note_blind
 from insar_anomaly.pipeline.couples import members
