@@ -30,7 +30,7 @@ def grown_by(episode: Episode, evidence: Evidence) -> tuple[Growth, ...]:
 
 
 def told_now(episode: Episode, evidence: Evidence) -> Episode:
-    """The episode after people were told of this evidence: what was told before and was more stays what has to be exceeded."""
+    """The episode after people were told of this evidence. What they were told before stays where it was more."""
     told = evidence.score if episode.told is None else max(episode.told, evidence.score)
     return replace(episode, told=told, area=_largest(episode.area, evidence.area))
 

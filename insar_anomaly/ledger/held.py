@@ -48,6 +48,6 @@ class Held(Part):
             ).scalar_one()
             if sent or row.state not in (FlagState.RAISED, FlagState.ESCALATED):
                 return 0
-            upsert(tx, t.episode, flag.stack, [replace(row, state=FlagState.NOTED, told=None)])
+            upsert(tx, t.episode, flag.stack, [replace(row, state=FlagState.NOTED, told=None, area=None, agreed=False)])
             kept = update(t.notice).where(mine, n.dropped.is_(None)).values(dropped=f"{HELD}{why}").returning(n.key)
             return len(tx.execute(kept).all())

@@ -183,7 +183,7 @@ class ScoreRow:
     `pair` names the pair, the interval, or the acquisition (its date twice); `after` is the number of acquisitions after it
     that were seen and `inputs` a hash of the pairs that were fused, both 0 for a pair; `seen` is the day of the last
     acquisition that the assessment needed; `return_period` says in how many years the stack's quiet ground reaches the score
-    once, None where that is not known.
+    once, and `area` is the ground, km2, whose score is over the threshold; both None where that is not known.
     """
 
     pair: str
@@ -197,6 +197,7 @@ class ScoreRow:
     inputs: int = 0
     seen: date | None = None
     return_period: float | None = None
+    area: float | None = None
 
     @classmethod
     def bare(cls, pair: str, model: str, score: float | None, threshold: float | None) -> ScoreRow:
@@ -269,6 +270,10 @@ class EpisodeRow(OfStack):
     cleared: date | None = None
     standing: frozenset[str] = frozenset()
     told: float | None = None
+    area: float | None = None
+    agreed: bool = False
+    withdrawals: int = 0
+    cleared_before: date | None = None
 
     @classmethod
     def of(cls, episode: Episode, *, stack: str, model: str) -> EpisodeRow:

@@ -16,7 +16,7 @@ from insar_anomaly.ledger.records import EpisodeRow, NoticeRow, ScoreRow
 from insar_anomaly.names import FlagName, span_of
 from insar_anomaly.notify.payload import Payload
 from insar_anomaly.pipeline.deliver import deliver_notices
-from insar_anomaly.pipeline.flag import raised_again
+from insar_anomaly.pipeline.flag_notices import raised_again
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.report.digest import Count
