@@ -33,8 +33,8 @@ def digest_text(folder: str | Path, night: date | None = None) -> str:
             continue
     if not files:
         raise UsageError(
-            f"{place} holds no digest: every `insar-anomaly nightly` writes one there; run it, or set `figures` to the folder "
-            "in which the nights have written theirs"
+            f"{place} holds no digest: every `insar-anomaly nightly` writes one there; run it, or set `figures` to the "
+            "folder in which the nights have written theirs"
         )
     chosen = max(files) if night is None else night
     if chosen not in files:
@@ -56,14 +56,16 @@ def read_digest(text: str) -> Digest:
     """
     try:
         content: JsonObject = json.loads(text)
-        if content.get("version", 1) > VERSION:
-            raise UsageError(
-                f"the digest is of version {content['version']} and was written by newer code: upgrade this installation, or "
-                "read it with --json"
-            )
-        return _digest(content)
+        newer = content.get("version", 1) > VERSION
+        found = None if newer else _digest(content)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UsageError(f"the stored digest cannot be read ({problem!r}): run that night again") from None
+    if found is None:
+        raise UsageError(
+            f"the digest is of version {content['version']} and was written by newer code: upgrade this installation, or "
+            "read it with --json"
+        )
+    return found
 
 
 def _digest(content: JsonObject) -> Digest:
