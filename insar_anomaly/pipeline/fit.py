@@ -222,9 +222,9 @@ def _note_covered(s: Installation, run: Run, task: FitTask) -> None:
         if flag.since < last and first < flag.until:
             run.warn(
                 f"{task.stack}: the fit, on {len(task.pairs)} pairs from {first} to {last}, covers flag {flag.number} "
-                f"({flag.since} to {flag.until}): what was flagged is learned as quiet; say what it was (`insar-anomaly label "
-                f"{flag.stack}:{flag.number} volcanic --by NAME` leaves its time out), narrow --from and --to, or name those "
-                "pairs in [calibrate] labels"
+                f"({flag.since} to {flag.until}): what was flagged is learned as quiet; say what it was (`insar-anomaly "
+                f"label {flag.stack}:{flag.number} volcanic --by NAME` leaves its time out), narrow --from and --to, or "
+                "name those pairs in [calibrate] labels"
             )
 
 
