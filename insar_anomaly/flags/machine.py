@@ -149,7 +149,7 @@ def _fallen(
     left = replace(
         left,
         state=FlagState.WITHDRAWN,
-        cleared=max(today or day, day) if evidence.again else day,
+        cleared=max(day, today or day, holder.cleared or day) if evidence.again else day,
         cleared_before=holder.cleared,
         withdrawals=holder.withdrawals + (holder.told is not None),
     )
