@@ -23,7 +23,7 @@ from insar_anomaly.notify.payload import Alone, Payload
 from insar_anomaly.report.figures.words import WORDS
 from insar_anomaly.spoken import LANGUAGES
 
-KINDS = {"raised", "escalated", "released", "cleared", "withdrawn"}
+KINDS = {"raised", "escalated", "released", "reopened", "cleared", "withdrawn"}
 MOVED = Moved(
     first=date(2017, 1, 4),
     last=date(2017, 1, 28),

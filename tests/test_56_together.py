@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -28,7 +29,7 @@ def new(number: int, years: float | None = 10.0, days: tuple[date, date] = (OTHE
 
 
 def crossing(over: int, seen: int) -> list[Seen]:
-    return [Seen(stack(number), (OTHER, DAY), number < over) for number in range(seen)]
+    return [Seen(stack(number), (DAY - timedelta(6), DAY), number < over) for number in range(seen)]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,11 @@ def test_flags_are_held_where_many_of_a_tracks_stacks_cross_on_one_date(over, se
 def test_the_group_is_named_by_number_track_and_date():
     [group] = together([new(0)], crossing(31, 40), asked_years=5.0)
     assert group.words == "probably atmosphere or processing: 31 of 40 stacks on track 014A, 2026-03-02"
+
+
+def test_of_two_dates_that_hold_as_many_the_newer_one_is_told():
+    [group] = together([new(0)], [replace(one, days=(OTHER, DAY)) for one in crossing(31, 40)], asked_years=5.0)
+    assert group.day == DAY
 
 
 def test_another_track_and_another_date_are_not_drawn_in():

@@ -101,13 +101,18 @@ def together(new: Collection[New], assessed: Collection[Seen], *, asked_years: f
     found = [*_by_track_and_date(new, assessed), *_by_platforms(new, assessed)]
     out: list[Together] = []
     taken: set[FlagName] = set()
-    for one in sorted(found, key=lambda g: (-len(g.held), g.platforms is not None, g.day, g.name)):
+    for one in sorted(found, key=_first):
         mine = [each for each in new if each.flag in one.held and each.flag not in taken]
         beside = [each for each in new if each.flag in one.held]
         held = tuple(each.flag for each in mine if not _stands_out(each, beside, asked_years))
         taken |= {each.flag for each in mine}
         out += [Together(one.day, one.track, one.over, one.seen, held, one.platforms)] if held else []
     return out
+
+
+def _first(group: Together) -> tuple[int, bool, int, str]:
+    """What to sort groups by. Of two dates the newer one is told: the older one has been judged on the night before."""
+    return -len(group.held), group.platforms is not None, -group.day.toordinal(), group.name
 
 
 @dataclass
