@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from insar_anomaly.flags.together import New, Together, by_platform, together, track_of
+from insar_anomaly.flags.together import FEWEST, New, Together, by_platform, together, track_of
 from insar_anomaly.ledger.outbox import flag_of
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
 from insar_anomaly.names import Couple, FlagName, Pair, place
@@ -41,7 +41,10 @@ def hold_together(s: Installation, run: Run) -> None:
     if not raised:
         return
     days = {day for one in raised for day in one.new.days}
-    assessed = by_platform(s.ledger.assessed_near(days, s.config.flags.rests_on), s.ledger.satellites(min(days)))
+    assessed = s.ledger.assessed_near(days, s.config.flags.rests_on)
+    if len({one.stack for one in assessed if one.over}) < FEWEST:
+        return
+    assessed = by_platform(assessed, s.ledger.satellites(min(days)))
     level = level_of(s)
     asked = level.period_years if level is not None and 0 < level.rate < float("inf") else None
     found = together([one.new for one in raised], assessed, asked_years=asked)
