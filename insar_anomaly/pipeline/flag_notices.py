@@ -223,7 +223,8 @@ def _worth_telling(
     begins = first.kind in ("raised", "reopened")
     if not episode.state.stands:
         return [] if begins else [(last, ())]
-    ended = [(last, ())] if last.kind == "cleared" and not episode.state.open else []
+    has_ended = last.kind == "cleared" and not episode.state.open
+    ended: list[tuple[flags.Notice, tuple[flags.Growth, ...]]] = [(last, ())] if has_ended else []
     if begins:
         return [(first, ()), *ended]
     grown = [notice for notice in mine if notice.kind == "escalated"]

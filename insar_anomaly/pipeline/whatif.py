@@ -61,9 +61,8 @@ def whatif(s: Installation, policy: Policy, *, as_of: date, years: float) -> lis
         rows = [_of_stack(s, name, policy, now=now, then=then, period=(since, as_of)) for name in names]
         known = [row for row in rows if row is not None]
         longest = max((row.years for row in known), default=0.0)
-        counts = [sum(one) for one in zip(*((*row.now, *row.then) for row in known), strict=True)] or [0] * 4
-        blind = sum(row.blind for row in known)
-        out.append(Counted(volcano.gvp, volcano.name, longest, *counts, blind_then=blind))
+        counts = [sum(one) for one in zip(*((*row.now, *row.then, row.blind) for row in known), strict=True)] or [0] * 5
+        out.append(Counted(volcano.gvp, volcano.name, longest, *counts))
     return sorted(out, key=lambda one: (-one.notices_then, -one.flags_then, one.gvp))
 
 

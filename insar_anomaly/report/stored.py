@@ -58,7 +58,7 @@ def read_digest(text: str) -> Digest:
         content: JsonObject = json.loads(text)
         newer = content.get("version", 1) > VERSION
         found = None if newer else _digest(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as problem:
         raise UsageError(f"the stored digest cannot be read ({problem!r}): run that night again") from None
     if found is None:
         raise UsageError(
@@ -91,7 +91,8 @@ def _flag(row: JsonObject) -> OpenFlag:
     known = _known(OpenFlag, row)
     days = {name: date.fromisoformat(row[name]) for name in ("since", "until")}
     evidence = None if row.get("evidence") is None else EvidenceKind(row["evidence"])
-    return OpenFlag(**known | days | {"evidence": evidence, "state": FlagState(row.get("state", FlagState.RAISED))})
+    state = next(one for one in FlagState if one == row.get("state", FlagState.RAISED))
+    return OpenFlag(**known | days | {"evidence": evidence, "state": state})
 
 
 def _known(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
