@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
-from typing import Any
 
-from insar_anomaly.names import day_of
+from insar_anomaly.names import JsonObject, day_of
 from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM, StackState
 from insar_anomaly.units import Platform
 
@@ -81,7 +80,7 @@ def state_row(stack: str, state: StackState) -> dict[str, object]:
     return {"stack": stack} | plain | parts | {"summit_measured": state.summit_measured}
 
 
-def state_of_row(row: Mapping[str, Any]) -> tuple[str, StackState]:
+def state_of_row(row: JsonObject) -> tuple[str, StackState]:
     """Stack and state of a row that `state_row` made."""
     known = {one.name: row[one.name] for one in fields(StackState) if one.name in row}
     days = {name: date.fromisoformat(row[name]) for name in _DAYS if row.get(name)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
@@ -95,7 +94,7 @@ def _flag(row: JsonObject) -> OpenFlag:
     return OpenFlag(**known | days | {"evidence": evidence, "state": state})
 
 
-def _known(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Any], row: JsonObject) -> JsonObject:
     """What this version knows of a row."""
     names = {one.name for one in fields(kind)}
     return {name: value for name, value in row.items() if name in names}
