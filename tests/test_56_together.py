@@ -13,9 +13,11 @@ from insar_anomaly import pipeline
 from insar_anomaly.flags import together as flags_together
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.flags.together import New, Seen, by_platform, together, track_of
+from insar_anomaly.ledger import Ledger
 from insar_anomaly.ledger.records import ScoreRow
 from insar_anomaly.names import FlagName, Interval
 from insar_anomaly.pipeline.regional import hold_together
+from insar_anomaly.stack.freshness import StackState
 
 DAY, OTHER = date(2026, 3, 2), date(2026, 2, 18)
 
@@ -241,4 +243,16 @@ def test_the_ledger_says_who_was_over_on_a_date(crowd):
             for row in s.ledger.assessments(name, "interval"):
                 if day in Interval.of(row.pair).days and row.verdict == 0:
                     slow[name] = slow.get(name, False) or row.over
+        near = s.ledger.assessed_near([day, day], "interval")
     assert found == slow
+    assert {one.stack: any(other.over for other in near if other.stack == one.stack) for one in near} == slow
+    assert all(day in one.days for one in near)
+    assert len({(one.stack, one.days) for one in near}) == len(near)
+
+
+def test_the_ledger_says_which_satellites_came_on_the_nights_from_a_day_on(tmp_path):
+    with Ledger(f"sqlite:///{tmp_path}/ledger.sqlite") as ledger:
+        for night, came in ((OTHER, {"20260218": 3}), (DAY, {"20260302": 1, "20260301": 0})):
+            ledger.record_state(RISING, StackState(night, acquisitions=came))
+        assert ledger.satellites(OTHER) == {RISING: {OTHER: "S1C", DAY: "S1A"}}  # of the third one nobody says it
+        assert ledger.satellites(DAY) == {RISING: {DAY: "S1A"}}
