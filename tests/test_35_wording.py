@@ -161,7 +161,11 @@ def test_growth_is_told_with_what_was_told_before():
     body = wording.body(OF_KIND["escalated"])
     more = "more ground is over the threshold (8.4 km²)"
     assert f"the score is much higher, and {more}, and a flag from the other direction agrees." in body
-    assert "Both directions: flagged from the other direction too, at the same time: 221080/014A_07688_131313:1." in body
+    both = "\nBoth directions: flagged from the other direction too, at the same time: 221080/014A_07688_131313:1."
+    assert both in body
+    rare = {f"return_period_{name}": years for name, years in (("years", 20.0), ("low", 2.0), ("high", 400.0))}
+    blind = replace(OF_KIND["escalated"], asked_return_period_years=5.0, unmeasured_summits=(TOLD.stack,), **rare)
+    assert f"5 years.{both}\nBlind: " in wording.body(blind)
     assert "Last told: 5.1 ± 1.1 cm away from the satellite, 1.2 km², 4 to 16 January 2017." in body
     assert "Now it is 12.3 ± 1.1 cm" in body
     spanish = wording.body(OF_KIND["escalated"], "es")
