@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insar_anomaly.flags.growth import AREA_FACTOR, AREA_LEAST_KM2
@@ -18,6 +18,7 @@ from insar_anomaly.flags.states import FlagState
 
 DAY0 = date(2020, 1, 1)
 CLEAR = 60
+RELAXED = settings(deadline=None)
 
 
 def pair(reference: int, secondary: int, score: float = 2.0) -> Evidence:
@@ -244,6 +245,7 @@ looks = st.lists(
 )
 
 
+@RELAXED
 @given(looks)
 def test_night_by_night_and_all_at_once_end_alike(evidence):
     """Each look is taken on the day it can be made: a backfill finds what the nights would have found."""
@@ -254,6 +256,7 @@ def test_night_by_night_and_all_at_once_end_alike(evidence):
     assert run(State(), evidence, clear_after_days=CLEAR) == (state, notices)
 
 
+@RELAXED
 @given(looks)
 def test_an_open_episode_is_one_for_which_something_stands(evidence):
     state, _ = run(State(), evidence, clear_after_days=CLEAR)
@@ -265,6 +268,7 @@ def test_an_open_episode_is_one_for_which_something_stands(evidence):
         assert (episode.state is FlagState.WITHDRAWN) <= (episode.cleared is not None and not episode.standing)
 
 
+@RELAXED
 @given(st.lists(st.builds(look, st.integers(0, 6), st.integers(1, 9), st.sampled_from([0.5, 1.5, 2.0])), max_size=40))
 def test_every_flag_is_raised_once_and_then_ends_and_stands_again_in_turns(evidence):
     state, notices = run(State(), evidence, clear_after_days=CLEAR)
@@ -279,6 +283,7 @@ def test_every_flag_is_raised_once_and_then_ends_and_stands_again_in_turns(evide
         assert rest.count("reopened") == episode.withdrawals - episode.withdrawn
 
 
+@RELAXED
 @given(series)
 def test_never_two_open_episodes_and_never_an_unmatched_notice(evidence):
     state, raised, cleared = State(), Counter(), Counter()
@@ -293,6 +298,7 @@ def test_never_two_open_episodes_and_never_an_unmatched_notice(evidence):
     assert set(raised) == {episode.number for episode in state.episodes}
 
 
+@RELAXED
 @given(series)
 def test_one_by_one_equals_run(evidence):
     state, notices = State(), ()
@@ -302,6 +308,7 @@ def test_one_by_one_equals_run(evidence):
     assert run(State(), evidence, clear_after_days=CLEAR) == (state, notices)
 
 
+@RELAXED
 @given(series)
 def test_episodes_never_overlap_in_data_time(evidence):
     state, _ = run(State(), evidence, clear_after_days=CLEAR)
@@ -311,18 +318,21 @@ def test_episodes_never_overlap_in_data_time(evidence):
         assert before.until < before.cleared <= after.until
 
 
+@RELAXED
 @given(series)
 def test_never_flagged_never_noticed(evidence):
     quiet = [one for one in evidence if not one.over]
     assert run(State(), quiet, clear_after_days=CLEAR) == (State(), ())
 
 
+@RELAXED
 @given(series)
 def test_every_pair_over_is_counted_once(evidence):
     state, _ = run(State(), evidence, clear_after_days=CLEAR)
     assert sum(episode.pairs_over for episode in state.episodes) == sum(one.over for one in evidence)
 
 
+@RELAXED
 @given(series, st.randoms(use_true_random=False))
 def test_in_whatever_order_pairs_come_every_pair_over_is_in_an_episode_and_no_notice_is_unmatched(evidence, random):
     random.shuffle(evidence)
@@ -413,6 +423,7 @@ def test_a_level_below_the_threshold_is_a_mistake():
         replace(pair(0, 12), level=0.5)
 
 
+@RELAXED
 @given(levels, st.randoms(use_true_random=False), st.lists(st.integers(0, 29), max_size=5))
 def test_nothing_is_told_twice_and_no_end_without_a_beginning_whatever_comes_and_whoever_acknowledges(
     evidence, random, acks
@@ -484,6 +495,7 @@ def test_areas_under_different_thresholds_are_not_compared():
     assert notices == ()
 
 
+@RELAXED
 @given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from([0.5, 1.5, 2.5, 6.0]), st.floats(0, 1e3)), max_size=30))
 def test_growth_is_told_a_few_times_however_fast(drawn):
     """Each notice of growth needs twice what was told of at least one of the two."""
