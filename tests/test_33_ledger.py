@@ -491,6 +491,28 @@ def test_states_are_made_from_the_two_columns_before_them_and_go_back(filled, ur
             assert compare_metadata(context, metadata) == []
 
 
+def test_a_ledger_before_areas_and_withdrawals_is_brought_up_to_date_without_a_loss(filled, url):
+    """Down and up again: a flag counts as withdrawn once where people had been told that it was raised."""
+    gone = {"state": FlagState.WITHDRAWN, "cleared": date(2020, 6, 1), "told": 5.0}
+    heard = replace(EPISODE, **gone, withdrawals=1)
+    unheard = replace(EPISODE, **gone, number=2)
+    raised = replace(EPISODE, number=3, since=date(2020, 9, 1), until=date(2020, 9, 13), told=5.0)
+    notices = [NewNotice(f"{STACK}:{number}:raised:files", "files", "raised", "{}") for number in (1, 3)]
+    filled.advance(STACK, "m1", lambda *_: Decision([heard, unheard, raised], notices))
+    filled.record_scores(STACK, [replace(score_row(PAIRS[0], 5.0), area=3.5)])
+    before = (filled.scores(), filled.episodes(), filled.notices(), filled.models(STACK), filled.seen(STACK))
+    with filled._transaction(writes=True) as tx:
+        command.downgrade(_alembic(connection=tx), "0011")
+        for table, column in (("score", "area"), ("superseded", "area"), ("episode", "withdrawals")):
+            assert column not in {one["name"] for one in sa.inspect(tx).get_columns(table)}
+    with Ledger(url) as again:
+        assert (again.scores(), again.episodes(), again.notices(), again.models(STACK), again.seen(STACK)) == before
+        assert [row.area for row in again.score_rows(STACK, PAIRS[0])] == [None]
+        with _connection(url) as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+            assert compare_metadata(context, metadata) == []
+
+
 # the copy before a change of the tables
 
 

@@ -23,7 +23,7 @@ from insar_anomaly.notify.payload import Alone, Payload
 from insar_anomaly.report.figures.words import WORDS
 from insar_anomaly.spoken import LANGUAGES
 
-KINDS = {"raised", "escalated", "released", "cleared", "withdrawn"}
+KINDS = {"raised", "escalated", "released", "reopened", "cleared", "withdrawn"}
 MOVED = Moved(
     first=date(2017, 1, 4),
     last=date(2017, 1, 28),
@@ -49,8 +49,16 @@ TOLD = replace(PAYLOAD, motion=MOVED, as_of=date(2017, 2, 11))
 EARLIER = replace(MOVED, cm=-5.1, area_km2=1.2, last=date(2017, 1, 16))
 OF_KIND = {
     "raised": TOLD,
-    "escalated": replace(TOLD, kind="escalated", before=EARLIER, growth=("peak", "area", "direction")),
+    "escalated": replace(
+        TOLD,
+        kind="escalated",
+        before=EARLIER,
+        growth=("peak", "area", "direction"),
+        area_over_km2=8.4,
+        agrees=("221080/014A_07688_131313:1",),
+    ),
     "released": replace(TOLD, kind="released"),
+    "reopened": replace(TOLD, kind="reopened"),
     "cleared": replace(TOLD, kind="cleared", episode=replace(EPISODE, cleared=date(2020, 4, 1))),
     "withdrawn": replace(TOLD, kind="withdrawn", before=MOVED, motion=replace(MOVED, cm=0.3)),
 }
@@ -63,11 +71,13 @@ OPENS = {
     ("raised", "en"): f"Screening flag raised: {MUCH['en']}",
     ("escalated", "en"): f"Screening flag escalated: {MUCH['en']}",
     ("released", "en"): f"Screening flag still stands: {MUCH['en']}",
+    ("reopened", "en"): f"Screening flag stands again: {MUCH['en']}",
     ("cleared", "en"): f"Screening flag cleared: {MUCH['en']}",
     ("withdrawn", "en"): f"Screening flag withdrawn: {MUCH['en']}",
     ("raised", "es"): f"Aviso de cribado: {MUCH['es']}",
     ("escalated", "es"): f"Aviso de cribado, en aumento: {MUCH['es']}",
     ("released", "es"): f"Aviso de cribado que se mantiene: {MUCH['es']}",
+    ("reopened", "es"): f"Aviso de cribado que vuelve a estar en pie: {MUCH['es']}",
     ("cleared", "es"): f"Aviso de cribado cerrado: {MUCH['es']}",
     ("withdrawn", "es"): f"Aviso de cribado retirado: {MUCH['es']}",
 }
@@ -149,11 +159,18 @@ def test_a_notice_opens_with_what_how_much_where_when_and_how_sure(language):
 
 def test_growth_is_told_with_what_was_told_before():
     body = wording.body(OF_KIND["escalated"])
-    assert "the motion is larger, and more ground moves, and the other direction sees it too." in body
+    more = "more ground is over the threshold (8.4 km²)"
+    assert f"the score is much higher, and {more}, and a flag from the other direction agrees." in body
+    both = "\nBoth directions: flagged from the other direction too, at the same time: 221080/014A_07688_131313:1."
+    assert both in body
+    rare = {f"return_period_{name}": years for name, years in (("years", 20.0), ("low", 2.0), ("high", 400.0))}
+    blind = replace(OF_KIND["escalated"], asked_return_period_years=5.0, unmeasured_summits=(TOLD.stack,), **rare)
+    assert f"5 years.{both}\nBlind: " in wording.body(blind)
     assert "Last told: 5.1 ± 1.1 cm away from the satellite, 1.2 km², 4 to 16 January 2017." in body
     assert "Now it is 12.3 ± 1.1 cm" in body
     spanish = wording.body(OF_KIND["escalated"], "es")
-    assert "el movimiento es mayor, se mueve más suelo y también se ve desde la otra dirección." in spanish
+    said = "la puntuación es mucho mayor, más suelo supera el umbral (8.4 km²) y un aviso desde la otra dirección coincide."
+    assert said in spanish
     assert "unknown reason" in wording.body(replace(TOLD, kind="escalated", growth=("unknown reason",)))
 
 
@@ -292,7 +309,8 @@ def test_every_kind_fits_the_schema_and_comes_back():
 
 def test_a_payload_of_the_second_version_is_read():
     old = json.loads(PAYLOAD.text) | {"version": 2}
-    new = ("motion", "before", "growth", "others_over", "others_seen", *(n for n in old if "return_period" in n))
+    new = ("motion", "before", "growth", "agrees", "area_over_km2", "others_over", "others_seen")
+    new += tuple(name for name in old if "return_period" in name)
     read = Payload.read(json.dumps({name: value for name, value in old.items() if name not in new}))
     assert read.text == PAYLOAD.text
 

@@ -114,6 +114,29 @@ def test_a_couple_alone_tells_with_both_views_in_the_picture(both):
     assert height / width == pytest.approx((0.7 + 2 * 7.3) / 11, rel=0.02)  # a block of panels for each frame
 
 
+def test_flags_of_both_directions_agree_and_it_is_told_once(both):
+    """On the night that raised both, their notices say it; where one was told before, it is escalated."""
+    both.nightly(DATES[-1] + timedelta(days=20))
+    told = {content["stack"]: content for p in both.notices if (content := json.loads(p.read_text()))["kind"] == "raised"}
+    stacks = [f"990001/{UP}", f"990001/{DOWN}"]
+    assert told.keys() >= set(stacks)
+    for mine, other in (stacks, stacks[::-1]):
+        assert told[mine]["payload"]["growth"] == ["direction"]
+        assert f"Both directions: flagged from the other direction too, at the same time: {other}:1." in told[mine]["body"]
+    assert both.rows("select agreed from episode where stack in (?, ?)", *stacks) == [(1,), (1,)]
+    with closing(sqlite3.connect(both.folder / "ledger.sqlite")) as ledger:  # as if the other had not been flagged then
+        ledger.execute("update episode set agreed = 0, state = 'acknowledged' where stack = ?", (stacks[0],))
+        ledger.commit()
+    before = len(both.notices)
+    for days in (21, 22):
+        both.nightly(DATES[-1] + timedelta(days=days))
+    grown = [content for p in both.notices if (content := json.loads(p.read_text()))["kind"] == "escalated"]
+    assert [(content["stack"], content["payload"]["growth"]) for content in grown] == [(stacks[0], ["direction"])]
+    assert "a flag from the other direction agrees" in grown[0]["body"]
+    assert len(both.notices) == before + 1
+    assert both.rows("select state from episode where stack = ?", stacks[0]) == [("escalated",)]
+
+
 def test_deciding_asks_the_ledger_nothing_and_comes_to_the_same_twice(both, monkeypatch):
     original, asked, decided = Ledger.advance, [], []
 

@@ -314,11 +314,12 @@ def test_expire_keeps_the_snapshots_that_corrected_scores_rest_on(tmp_path):
 # assessments and flags
 
 
-def test_what_used_a_corrected_pair_is_assessed_again_and_its_flag_is_withdrawn(fitted):
-    """The motion was an error of the provider: without it nothing is over, and the flag goes."""
+def test_what_used_a_corrected_pair_is_assessed_again_and_its_flag_is_withdrawn_and_stands_again_with_it(fitted):
+    """The motion was an error of the provider, and then it was not: without it nothing is over, and the flag goes."""
     fitted.only(990002)
     _, before = fitted.nightly()
     assert len(before["open_flags"]) == 1
+    shutil.copytree(fitted.archive, fitted.folder / "as it was")
     quiet_again(fitted)
     _, waiting = fitted.nightly(AS_OF + DAY)
     assert len(waiting["open_flags"]) == 1
@@ -326,14 +327,23 @@ def test_what_used_a_corrected_pair_is_assessed_again_and_its_flag_is_withdrawn(
     assert run.failures == []
     assert after["open_flags"] == []
     assert any("flag 1 is withdrawn: on corrected pairs" in words for words in after["warnings"])
-    assert fitted.rows("select state from episode where stack = ?", RISING) == [("withdrawn",)]
+    ended = fitted.rows("select state, cleared, withdrawals from episode where stack = ?", RISING)
+    assert ended == [("withdrawn", str(AS_OF + 2 * DAY), 1)]
     assert after["scored_pairs"] == after["stored_pairs"] > 0
     assert any('"withdrawn": true' in path.read_text() for path in fitted.notices)
     old = fitted.rows("select distinct snapshot from superseded where stack = ?", RISING)
     with fitted.opened() as (s, _):
         assert all(s.store.open(RISING, snapshot=name).sizes["pair"] for (name,) in old)
+    shutil.copytree(fitted.folder / "as it was", fitted.archive, dirs_exist_ok=True)
     _, quiet_night = fitted.nightly(AS_OF + 3 * DAY)
-    assert (quiet_night["scored_pairs"], quiet_night["scored_intervals"], quiet_night["warnings"]) == (0, 0, [])
+    assert (quiet_night["scored_pairs"], quiet_night["scored_intervals"], quiet_night["open_flags"]) == (0, 0, [])
+    told = len(fitted.notices)
+    _, back = fitted.nightly(AS_OF + 4 * DAY)
+    assert [flag["number"] for flag in back["open_flags"]] == [1]
+    assert any("flag 1 was withdrawn and stands again" in words for words in back["warnings"])
+    assert len(fitted.notices) == told + 1
+    [again] = [text for path in fitted.notices if (text := path.read_text()) and json.loads(text)["kind"] == "reopened"]
+    assert "Screening flag stands again: Rising Cone" in again
 
 
 def quiet_again(place):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import get_args
 
+import numpy as np
 import pytest
 from installation import AS_OF, QUIET, RISING, ledger_content
 
 from insar_anomaly import cli
+from insar_anomaly.calibration.again import by_policy
+from insar_anomaly.calibration.record import Calibration
+from insar_anomaly.calibration.threshold import Policy, Target
 from insar_anomaly.names import FlagName
 from insar_anomaly.pipeline.explain import explain
 
 FLAG = FlagName(RISING, 1)
+TARGET = Target("false-alarms-per-year", 1.0, fpr=0.01, quantile=0.95, min_pairs=15, clear_after_days=60)
 
 
 def run(place, *words):
@@ -92,10 +99,45 @@ def test_whatif_counts_what_another_budget_would_have_raised_and_changes_nothing
     strict = {row["gvp"]: row for row in json.loads(capsys.readouterr().out)}
     assert (strict[990002]["flags_then"], strict[990002]["notices_then"], strict[990002]["notices_now"]) == (1, 0, 1)
     assert run(fitted, *words, "--false-alarms-per-year", "50") == 0
-    said = capsys.readouterr().out
-    assert "990002 Rising Cone: " in said
-    assert "by the settings 1 and 1" in said
+    title, *rows, together, _ = capsys.readouterr().out.splitlines()
+    assert title.split()[:4] == ["volcano", "years", "flags", "with"]
+    by_number = {row.split()[0]: row.split() for row in rows}
+    assert by_number.keys() == {"990001", "990002", "990003"}
+    assert by_number["990002"][-2:] == together.split()[-2:] == ["1", "1"]
+    by_name = {}
+    for name in get_args(Policy):
+        assert run(fitted, "--json", *words, "--policy", name) == 0
+        by_name[name] = {row["gvp"]: row for row in json.loads(capsys.readouterr().out)}
+    assert by_name["false-alarms-per-year"] == now  # it is the policy of the settings
+    assert all(found[990002]["flags_then"] >= 1 and not found[990002]["blind_then"] for found in by_name.values())
+    assert run(fitted, *words, "--policy", "youden", "--false-alarms-per-year", "2") == 2
+    assert "is the aim of policy false-alarms-per-year, not of youden" in capsys.readouterr().err
     assert ledger_content(fitted) == before
+    with pytest.raises(SystemExit):
+        run(fitted, *words, "--policy", "median")
+    assert "invalid choice: 'median'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run(fitted, *words, "--years", "0")
     assert "'0' is not a number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("evidence", ["interval", "pair"])
+def test_a_policy_gives_the_threshold_that_a_fit_by_it_would(evidence, with_models):
+    """Intervals: every one of them to the last digit. Single pairs: where no dates are needed."""
+    [(text, threshold)] = with_models.rows(
+        "select calibration, threshold from model where stack = ? and evidence = ?", QUIET, evidence
+    )
+    kept, target = Calibration.read(text), TARGET
+    if evidence == "interval":
+        assert by_policy(kept, target) == threshold
+    for policy in ("fpr", "quantile"):
+        assert by_policy(kept, replace(target, policy=policy)) == pytest.approx(
+            np.quantile(kept.negatives, 0.95 if policy == "quantile" else 0.99, method="higher"), rel=1e-12
+        )
+    looser = [by_policy(kept, replace(target, false_alarms_per_year=rate)) for rate in (0.5, 2.0, 20.0)]
+    assert looser == sorted(looser, reverse=True)
+    assert looser[0] > looser[-1]
+    youden = by_policy(kept, replace(target, policy="youden"))
+    assert youden is not None
+    assert min(kept.negatives) < youden < max(kept.injections.score)
+    assert by_policy(replace(kept, assessments={}, injections=None), replace(target, policy="youden")) is None

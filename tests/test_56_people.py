@@ -22,6 +22,7 @@ from insar_anomaly.names import FlagName, Target
 
 FLAG = f"{RISING}:1"
 NEXT_YEAR = datetime.now(UTC).date() + timedelta(days=365)
+THRESHOLD = "select threshold from model where stack = ? and evidence = 'interval' order by number desc limit 1"
 STRICT = "\n[flags]\nfalse_flags_per_year = 1e-12\n"
 
 
@@ -96,6 +97,10 @@ def test_a_label_is_kept_and_the_next_fit_does_not_learn_a_volcanic_flags_time_a
     capsys.readouterr()
     before = flagged.rows("select max(pairs) from model where stack = ? and evidence = 'pair'", RISING)
     run(flagged, "fit", "--no-ingest")  # on everything, the motion included
+    said = capsys.readouterr().out
+    assert "1 labels left out" in said
+    assert "covers flag" not in said
+    [(strict,)] = flagged.rows(THRESHOLD, RISING)
     [(pairs,)] = flagged.rows("select pairs from model where stack = ? order by number desc limit 1", RISING)
     [(quiet,)] = flagged.rows("select pairs from model where stack = ? order by number desc limit 1", QUIET)
     [(since, until)] = flagged.rows("select since, until from episode where stack = ?", RISING)
@@ -107,7 +112,11 @@ def test_a_label_is_kept_and_the_next_fit_does_not_learn_a_volcanic_flags_time_a
     assert run(flagged, "history") == 0
     assert "990002: 1 flags, 1 with notices; 1 of 1 labelled are volcanic (precision 100%)" in capsys.readouterr().out
     run(flagged, "label", FLAG, "atmosphere", "--by", "Bo")  # the last word counts
-    capsys.readouterr()
+    run(flagged, "fit", "--no-ingest")
+    assert "1 labels kept quiet" in capsys.readouterr().out
+    [(lax,)] = flagged.rows(THRESHOLD, RISING)
+    assert strict < lax  # what was no volcano is what a threshold has to count
+    assert flagged.rows("select pairs from model where stack = ? order by number desc limit 1", RISING) == [(quiet,)]
     run(flagged, "--json", "history", "990002")
     told = json.loads(capsys.readouterr().out)
     assert told["labels"] == [{"gvp": 990002, "flags": 1, "told": 1, "volcanic": 0, "other": 1}]

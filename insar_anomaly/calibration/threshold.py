@@ -47,7 +47,12 @@ class Target:
 
 
 def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | None = None) -> Calibration:
-    """The threshold of a stack under a named policy, with ROC, rates and intervals.
+    """The threshold of a stack under a named policy, with ROC, rates and intervals; see `threshold_of`."""
+    return _described(result, target, *threshold_of(result, target, in_sample=in_sample))
+
+
+def threshold_of(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | None = None) -> tuple[float | None, str]:
+    """The threshold of a stack under a named policy, None where there is none, and why.
 
     Parameters
     ----------
@@ -81,7 +86,7 @@ def choose(result: Trial, target: Target, *, in_sample: NDArray[np.float64] | No
         )
     else:
         raise ValueError(f"policy = {target.policy!r} is unknown")
-    return _described(result, target, threshold, why)
+    return threshold, why
 
 
 def count_flags(result: Trial, threshold: float, *, clear_after_days: int) -> int:

@@ -6,12 +6,21 @@ import argparse
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from insar_anomaly.cli.arguments import as_of_argument
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import file_of
 from insar_anomaly.cli.people import flag_argument
+from insar_anomaly.cli.tables import aligned
 from insar_anomaly.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from insar_anomaly.pipeline.whatif import Counted
+
+_POLICIES = ("false-alarms-per-year", "fpr", "youden", "quantile")
 
 
 def explain_arguments(sub: argparse.ArgumentParser) -> None:
@@ -51,6 +60,12 @@ def whatif_arguments(sub: argparse.ArgumentParser) -> None:
         metavar="N",
         help="try this aim: flags a year of each stack on quiet ground, noted or not",
     )
+    sub.add_argument(
+        "--policy",
+        choices=_POLICIES,
+        metavar="NAME",
+        help=f"try this policy for the threshold of each stack, with its aim in [calibrate]: {', '.join(_POLICIES)}",
+    )
     sub.add_argument("--years", type=_positive, default=1.0, metavar="N", help="count the last N years (default: 1)")
     as_of_argument(sub)
 
@@ -61,18 +76,29 @@ def whatif_command(args: argparse.Namespace) -> int:
     from insar_anomaly.pipeline.check import load_checked
     from insar_anomaly.pipeline.whatif import Policy, whatif
 
-    policy = Policy(args.false_flags_per_year, args.false_alarms_per_year)
+    if args.false_alarms_per_year and args.policy not in (None, _POLICIES[0]):
+        raise UsageError(
+            f"--false-alarms-per-year is the aim of policy {_POLICIES[0]}, not of {args.policy}: give one of both"
+        )
+    policy = Policy(args.false_flags_per_year, args.false_alarms_per_year, args.policy)
     today = args.as_of or datetime.now(UTC).date()
     with open_installation(load_checked(file_of(args), needs=()), only=args.volcano) as s:
         found = whatif(s, policy, as_of=today, years=args.years)
     if args.json:
         print(json.dumps([asdict(one) for one in found]))
         return Exit.OK
-    for one in found:
-        print(one.words)
-    flags, notices = sum(one.flags_then for one in found), sum(one.notices_then for one in found)
-    print(f"together: {flags} flags, {notices} with a notice, up to {today}")
+    titles = ("volcano", "years", "flags", "with a notice", "flags now", "with a notice now")
+    rows = [_whatif_row(f"{one.gvp} {one.name}", f"{one.years:.2g}", [one]) for one in found]
+    print("\n".join(aligned([titles, *rows, _whatif_row("together", "", found)])))
+    if blind := sum(one.blind_then for one in found):
+        print(f"stacks and couples without a threshold by this policy, which raise nothing: {blind}")
+    print(f"counted up to {today}; `now` is by the settings")
     return Exit.OK
+
+
+def _whatif_row(name: str, years: str, of: Sequence[Counted]) -> tuple[str, ...]:
+    columns = ("flags_then", "notices_then", "flags_now", "notices_now")
+    return (name, years, *(str(sum(getattr(one, column) for one in of)) for column in columns))
 
 
 def _positive(text: str) -> float:

@@ -67,6 +67,7 @@ COMMANDS = (
         "answer the links of notices: acknowledge, label or mute from a phone",
         serving.serve_arguments,
     ),
+    Command("digest", reading.digest_command, "print the digest of a night again", reading.digest_arguments),
     Command("scores", reading.scores_command, "write a CSV table of scores and verdicts", reading.scores_arguments),
     Command(
         "notices", reading.notices_command, "list notices that wait for delivery, or drop one", reading.notices_arguments

@@ -1,4 +1,4 @@
-"""Commands that only read: scores, flags, notices, draw."""
+"""Commands that only read: scores, flags, notices, digest, draw."""
 
 from __future__ import annotations
 
@@ -211,6 +211,24 @@ def _state_of(row: NoticeRow) -> str:
     if row.delivered_at:
         return f"arrived {row.delivered_at:%Y-%m-%d %H:%M} UTC"
     return f"parked, refused on {row.refused} nights" if row.parked else "waits"
+
+
+def digest_arguments(sub: argparse.ArgumentParser) -> None:
+    """Add the arguments of `digest`."""
+    sub.add_argument("--date", type=day, metavar="DATE", help="of which night, YYYY-MM-DD (default: the newest)")
+
+
+def digest_command(args: argparse.Namespace) -> int:
+    """Print the digest of a night as it was written then."""
+    from insar_anomaly.config.load import load
+    from insar_anomaly.report.digest import lines
+    from insar_anomaly.report.stored import digest_text, read_digest
+
+    if args.volcano:
+        raise UsageError("a digest is of all volcanoes; `insar-anomaly flags --volcano GVP` lists the flags of one")
+    text = digest_text(load(file_of(args), secrets=False).figures, args.date)
+    print(text.rstrip("\n") if args.json else "\n".join(lines(read_digest(text))))
+    return Exit.OK
 
 
 def draw_arguments(sub: argparse.ArgumentParser) -> None:

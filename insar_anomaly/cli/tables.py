@@ -29,6 +29,16 @@ def outcome(args: argparse.Namespace, run: Run, result: dict[str, object], words
     return Exit.of(run)
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first column from its left side on, the numbers after it up to their right side."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        numbers = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *numbers]).rstrip())
+    return lines
+
+
 def counted(run: Run, kind: str, nothing: str) -> tuple[dict[str, object], list[str]]:
     """A run's counts, blind stacks and warnings, for JSON and in words; `nothing` says what no count means."""
     from insar_anomaly.pipeline.outcome import result_of, words_of

@@ -79,6 +79,7 @@ class RouteSettings(Section):
 
     def takes(self, kind: str) -> bool:
         """True where the route takes notices of a kind."""
+        kind = "raised" if kind == "reopened" else kind  # who hears of a flag hears that it stands again
         return kind in self.kinds if self.kinds else kind not in OF_A_NIGHT
 
     def open_at(self, moment: datetime) -> bool:

@@ -1,24 +1,22 @@
 """What was seen, assessed, flagged and sent, in one database.
 
 `ledger` is the open ledger, put together from one file per thing written down: `runs`, `costs`, `pairs`, `states`,
-`models`, `assessments`, `episodes`, `people`, `outbox`, `pulses`, `copies`; `records` are its rows. Below them `database`
-(opened, locked, copied, brought up to date), `tables` and their `columns`, `sql` and `migrations`. No other room knows SQL.
+`models`, `assessments`, `episodes`, `people`, `outbox`, `pulses`, `copies`; `records` and `people_rows` are its rows.
+Below them `database` (opened, locked, copied, brought up to date), `tables` and their `columns`, `sql` and `migrations`. No
+other room knows SQL.
 """
 
 from insar_anomaly.ledger.ledger import Ledger, check_url
+from insar_anomaly.ledger.people_rows import ActKind, ActRow, Label, PoolRow
 from insar_anomaly.ledger.records import (
-    ActKind,
-    ActRow,
     CostRow,
     Decision,
     EpisodeRow,
     FailureRow,
-    Label,
     ModelRow,
     NewNotice,
     NoticeRow,
     PairRow,
-    PoolRow,
     RunRow,
     RunStatus,
     ScoredAssessment,

@@ -57,6 +57,14 @@ class Episodes(Part):
             tx.execute(_CONSIDER, here)
             return sum(put_in_outbox(tx, stack, notice) for notice in decided.notices), decided
 
+    def revise(self, stack: str, decide: Callable[[list[EpisodeRow]], Decided]) -> tuple[int, Decided]:
+        """Change a stack's episodes without new scores, all or nothing; `decide` and the answer are as in `advance`."""
+        with self._transaction(writes=True) as tx:
+            wait_for_others(tx, stack)
+            decided = decide(read_episodes(tx, stack))
+            upsert(tx, t.episode, stack, decided.episodes)
+            return sum(put_in_outbox(tx, stack, notice) for notice in decided.notices), decided
+
     def episodes(self, stack: str | None = None, *, open_only: bool = False) -> list[EpisodeRow]:
         """Episodes by stack and number."""
         e = t.episode.c

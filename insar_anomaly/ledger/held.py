@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 
@@ -9,12 +10,13 @@ from sqlalchemy import Integer, func, or_, select, update
 
 from insar_anomaly.errors import StoreFailed, Verdict
 from insar_anomaly.flags.states import FlagState
+from insar_anomaly.flags.together import Seen
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.episodes import read_episodes, wait_for_others
 from insar_anomaly.ledger.outbox import HELD
 from insar_anomaly.ledger.part import Part
 from insar_anomaly.ledger.sql import upsert
-from insar_anomaly.names import FlagName, stamp
+from insar_anomaly.names import FlagName, span_of, stamp
 
 
 class Held(Part):
@@ -29,6 +31,20 @@ class Held(Part):
         query = select(s.stack, over).join(t.model, mine).where(ends, s.verdict == Verdict.OK).group_by(s.stack)
         with self._transaction(writes=False) as tx:
             return {str(stack): bool(found) for stack, found in tx.execute(query)}
+
+    def assessed_near(self, days: Collection[date], evidence: str) -> list[Seen]:
+        """Assessments that begin or end on one of these days and have a score, each once for each stack."""
+        s, m, names = t.score.c, t.model.c, [stamp(day) for day in days]
+        ends = or_(
+            *(s.pair.startswith(f"{one}_", autoescape=True) for one in names),
+            *(s.pair.endswith(f"_{one}", autoescape=True) for one in names),
+        )
+        mine = (m.stack == s.stack) & (m.model == s.model) & (m.evidence == evidence)
+        over = func.max(func.coalesce(s.score > s.threshold, False).cast(Integer))
+        query = select(s.stack, s.pair, over).join(t.model, mine).where(ends, s.verdict == Verdict.OK)
+        with self._transaction(writes=False) as tx:
+            rows = tx.execute(query.group_by(s.stack, s.pair).order_by(s.stack, s.pair)).all()
+        return [Seen(str(stack), span.days, bool(found)) for stack, pair, found in rows if (span := span_of(pair))]
 
     def hold(self, flag: FlagName, why: str) -> int:
         """Note a flag that was raised, and keep its notices back, all or nothing; returns the number of these notices.
@@ -48,6 +64,6 @@ class Held(Part):
             ).scalar_one()
             if sent or row.state not in (FlagState.RAISED, FlagState.ESCALATED):
                 return 0
-            upsert(tx, t.episode, flag.stack, [replace(row, state=FlagState.NOTED, told=None)])
+            upsert(tx, t.episode, flag.stack, [replace(row, state=FlagState.NOTED, told=None, area=None, agreed=False)])
             kept = update(t.notice).where(mine, n.dropped.is_(None)).values(dropped=f"{HELD}{why}").returning(n.key)
             return len(tx.execute(kept).all())

@@ -87,6 +87,13 @@ class Outbox(Part):
             still = (n.key == key) & (n.dropped == OWED) & n.delivered_at.is_(None)
             return tx.execute(update(t.notice).where(still).values(dropped=None, payload=payload)).rowcount > 0
 
+    def retell(self, key: str, payload: str) -> bool:
+        """Give a notice that nobody has tried to send yet another payload; False where it was tried, or is not there."""
+        n = t.notice.c
+        with self._transaction(writes=True) as tx:
+            untried = (n.key == key) & n.delivered_at.is_(None) & (n.attempts == 0)
+            return tx.execute(update(t.notice).where(untried).values(payload=payload)).rowcount > 0
+
     def put_back(self, stack: str, notice: NewNotice) -> None:
         """Let a notice wait for delivery, whether it is new, owed or dropped; one that has arrived stays as it is."""
         n = t.notice.c

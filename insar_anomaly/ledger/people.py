@@ -12,7 +12,8 @@ from insar_anomaly.flags.mutes import Mute
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.episodes import read_episodes, wait_for_others
 from insar_anomaly.ledger.part import Part, now
-from insar_anomaly.ledger.records import ActKind, ActRow, EpisodeRow, PoolRow
+from insar_anomaly.ledger.people_rows import ActKind, ActRow, PoolRow
+from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.ledger.sql import columns, insert, upsert
 from insar_anomaly.names import Target
 

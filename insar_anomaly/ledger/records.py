@@ -183,7 +183,7 @@ class ScoreRow:
     `pair` names the pair, the interval, or the acquisition (its date twice); `after` is the number of acquisitions after it
     that were seen and `inputs` a hash of the pairs that were fused, both 0 for a pair; `seen` is the day of the last
     acquisition that the assessment needed; `return_period` says in how many years the stack's quiet ground reaches the score
-    once, None where that is not known.
+    once, and `area` is the ground, km2, whose score is over the threshold; both None where that is not known.
     """
 
     pair: str
@@ -197,6 +197,7 @@ class ScoreRow:
     inputs: int = 0
     seen: date | None = None
     return_period: float | None = None
+    area: float | None = None
 
     @classmethod
     def bare(cls, pair: str, model: str, score: float | None, threshold: float | None) -> ScoreRow:
@@ -269,6 +270,10 @@ class EpisodeRow(OfStack):
     cleared: date | None = None
     standing: frozenset[str] = frozenset()
     told: float | None = None
+    area: float | None = None
+    agreed: bool = False
+    withdrawals: int = 0
+    cleared_before: date | None = None
 
     @classmethod
     def of(cls, episode: Episode, *, stack: str, model: str) -> EpisodeRow:
@@ -342,58 +347,6 @@ class PulseRow:
     tried: datetime
     arrived: datetime | None
     error: str | None
-
-
-@dataclass(frozen=True)
-class PoolRow:
-    """The quiet peaks of all stacks of the installation, as `calibration.budget.Pool` defines them."""
-
-    rates: tuple[float, ...]
-    days: tuple[int, ...]
-    peaks: int
-    stacks: int
-    years: float
-    without: int = 0
-
-
-class ActKind(StrEnum):
-    """What a person did with a flag or a stack."""
-
-    ACKNOWLEDGED = "acknowledged"
-    MUTED = "muted"
-    UNMUTED = "unmuted"
-    LABELLED = "labelled"
-    NOTED = "noted"
-
-
-class Label(StrEnum):
-    """What a person takes a flag for. Only `VOLCANIC` counts as a true flag."""
-
-    VOLCANIC = "volcanic"
-    ATMOSPHERE = "atmosphere"
-    NON_VOLCANIC = "non-volcanic"
-    PROCESSING = "processing"
-    UNSURE = "unsure"
-
-
-@dataclass(frozen=True)
-class ActRow:
-    """What a person did: who (`by`), when (`at`, UTC) and why (`note`).
-
-    `stack` is what it is about: a stack or couple with the number of the flag, or a whole stack, volcano (its number as
-    text) or region (``region NAME``) where `episode` is None. `until` is the first day on which a mute has ended; `label`
-    and `confidence` (0 to 1) belong to a label.
-    """
-
-    stack: str
-    episode: int | None
-    kind: ActKind
-    by: str
-    at: datetime
-    note: str = ""
-    until: date | None = None
-    label: Label | None = None
-    confidence: float | None = None
 
 
 class NewNotice(NamedTuple):

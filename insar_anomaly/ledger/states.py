@@ -13,7 +13,9 @@ from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.part import Part
 from insar_anomaly.ledger.records import CoverageRow
 from insar_anomaly.ledger.sql import columns, read, upsert
+from insar_anomaly.names import day_of
 from insar_anomaly.stack.freshness import Coverage, StackState
+from insar_anomaly.units import Platform
 
 
 class States(Part):
@@ -59,6 +61,21 @@ class States(Part):
         c = t.state.c
         query = columns(t.state, StackState).where(c.stack == stack, c.as_of <= as_of).order_by(c.as_of.desc()).limit(1)
         return next(iter(self._read(StackState, query)), None)
+
+    def satellites(self, since: date) -> dict[str, dict[date, str]]:
+        """Which satellite made each acquisition that came on the nights from a day on: stack -> day -> ``S1A``.
+
+        Acquisitions of which nobody says it are left out.
+        """
+        c, found = t.state.c, dict[str, dict[date, str]]()
+        query = select(c.stack, c.acquisitions).where(c.as_of >= since).order_by(c.as_of)
+        with self._transaction(writes=False) as tx:
+            rows = tx.execute(query).all()
+        for stack, came in rows:
+            known = {day: Platform(number) for text, number in came.items() if (day := day_of(text))}
+            named = {day: one.words for day, one in known.items() if one is not Platform.UNKNOWN}
+            found.setdefault(stack, {}).update(named)
+        return found
 
     def newest_states(self) -> dict[str, StackState]:
         """State of every stack on the last night that it has been through, by stack."""

@@ -23,7 +23,8 @@ from sqlalchemy import (
 from insar_anomaly.errors import Verdict
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger.columns import Counts, NameSet, Numbered, Numbers, Utc, Worded
-from insar_anomaly.ledger.records import ActKind, Label, RunStatus
+from insar_anomaly.ledger.people_rows import ActKind, Label
+from insar_anomaly.ledger.records import RunStatus
 from insar_anomaly.names import EvidenceKind
 
 VERSION_TABLE = "ledger_version"  # not alembic's own name: the database may be shared with Prefect, which uses that
@@ -170,6 +171,7 @@ score = Table(
     _needed("inputs", BigInteger, server_default="0"),  # hash of the pairs that were fused
     Column("seen", Date),  # day of the last acquisition that the assessment needed; none in scores of earlier versions
     Column("return_period", Double),  # years
+    Column("area", Double),  # km2 of its map that are over the threshold by which it was first judged
     ForeignKeyConstraint(["stack", "model"], [model.c.stack, model.c.model]),
 )
 
@@ -190,6 +192,10 @@ episode = Table(
     _needed("state", Worded(FlagState), server_default="raised"),
     _needed("standing", NameSet, server_default='["*"]'),  # the star of earlier episodes never falls
     Column("told", Double),  # the highest score that people were told of; none while it is only noted
+    Column("area", Double),  # the largest area, km2, that they were told of
+    _needed("agreed", Boolean, server_default=false()),  # they were told of a flag from the other direction
+    _needed("withdrawals", Integer, server_default="0"),  # how often it was withdrawn after they had been told of it
+    Column("cleared_before", Date),  # the day on which a withdrawn one had been cleared; none where it was open
     ForeignKeyConstraint(["stack", "model"], [model.c.stack, model.c.model]),
 )
 
@@ -269,6 +275,7 @@ superseded = Table(
     _needed("inputs", BigInteger),
     Column("seen", Date),
     Column("return_period", Double),
+    Column("area", Double),
     Index("ix_superseded_stack", "stack"),
 )
 
@@ -286,7 +293,7 @@ pool = Table(
     metadata,
     Column("number", Integer, primary_key=True),  # the highest is in force
     _needed("made", Utc),
-    _needed("rates", Numbers),  # see `records.PoolRow`
+    _needed("rates", Numbers),  # see `people_rows.PoolRow`
     _needed("days", Numbers),
     _needed("peaks", Integer),
     _needed("stacks", Integer),

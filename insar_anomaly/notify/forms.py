@@ -15,7 +15,7 @@ LONGEST_KEY = 255
 """Characters of a key by which PagerDuty takes events together."""
 _LONGEST_SUMMARY = 1024
 _ENDED = {"cleared", "withdrawn"}
-_WORTH_A_PAGE = {"raised", "escalated", "released"}
+_WORTH_A_PAGE = {"raised", "escalated", "released", "reopened"}
 _FOR_EVER = timedelta(days=3650)
 """Alertmanager ends an alert that is not sent again, and a notice is sent once: it gets an end far away."""
 

@@ -90,6 +90,8 @@ class Payload:
     the same as the flag's last notice told it; None where it cannot be measured. `growth` says by which of "peak", "area"
     and "direction" a flag has escalated. On quiet ground the stack reaches the score once in `return_period_years`, within
     the 95 % range from `return_period_low` to `return_period_high`; what is told lies above the `asked_return_period_years`.
+    `area_over_km2` is the ground whose score is over the threshold; `agrees` are flags of the other direction that share the
+    flag's time.
     `others_over` of `others_seen` other stacks of the same acquisition date are over their thresholds. None: not known.
     `link` is made when the notice is sent and stands in its text alone: who has it can act on the flag.
     """
@@ -123,6 +125,8 @@ class Payload:
     return_period_low: float | None = None
     return_period_high: float | None = None
     asked_return_period_years: float | None = None
+    area_over_km2: float | None = None
+    agrees: tuple[str, ...] = ()
     others_over: int | None = None
     others_seen: int | None = None
     link: str | None = None
@@ -162,6 +166,7 @@ class Payload:
                 "motion": self.motion and self.motion.as_dict(),
                 "before": self.before and self.before.as_dict(),
                 "growth": list(self.growth),
+                "agrees": list(self.agrees),
             }
         )
 
@@ -199,6 +204,7 @@ class Payload:
                 "motion": _moved(content.get("motion")),
                 "before": _moved(content.get("before")),
                 "growth": tuple(content.get("growth") or ()),
+                "agrees": tuple(content.get("agrees") or ()),
             }
         )
 

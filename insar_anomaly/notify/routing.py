@@ -13,7 +13,7 @@ from insar_anomaly.config.routes import named
 
 _APART = "@"
 """Between a channel's name and what its route adds, in the outbox."""
-_URGENT = {"raised", "escalated", "released"}
+_URGENT = {"raised", "escalated", "released", "reopened"}
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,14 @@ def evidence_of_row(row: ScoreRow, *, counted: bool, again: bool) -> flags.Evide
     if span is None or (not again and (row.score is None or row.threshold is None)):
         return None
     score = -math.inf if row.score is None else row.score
-    return flags.Evidence(span.first, span.last, score, row.threshold or 0.0, counted, seen, again)
+    return flags.Evidence(span.first, span.last, score, row.threshold or 0.0, counted, seen, again, area=row.area)
 
 
 def amended(before: EpisodeRow, now: flags.Episode, *, again: bool) -> str | None:
-    """What corrected data have changed of a flag, in words; None where they have changed nothing."""
+    """What corrected or returned data have changed of a flag, in words; None where they have changed nothing."""
     old, name = before.episode, f"{before.stack}: flag {before.number}"
+    if old.withdrawn and not now.withdrawn:
+        return f"{name} was withdrawn and stands again: {now.peak_pair} is over the threshold"
     if not again or not old.state.stands:
         return None
     if not now.state.stands:

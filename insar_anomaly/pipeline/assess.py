@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 
+import numpy as np
 import xarray as xr
 
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, StackFailed, Verdict
@@ -22,6 +23,7 @@ from insar_anomaly.pipeline.recipe import Recipe
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.scoring import ScoreTask, score_assessments
 from insar_anomaly.report.digest import Count
+from insar_anomaly.units import KM_PER_DEGREE
 
 
 def assess_stacks(s: Installation, run: Run, *, period: Period | None = None) -> None:
@@ -137,13 +139,34 @@ def score_rows(
 ) -> list[ScoreRow]:
     """Scores of these assessments as rows of the ledger, with verdict and percentile in the stack's quiet scores."""
     after = result["after"].values.tolist() if "after" in result else [0] * result.sizes["pair"]
-    found = dict(zip(zip(map(str, result["pair"].values), after, strict=True), result["score"].values, strict=True))
+    areas = areas_over(result, model.threshold)
+    names = zip(map(str, result["pair"].values), after, strict=True)
+    found = dict(zip(names, zip(result["score"].values, areas, strict=True), strict=True))
     rows = []
     for assessment in planned:
-        value = float(found[assessment.name, assessment.after])
-        row = _row(assessment, model, snapshot, None if math.isnan(value) else value, Verdict.NOT_SCORABLE)
-        rows.append(judge(row))
+        value, area = found[assessment.name, assessment.after]
+        score = None if math.isnan(value) else float(value)
+        row = _row(assessment, model, snapshot, score, Verdict.NOT_SCORABLE)
+        rows.append(judge(replace(row, area=area)))
     return rows
+
+
+def areas_over(result: xr.Dataset, threshold: float | None) -> list[float | None]:
+    """Ground (pair,) whose score is over the threshold, km2; None without a threshold, or where no cell is over it.
+
+    Parameters
+    ----------
+    result : scores as `scoring.score_assessments` gives them: `score_map` (pair, v, u), NaN where nothing was measured, and
+        the cells' centres, `lat` (v,) and `lon` (u,), degrees
+    """
+    if threshold is None:
+        return [None] * result.sizes["pair"]
+    over = result["score_map"].values > threshold
+    cells = over.reshape(len(over), -1).sum(axis=1).tolist()
+    lat, lon = result["lat"].values, result["lon"].values
+    sides = [abs(float(np.median(np.diff(one)))) if len(one) > 1 else 0.0 for one in (lat, lon)]
+    km2 = sides[0] * sides[1] * KM_PER_DEGREE**2 * math.cos(math.radians(float(lat.mean())))
+    return [number * km2 if number and km2 else None for number in cells]
 
 
 def _row(assessment: Assessment, model: ModelRow, snapshot: str, score: float | None, verdict: Verdict) -> ScoreRow:

@@ -11,6 +11,7 @@ from functools import partial
 
 from insar_anomaly.errors import InsarAnomalyError, UsageError
 from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
+from insar_anomaly.pipeline.agreement import agree
 from insar_anomaly.pipeline.assess import assess_stacks, something_to_assess
 from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.pipeline.flag import as_they_were, flag_couples, flag_stacks
@@ -183,6 +184,7 @@ def replay_volcano(s: Installation, run: Run, *, period: Period, send: bool) -> 
         if s.by_couple:
             score_couples(s, tonight, Period(period.first, night))
             flag_couples(s, tonight)
+        agree(s, tonight)
 
 
 def _nights(s: Installation, period: Period) -> list[date]:

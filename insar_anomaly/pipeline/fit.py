@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from operator import attrgetter
@@ -14,13 +13,13 @@ from insar_anomaly import __version__
 from insar_anomaly.calibration import labels
 from insar_anomaly.errors import InsarAnomalyError, NotFitted, Verdict
 from insar_anomaly.evidence.protocol import Reach
-from insar_anomaly.ledger.records import Label, ModelRow
-from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of, versioned
+from insar_anomaly.ledger.records import ModelRow
+from insar_anomaly.names import EvidenceKind, FlagName, Pair, Period, frame_of, versioned
 from insar_anomaly.pipeline.assess import note_blind
-from insar_anomaly.pipeline.couples import members
 from insar_anomaly.pipeline.fitting import FitResult, FitTask, StackTask, fit_stack
 from insar_anomaly.pipeline.installation import Installation, storage_options
 from insar_anomaly.pipeline.judge import Judge
+from insar_anomaly.pipeline.labelled import heeded, labelled
 from insar_anomaly.pipeline.pictures import draw_calibration
 from insar_anomaly.pipeline.progress import listening
 from insar_anomaly.pipeline.recipe import DetectorChoice, Recipe, Trials, hash_of_pairs
@@ -44,6 +43,7 @@ def fit_stacks(s: Installation, run: Run, *, period: Period, again: bool = False
         except InsarAnomalyError as problem:
             run.fail(stack, "fit", problem)
             continue
+        _count_labels(s, run, stack, period)
         changed = [task for task in kinds if again or not _unchanged(s, run, task)]
         if changed:
             _note_covered(s, run, changed[0])
@@ -133,8 +133,8 @@ def _task(s: Installation, stack: str, kind: EvidenceKind, period: Period) -> Fi
     inside = sorted(pair for pair in accepted if period.holds(pair))
     deforming = _deforming(s, stack) & accepted.keys()
     aim, fused = config.calibrate, config.fusion
-    volcanic = _volcanic(s, stack)
-    pairs = tuple(pair for pair in inside if pair not in deforming and not any(one.touches(pair) for one in volcanic))
+    moved, _ = heeded(labelled(s, stack), inside)
+    pairs = tuple(pair for pair in inside if pair not in deforming and not any(one.touches(pair) for one in moved))
     recipe = Recipe(
         evidence=kind,
         cleaning=Cleaning.of(config.preprocess.model_dump(mode="json")),
@@ -169,26 +169,12 @@ def _deforming(s: Installation, stack: str) -> set[str]:
     return {row.pair for row in rows if row.label == 1 and row.frame in (None, frame)}
 
 
-@dataclass(frozen=True)
-class _Moved:
-    """The time of a flag that a person called volcanic."""
-
-    since: date
-    until: date
-
-    def touches(self, pair: str) -> bool:
-        """True where the pair saw part of that motion."""
-        span = Pair.of(pair)
-        return span.first < self.until and self.since < span.last
-
-
-def _volcanic(s: Installation, stack: str) -> list[_Moved]:
-    """When this stack moved, as people's last labels say: it must not be learned as quiet."""
-    seen_by = [stack, *(couple for couple in s.by_couple if stack in members(couple))]
-    labels = {(act.stack, act.episode): act.label for act in s.ledger.acts(*seen_by) if act.label is not None}
-    moved = {name for name, label in labels.items() if label is Label.VOLCANIC}
-    rows = [row for one in {name for name, _ in moved} for row in s.ledger.episodes(one)]
-    return [_Moved(row.since, row.until) for row in rows if (row.stack, row.number) in moved]
+def _count_labels(s: Installation, run: Run, stack: str, period: Period) -> None:
+    """Count the labels that a stack's fit heeds: each once, with the stack of the flag, or with a couple's ascending one."""
+    inside = [pair for pair, known in s.ledger.seen(stack).items() if known.verdict == Verdict.OK and period.holds(pair)]
+    moved, quiet = heeded(labelled(s, stack), inside)
+    for found, count in ((moved, Count.LABELS_LEFT_OUT), (quiet, Count.LABELS_KEPT_QUIET)):
+        run.counts[count] += sum(one.stack == stack for one in found)
 
 
 def _publish(s: Installation, run: Run, task: FitTask, result: FitResult) -> None:
@@ -225,15 +211,19 @@ def _publish(s: Installation, run: Run, task: FitTask, result: FitResult) -> Non
 
 
 def _note_covered(s: Installation, run: Run, task: FitTask) -> None:
-    """Say where the fit would learn as quiet what was flagged."""
+    """Say where the fit would learn as quiet what was flagged, and nobody has said what that was."""
     if not task.pairs:
         return
     first, last = _span(task.pairs)
+    said = {one.flag for one in labelled(s, task.stack) if one.moved or one.quiet}
     for flag in s.ledger.episodes(task.stack):
+        if FlagName(flag.stack, flag.number) in said:
+            continue
         if flag.since < last and first < flag.until:
             run.warn(
                 f"{task.stack}: the fit, on {len(task.pairs)} pairs from {first} to {last}, covers flag {flag.number} "
-                f"({flag.since} to {flag.until}): what was flagged is learned as quiet; narrow --from and --to, or "
+                f"({flag.since} to {flag.until}): what was flagged is learned as quiet; say what it was (`insar-anomaly "
+                f"label {flag.stack}:{flag.number} volcanic --by NAME` leaves its time out), narrow --from and --to, or "
                 "name those pairs in [calibrate] labels"
             )
 

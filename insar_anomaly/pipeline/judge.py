@@ -28,9 +28,11 @@ class Judge:
         """The row with the model's threshold, and the verdict, percentile and return period that follow from it."""
         if row.score is None:
             return replace(row, threshold=self.threshold)
+        area = row.area if row.threshold == self.threshold else None  # it was measured under the threshold of then
         return replace(
             row,
             threshold=self.threshold,
+            area=area,
             verdict=Verdict.OK if self.threshold is not None else Verdict.NOT_CALIBRATED,
             percentile=percentile(self.quiet, row.score) if self.quiet else None,
             return_period=None if self.tail is None else 1 / max(self.tail.rate(row.score), 1e-300),

@@ -10,7 +10,8 @@ from insar_anomaly.calibration.budget import Level, Pool, told_from
 from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.calibration.return_period import Tail
 from insar_anomaly.ledger.ledger import Ledger
-from insar_anomaly.ledger.records import ModelRow, PoolRow
+from insar_anomaly.ledger.people_rows import PoolRow
+from insar_anomaly.ledger.records import ModelRow
 from insar_anomaly.names import OF_A_STACK, EvidenceKind
 from insar_anomaly.pipeline.couples import publish_couples
 from insar_anomaly.pipeline.installation import Installation

@@ -8,6 +8,7 @@ from functools import partial
 
 from insar_anomaly.errors import UsageError
 from insar_anomaly.names import Period
+from insar_anomaly.pipeline.agreement import agree
 from insar_anomaly.pipeline.assess import assess_stacks, something_to_assess
 from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.pipeline.fit import fit_stacks, something_to_fit
@@ -70,8 +71,14 @@ def fit_stages(period: Period, *, again: bool = False, new_pairs: bool = True) -
 def night_stages(period: Period | None = None) -> tuple[Stage, ...]:
     """Ingest and assess inside `period` (None: everything up to the run's date), flag, notify."""
     ingest, (assess, assess_both), (flag, flag_both) = ingest_stages(period), assess_stages(period), flag_stages()
-    hold = Stage("hold together", hold_together, Scope.WHOLE)
+    hold = Stage("hold together", _compare, Scope.WHOLE)
     return (*ingest, assess, flag, assess_both, flag_both, hold, *deliver_stages())
+
+
+def _compare(s: Installation, run: Run) -> None:
+    """What a flag means beside those of other stacks: many on one date are held, one of the other direction agrees."""
+    hold_together(s, run)
+    agree(s, run)
 
 
 def walk(stages: Sequence[Stage], s: Installation, run: Run) -> None:

@@ -16,7 +16,7 @@ from insar_anomaly.ledger.records import EpisodeRow, NoticeRow, ScoreRow
 from insar_anomaly.names import FlagName, span_of
 from insar_anomaly.notify.payload import Payload
 from insar_anomaly.pipeline.deliver import deliver_notices
-from insar_anomaly.pipeline.flag import raised_again
+from insar_anomaly.pipeline.flag_notices import raised_again
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.report.digest import Count
@@ -85,7 +85,7 @@ def resend(s: Installation, run: Run, flag: FlagName) -> list[str]:
         notices have arrived everywhere.
     """
     episode = _known(s, flag)
-    wanted = raised_again(s, run, episode, _peak(s, episode))
+    wanted = raised_again(s, run, episode, peak_of(s, episode))
     known = {row.key: row for row in s.ledger.notices()}
     arrived = [row for one in wanted if (row := known.get(one.key)) and row.delivered_at is not None]
     missing = [one for one in wanted if (row := known.get(one.key)) is None or row.delivered_at is None]
@@ -116,7 +116,7 @@ def _known(s: Installation, flag: FlagName) -> EpisodeRow:
     return found
 
 
-def _peak(s: Installation, episode: EpisodeRow) -> ScoreRow:
+def peak_of(s: Installation, episode: EpisodeRow) -> ScoreRow:
     """The assessment that an episode is told by: its highest one by the model that raised it, or what the episode keeps."""
     model = s.ledger.model(episode.stack, episode.model)
     rows = s.ledger.assessments(episode.stack, model.evidence) if model else []

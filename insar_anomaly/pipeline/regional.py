@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from insar_anomaly.flags.together import New, Together, together, track_of
+from insar_anomaly.flags.together import FEWEST, New, Together, by_platform, together, track_of
 from insar_anomaly.ledger.outbox import flag_of
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
 from insar_anomaly.names import Couple, FlagName, Pair, place
@@ -41,7 +41,10 @@ def hold_together(s: Installation, run: Run) -> None:
     if not raised:
         return
     days = {day for one in raised for day in one.new.days}
-    assessed = {day: s.ledger.assessed_on(day, s.config.flags.rests_on) for day in days}
+    assessed = s.ledger.assessed_near(days, s.config.flags.rests_on)
+    if len({one.stack for one in assessed if one.over}) < FEWEST:
+        return
+    assessed = by_platform(assessed, s.ledger.satellites(min(days)))
     level = level_of(s)
     asked = level.period_years if level is not None and 0 < level.rate < float("inf") else None
     found = together([one.new for one in raised], assessed, asked_years=asked)
@@ -82,6 +85,7 @@ def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised])
         "kind": REGION,
         "day": str(group.day),
         "track": group.track,
+        "platforms": group.platforms,
         "over": group.over,
         "seen": group.seen,
         "held": [str(one.flag) for one in kept],
@@ -91,7 +95,7 @@ def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised])
 
 
 def _notice(channel: str, group: Together, body: str, payload: Mapping[str, object]) -> NewNotice:
-    key = f"{REGION}:{group.day}:{group.track or 'all'}:{channel}"
+    key = f"{REGION}:{group.day}:{group.name}:{channel}"
     subject = f"Screening: {group.words}"
     return in_words(key, channel, REGION, subject=subject, body=body, payload=payload)
 

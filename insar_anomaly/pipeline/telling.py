@@ -22,7 +22,7 @@ from insar_anomaly.spoken import DEFAULT
 
 log = logging.getLogger(__name__)
 
-_TOLD_BEFORE = ("raised", "escalated", "released")
+_TOLD_BEFORE = ("raised", "escalated", "released", "reopened")
 """Kinds of notices that told of what moved."""
 _AFTER_THEM = ("escalated", "withdrawn")
 """Outcomes that are told beside what was told before."""

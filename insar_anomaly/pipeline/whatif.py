@@ -1,12 +1,15 @@
-"""How many flags each volcano would have had with another budget or another aim: from the scores that are there."""
+"""How many flags each volcano would have had with another budget, policy or aim: from the scores that are there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
+from insar_anomaly.calibration import threshold as calibrate
+from insar_anomaly.calibration.again import by_policy
 from insar_anomaly.calibration.budget import Level, told_from
+from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.errors import Verdict
 from insar_anomaly.flags import machine as flags
 from insar_anomaly.ledger.records import ModelRow, ScoredAssessment
@@ -17,17 +20,20 @@ from insar_anomaly.pipeline.level import level_in, level_of, tail_of
 
 @dataclass(frozen=True)
 class Policy:
-    """What is tried: `budget` false flags with a notice a year of all stacks together, and `alarms` flags a year of each
-    stack, noted or not. None keeps what the settings say."""
+    """What is tried: `budget` false flags with a notice a year of all stacks together, `alarms` flags a year of each stack,
+    noted or not, and the policy of this `name` for each stack's threshold, with its aim in [calibrate] and with `alarms`.
+    None keeps what the settings say."""
 
     budget: float | None = None
     alarms: float | None = None
+    name: calibrate.Policy | None = None
 
 
 @dataclass(frozen=True)
 class Counted:
     """Flags of one volcano, its stacks and couples together, and those of them that make a notice: `now` by the settings,
-    `then` by the policy. `years` is the time that was screened, of the stack that was screened longest."""
+    `then` by the policy. `years` is the time that was screened, of the stack that was screened longest; `blind_then` counts
+    the stacks and couples for which the policy gives no threshold, so that they raise nothing."""
 
     gvp: int
     name: str
@@ -36,21 +42,15 @@ class Counted:
     notices_now: int
     flags_then: int
     notices_then: int
-
-    @property
-    def words(self) -> str:
-        """One line for people."""
-        return (
-            f"{self.gvp} {self.name}: {self.flags_then} flags, {self.notices_then} with a notice, in {self.years:.2g} "
-            f"years; by the settings {self.flags_now} and {self.notices_now}"
-        )
+    blind_then: int = 0
 
 
 def whatif(s: Installation, policy: Policy, *, as_of: date, years: float) -> list[Counted]:
     """Count the flags of every volcano in the last years, as the flag's machine makes them.
 
-    Only scores of the present models count, and only of what they were not fitted on. Another `alarms` moves each stack's
-    threshold along the tail of its quiet scores; stacks without one keep theirs. Nothing is written.
+    Only scores of the present models count, and only of what they were not fitted on. A policy of another name gives each
+    stack the threshold that a fit by it would, see `calibration.again`. Another `alarms` alone moves each stack's threshold
+    along the tail of its quiet scores; stacks without one keep theirs. Nothing is written.
     """
     since = as_of - timedelta(days=365.25 * years)
     now = level_of(s)
@@ -61,18 +61,19 @@ def whatif(s: Installation, policy: Policy, *, as_of: date, years: float) -> lis
         rows = [_of_stack(s, name, policy, now=now, then=then, period=(since, as_of)) for name in names]
         known = [row for row in rows if row is not None]
         longest = max((row.years for row in known), default=0.0)
-        counts = [sum(one) for one in zip(*((*row.now, *row.then) for row in known), strict=True)] or [0] * 4
+        counts = [sum(one) for one in zip(*((*row.now, *row.then, row.blind) for row in known), strict=True)] or [0] * 5
         out.append(Counted(volcano.gvp, volcano.name, longest, *counts))
     return sorted(out, key=lambda one: (-one.notices_then, -one.flags_then, one.gvp))
 
 
 @dataclass(frozen=True)
 class _Stack:
-    """Flags and notices of one stack, by the settings and by the policy, and the years that were screened."""
+    """Flags and notices of one stack, by the settings and by the policy, and the years that were screened; `blind` by it."""
 
     now: tuple[int, int]
     then: tuple[int, int]
     years: float
+    blind: bool
 
 
 def _of_stack(
@@ -85,14 +86,25 @@ def _of_stack(
     every = [row for row in s.ledger.assessments(stack, model.evidence) if _counts(row, period)]
     if not every:
         return None
-    clear, tail = s.config.flags.clear_after_days, tail_of(model)
-    threshold = model.threshold if policy.alarms is None or tail is None else tail.score_at(policy.alarms)
+    clear, threshold = s.config.flags.clear_after_days, _threshold(s, model, policy)
     first, last = min(Pair.of(row.pair).first for row in every), max(Pair.of(row.pair).last for row in every)
     return _Stack(
         _raised(every, model.threshold, _from(model, model.threshold, now), clear),
-        _raised(every, threshold, _from(model, threshold, then), clear),
+        (0, 0) if threshold is None else _raised(every, threshold, _from(model, threshold, then), clear),
         (last - first).days / 365.25,
+        threshold is None,
     )
+
+
+def _threshold(s: Installation, model: ModelRow, policy: Policy) -> float | None:
+    """The threshold of a calibrated model under the policy; None where that gives none."""
+    if policy.name is None and policy.alarms is None:
+        return model.threshold
+    kept = Calibration.read(model.calibration)
+    if policy.name is None:
+        return model.threshold if policy.alarms is None or kept.tail is None else kept.tail.score_at(policy.alarms)
+    alarms = s.target.false_alarms_per_year if policy.alarms is None else policy.alarms
+    return by_policy(kept, replace(s.target, policy=policy.name, false_alarms_per_year=alarms))
 
 
 def _counts(row: ScoredAssessment, period: tuple[date, date]) -> bool:

@@ -38,6 +38,8 @@ class Count(StrEnum):
     FITTED_PAIRS = "fitted_pairs"
     UNCHANGED_MODELS = "unchanged_models"
     RANDOM_BACKBONES = "random_backbones"
+    LABELS_LEFT_OUT = "labels_left_out"
+    LABELS_KEPT_QUIET = "labels_kept_quiet"
     SCORED_PAIRS = "scored_pairs"
     SCORED_INTERVALS = "scored_intervals"
     SCORED_ACQUISITIONS = "scored_acquisitions"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 
-from insar_anomaly.names import day_of
+from insar_anomaly.names import JsonObject, day_of
 from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM, StackState
 from insar_anomaly.units import Platform
 
@@ -78,6 +78,18 @@ def state_row(stack: str, state: StackState) -> dict[str, object]:
     plain = {name: value.isoformat() if isinstance(value, date) else value for name, value in content.items()}
     parts = {name: None if content[name] is None else round(float(content[name]), 3) for name in ("area", "summit")}
     return {"stack": stack} | plain | parts | {"summit_measured": state.summit_measured}
+
+
+def state_of_row(row: JsonObject) -> tuple[str, StackState]:
+    """Stack and state of a row that `state_row` made."""
+    known = {one.name: row[one.name] for one in fields(StackState) if one.name in row}
+    days = {name: date.fromisoformat(row[name]) for name in _DAYS if row.get(name)}
+    came = {day: int(_PLATFORMS.get(words, Platform.UNKNOWN)) for day, words in row["acquisitions"].items()}
+    return row["stack"], StackState(**{**known, **days, "acquisitions": came})
+
+
+_DAYS = ("as_of", "newest", "expected", "listed_newest")
+_PLATFORMS = {one.words: one for one in Platform}
 
 
 def arrivals(states: Mapping[str, StackState]) -> Sequence[str]:

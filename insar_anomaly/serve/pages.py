@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from insar_anomaly.ledger.records import ActRow, EpisodeRow, Label
+from insar_anomaly.ledger.people_rows import ActRow, Label
+from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.names import FlagName
 
 _HEAD = (

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from insar_anomaly.errors import InsarAnomalyError, UsageError
 from insar_anomaly.flags.mutes import muted_until
 from insar_anomaly.ledger.ledger import Ledger
-from insar_anomaly.ledger.records import ActKind, ActRow, EpisodeRow, Label
+from insar_anomaly.ledger.people_rows import ActKind, ActRow, Label
+from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.names import FlagName, read_date, volcano_of
 from insar_anomaly.notify.links import BadLink, Links
 from insar_anomaly.serve import pages

@@ -93,6 +93,8 @@ def moments(ledger: Ledger) -> dict[str, Sent]:
         flag = flag_of(row.key)
         known = found.get(flag, Sent())
         found[flag] = replace(known, raised=known.raised or row.created) if row.kind == "raised" else known
+        if row.kind == "reopened":
+            found[flag] = replace(found[flag], ended=None)
         if row.kind in _ENDS:
             found[flag] = replace(found[flag], ended=row.created)
     return found
