@@ -19,6 +19,7 @@ from insar_anomaly.notify.payload import Alone, EpisodeTold, Member, Payload, Re
 from insar_anomaly.pipeline.amended import Remade, amended
 from insar_anomaly.pipeline.couples import joint_assessments
 from insar_anomaly.pipeline.couples import members as members_of
+from insar_anomaly.pipeline.freshness import unmeasured_summits
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import Telling, level_of
 from insar_anomaly.pipeline.run import Run
@@ -61,7 +62,7 @@ def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano, resti
             rows = s.ledger.assessments(stack, EvidenceKind.ACQUISITION)
             known = [row for row in rows if row.seen is None or row.seen <= run.as_of]
             alone = {stamp(Acquisition.of(row.pair).first): row for row in known}
-            remade, blind = Remade.of(s, stack, model, rests_on=[stack]), _unmeasured(s, run, [stack])
+            remade, blind = Remade.of(s, stack, model, rests_on=[stack]), unmeasured_summits(s, run, [stack])
             rules, telling = _Rules.of(s, run, volcano), Telling.of(model, level_of(s))
             step = _Step(rules, stack, volcano, model, telling, alone=alone, remade=remade, unmeasured=blind)
             _commit(s, run, step)
@@ -84,14 +85,9 @@ def _advance_couple(s: Installation, run: Run, couple: str, volcano: Volcano) ->
         told={stack: [row for row in s.ledger.episodes(stack) if row.state.stands] for stack in members_of(couple)},
         intervals={stack: s.ledger.current(stack, EvidenceKind.INTERVAL) for stack in members_of(couple)},
         remade=Remade.of(s, couple, model, rests_on=members_of(couple)),
-        unmeasured=_unmeasured(s, run, members_of(couple)),
+        unmeasured=unmeasured_summits(s, run, members_of(couple)),
     )
     _commit(s, run, step)
-
-
-def _unmeasured(s: Installation, run: Run, stacks: Sequence[str]) -> list[str]:
-    """Those of the stacks whose summit was not measured of late, as of the run's date."""
-    return [stack for stack in stacks if (state := s.ledger.state(stack, run.as_of)) and state.summit_measured is False]
 
 
 def _commit(s: Installation, run: Run, step: _Step) -> None:
