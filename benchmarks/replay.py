@@ -117,11 +117,13 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, required=True, help="folder of the evaluation data")
     parser.add_argument("--work", type=Path, required=True, help="where archive, stores and notices go")
     parser.add_argument("--latency-days", type=int, default=1, help="days from an acquisition to its interferograms")
+    parser.add_argument("--only", choices=[plan.name for plan in PLANS], help="one of the two installations")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     ingested = given.work / "ingested"
     installation(ingested, given.shared, [[]], "padim", [])
-    return replay(ingested, given.work, PLANS, latency=timedelta(given.latency_days), out=given.json)
+    plans = [plan for plan in PLANS if given.only in (None, plan.name)]
+    return replay(ingested, given.work, plans, latency=timedelta(given.latency_days), out=given.json)
 
 
 def replay(ingested: Path, work: Path, plans: Sequence[Plan], *, latency: timedelta, out: Path | None = None) -> int:
@@ -247,7 +249,7 @@ def _lines(s: Installation, plan: Plan, found: Sequence[Replayed], latency: time
             continue
         yield f"{stack}: {_rests_on(model)}"
         told = Telling.of(model, level).above(model.threshold)
-        yield f"flags are told from score {told:.4g} on, of a threshold of {model.threshold:.4g}"
+        yield f"flags have a notice from score {told:.4g} on; the threshold is {model.threshold:.4g}"
     if level is not None:
         yield level.words
     for one in found:
@@ -266,7 +268,7 @@ def _lines(s: Installation, plan: Plan, found: Sequence[Replayed], latency: time
 
 
 def _rests_on(model: ModelRow) -> str:
-    return f"the threshold of each {model.evidence} rests on {model.pairs} pairs of {model.fit_from} to {model.fit_to}"
+    return f"the threshold of each {model.evidence} comes from {model.pairs} pairs of {model.fit_from} to {model.fit_to}"
 
 
 def _line(one: Told) -> str:
