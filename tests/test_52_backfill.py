@@ -12,10 +12,11 @@ from datetime import date, timedelta
 
 import installation
 import pytest
-from installation import AS_OF, DATES, FIT, RISING, WIDE, Installation, command, ledger_content, store_content
+from installation import AS_OF, DATES, ENTRY, FIT, RISING, WEST, WIDE, Installation, command, ledger_content, store_content
 
 from insar_anomaly import pipeline
 from insar_anomaly.errors import UsageError
+from insar_anomaly.flags import together as flags_together
 from insar_anomaly.names import Period
 from insar_anomaly.pipeline.backfill import backfill, of_frames
 from insar_anomaly.pipeline.forecast import forecast
@@ -49,26 +50,56 @@ def notices(place: Installation) -> list[tuple[object, ...]]:
     out = []
     for key, channel, kind, payload in place.rows("select key, channel, kind, payload from notice order by key"):
         said = json.loads(payload)
-        said.pop("snapshot")
+        said.pop("snapshot", None)
         out.append((key, channel, kind, said))
     return out
 
 
-def test_a_replay_ends_like_all_nights_one_by_one(learned, tmp_path):
-    """Flags, notices word by word, scores and stacks are those of a night on every day."""
-    one, many = (installation.copy(learned, tmp_path / name) for name in ("one", "many"))
+@pytest.fixture(scope="module")
+def crowd(built, tmp_path_factory) -> Installation:
+    """Seven volcanoes on one frame: six of them see the same motion, and cross together. Fitted; nothing later was read."""
+    place = installation.copy(built, tmp_path_factory.mktemp("crowd"))
+    place.change('weights = "random"\ndims = 20', 'kind = "matched_filter"')
+    (place.folder / "volcanoes.toml").write_text(
+        "\n".join(
+            ENTRY.format(gvp=990001 + number, name=f"Cone {number}", lon=WEST + east, frame=WIDE, more="")
+            for number, east in enumerate((0.03, 0.091, 0.092, 0.093, 0.094, 0.095, 0.096))
+        )
+    )
+    with place.opened("ingest", FIT.last) as (s, run):
+        pipeline.ingest(s, run, period=FIT)
+    assert place.fit().failures == []
+    return place
+
+
+@pytest.fixture
+def held(monkeypatch) -> None:
+    """The simulated motion is a volcano's and stands out; here it is held like weather."""
+    monkeypatch.setattr(flags_together, "FAR_ABOVE", 1e12)
+
+
+@pytest.fixture
+def nights(crowd, held, tmp_path) -> Installation:
+    """The crowd after a night on every day on which something may happen."""
+    many = installation.copy(crowd, tmp_path / "many")
     days = [FIT.last + timedelta(days=n) for n in range(1, (AS_OF - FIT.last).days + 1)]
     for day in days if WHOLE else [d for d in days if d in DATES or d == AS_OF or d.day in (1, 15)]:
         run, _ = many.night(day)
         assert run.failures == []
+    return many
+
+
+def test_a_replay_ends_like_all_nights_one_by_one(crowd, nights, tmp_path, monkeypatch):
+    """Flags, notices word by word, scores and stacks are those of a night on every day; also what is held and released."""
+    one = installation.copy(crowd, tmp_path / "one")
     run = filled(one, LATER, replay=True)
     assert run.failures == []
     assert ledger_content(one)["episode"]
     for table in ("interferogram", "score", "episode"):
-        assert ledger_content(one)[table] == ledger_content(many)[table], table
-    assert notices(one) == notices(many)
-    assert notices(one)
-    assert store_content(one) == store_content(many)
+        assert ledger_content(one)[table] == ledger_content(nights)[table], table
+    assert notices(one) == notices(nights)
+    assert {"region", "released"} <= {kind for _, _, kind, _ in notices(one)}
+    assert store_content(one) == store_content(nights)
 
 
 def test_a_replay_sends_nothing_unless_it_is_asked_to(here):

@@ -116,7 +116,7 @@ def test_the_flow_backfill_replays_what_the_night_found(home, night, with_models
     assert done.returncode == 0, done.stderr
     name, state, tasks = recorded(home)
     assert (name, state) == ("backfill", "COMPLETED")
-    assert tasks == [("backfill: Quiet Peak, Rising Cone", "COMPLETED")]
+    assert tasks == [("backfill: Quiet Peak, Rising Cone", "COMPLETED"), ("replay", "COMPLETED")]
     assert flagged(place) == flagged(night[0])
     assert place.notices == []
     refused = start(home, "backfill", "-c", place.config, "--send")

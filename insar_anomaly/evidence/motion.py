@@ -1,7 +1,7 @@
 """What moved: how far, where, over how much ground, and how sure that is. Arrays in, a small record out.
 
 The motion is the mean of the acquisitions after an event minus the mean of those before it, as `fusion` makes it, at the
-place where it is largest on the ground that was scored. Trends were fitted to all ground and took part of the motion
+place where it is largest on the ground that the flag points at. Trends were fitted to all ground and took part of the motion
 with them; here they are fitted anew to the third of the ground that is farthest from the peak, which becomes the zero. The
 uncertainty is the scatter of the same number, at the same place, over the stack's quiet time, together with what the zero
 and the averaging leave open: how much the number changes where the zero is the farthest sixth, or the square one wider.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import TypeVar
 
-from sqlalchemy import Boolean, Connection, bindparam, case, exists, select, true, update
+from sqlalchemy import Boolean, Connection, bindparam, case, exists, func, select, true, update
 
 from insar_anomaly.errors import Verdict
 from insar_anomaly.flags.states import FlagState
@@ -65,6 +65,13 @@ class Episodes(Part):
             upsert(tx, t.episode, stack, decided.episodes)
             return sum(put_in_outbox(tx, stack, notice) for notice in decided.notices), decided
 
+    def first_to_consider(self, stack: str, model: str, period: Period) -> date | None:
+        """The first day of the period on which a score could be made that `advance` has not considered; None without one."""
+        here = {"of_stack": stack, "of_model": model, **_bounds(period)}
+        with self._transaction(writes=False) as tx:
+            found: date | None = tx.execute(_FIRST_FRESH, here).scalar_one()
+        return found
+
     def episodes(self, stack: str | None = None, *, open_only: bool = False) -> list[EpisodeRow]:
         """Episodes by stack and number."""
         e = t.episode.c
@@ -105,6 +112,7 @@ _CONSIDER = (
     .where(_FRESH)
     .values(flagged=case((_USABLE & (_S.score > _S.threshold), True), else_=False), considered=True)
 )
+_FIRST_FRESH = select(func.min(_S.seen)).where(_FRESH)
 _HOLD = select(t.model.c.model).where(t.model.c.stack == bindparam("of_stack")).with_for_update()
 
 

@@ -125,7 +125,7 @@ class Outbox(Part):
         self._change_all(keys, last_error=error, attempts=n.attempts + 1, refused=count, refused_on=night)
         parked: list[str] = []
         with self._transaction(writes=True) as tx:
-            for some in _batches(keys):
+            for some in batched(keys):
                 full = n.key.in_(some) & (n.refused >= nights) & n.parked.is_(None)
                 park = update(t.notice).where(full).values(parked=error).returning(n.key)
                 parked += tx.execute(park).scalars()
@@ -155,7 +155,7 @@ class Outbox(Part):
     def _change_all(self, keys: Collection[str], **values: object) -> None:
         """Change the rows of these keys in one transaction. Raises StoreFailed where one of them is not there."""
         with self._transaction(writes=True) as tx:
-            for some in _batches(keys):
+            for some in batched(keys):
                 changed = update(t.notice).where(t.notice.c.key.in_(some)).values(**values).returning(t.notice.c.key)
                 if gone := set(some) - set(tx.execute(changed).scalars()):
                     raise StoreFailed(f"ledger {self.name}: no notice with key {min(gone)!r}; is this the right ledger?")
@@ -181,21 +181,29 @@ def put_in_outbox(tx: Connection, stack: str, notice: NewNotice) -> int:
     values |= {"dropped": dropped} if dropped else {}
     new = insert(tx, t.notice).values(**values).on_conflict_do_nothing(index_elements=["key"])
     made = len(tx.execute(new.returning(t.notice.c.key)).all())  # PostgreSQL's driver gives no count of its own
-    if not made and dropped is None:
+    if not made and dropped != OWED:
         n = t.notice.c
         held = (n.key == key) & n.dropped.startswith(HELD) & n.delivered_at.is_(None)
         told = json.dumps(json.loads(payload) | {"kind": "released"})
-        back = update(t.notice).where(held).values(dropped=None, kind="released", payload=told, last_error=RELEASED)
+        back = update(t.notice).where(held).values(dropped=dropped, kind="released", payload=told, last_error=RELEASED)
         made = len(tx.execute(back.returning(n.key)).all())
     return 0 if dropped == OWED else made
 
 
 def _heard(before: Row[Any] | None, dropped: str | None) -> bool:
-    """True where a notice was sent, or will be, or where what follows it is not to be sent either."""
-    return before is not None and (dropped is not None or before.dropped is None or before.delivered_at is not None)
+    """True where a notice was sent, or will be, or where what follows it is not to be sent either.
+
+    Of a flag that is held, and was not released, nobody has heard.
+    """
+    if before is None:
+        return False
+    if before.delivered_at is not None or before.dropped is None:
+        return True
+    return dropped is not None and not before.dropped.startswith(HELD)
 
 
-def _batches(keys: Collection[str]) -> Iterator[list[str]]:
+def batched(keys: Collection[str]) -> Iterator[list[str]]:
+    """The keys in lists that are short enough for one statement."""
     rest = iter(keys)
     while some := list(islice(rest, _AT_ONCE)):
         yield some

@@ -6,7 +6,6 @@ import difflib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
 from functools import partial
 
 from insar_anomaly.errors import InsarAnomalyError, UsageError
@@ -14,19 +13,18 @@ from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
 from insar_anomaly.pipeline.agreement import agree
 from insar_anomaly.pipeline.assess import assess_stacks, something_to_assess
 from insar_anomaly.pipeline.couples import score_couples
-from insar_anomaly.pipeline.flag import as_they_were, flag_couples, flag_stacks
+from insar_anomaly.pipeline.flag import as_they_were
 from insar_anomaly.pipeline.ingest import ingest_stacks, something_new
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.order import assess_stages, deliver_stages, ingest_stages, walk_whole
 from insar_anomaly.pipeline.pace import Pace
+from insar_anomaly.pipeline.replay import past_of, replay_nights
 from insar_anomaly.pipeline.run import Run, Silent, Watch
 from insar_anomaly.pipeline.spread import Spread
 from insar_anomaly.pipeline.stage import Scope, Stage
 from insar_anomaly.report.digest import Count
 from insar_anomaly.sources.base import Listed
 
-_UNSENT = "written by a replay, and not sent"
-"""Why a notice of a replay waits for nobody; with ``send``, a later replay sends it after all."""
 _PAIRS = 256
 """Pairs that are read before they are scored: so progress shows both, and a run that is stopped has lost little."""
 
@@ -90,7 +88,7 @@ def backfill_stages(period: Period, *, replay: bool = False, send: bool = False,
     if not replay:
         return (*history, Stage("settle", partial(settle, period=period), Scope.VOLCANO))
     after = deliver_stages() if send else ()
-    return (*history, Stage("replay", partial(replay_volcano, period=period, send=send), Scope.VOLCANO), *after)
+    return (*history, Stage("replay", partial(replay_nights, period=period, send=send), Scope.WHOLE), *after)
 
 
 def backfill_stacks(s: Installation, run: Run, *, period: Period) -> None:
@@ -152,49 +150,13 @@ def settle(s: Installation, run: Run, *, period: Period) -> None:
         score_couples(s, run, period)
     except InsarAnomalyError as problem:
         run.fail(str(s.volcanoes[0].gvp), "settle", problem)
-    past = _past(s, run, period)
+    past = past_of(s, run, period)
     for stack in (*s.by_stack, *s.by_couple):
         try:
             for model in filter(None, (s.ledger.current(stack, kind) for kind in EvidenceKind)):
                 s.ledger.advance(stack, model.model, as_they_were, seen=past)
         except InsarAnomalyError as problem:
             run.fail(stack, "settle", problem)
-
-
-def _past(s: Installation, run: Run, period: Period) -> Period:
-    """The part of the period that is too old for a notice."""
-    oldest = run.as_of - timedelta(days=s.config.flags.notice_max_age_days)
-    last = min(day for day in (period.last, oldest - timedelta(days=1)) if day is not None)
-    return Period(period.first, last)
-
-
-def replay_volcano(s: Installation, run: Run, *, period: Period, send: bool) -> None:
-    """Walk through a volcano's nights in order: stacks, then couples, as every night does with what it can know.
-
-    A night on which no acquisition came changes nothing and is left out. What is so recent that a notice would still be sent
-    is left to the next night, unless this replay sends: it hides no unrest.
-    """
-    past = period if send else _past(s, run, period)
-    if send:
-        for name in (*s.by_stack, *s.by_couple):
-            run.counts[Count.NEW_NOTICES] += s.ledger.send_after_all(name, _UNSENT)
-    for night in _nights(s, past):
-        tonight = replace(run, as_of=night, seen=Period(period.first, night), unsent=None if send else _UNSENT)
-        flag_stacks(s, tonight)
-        if s.by_couple:
-            score_couples(s, tonight, Period(period.first, night))
-            flag_couples(s, tonight)
-        agree(s, tonight)
-
-
-def _nights(s: Installation, period: Period) -> list[date]:
-    """Days inside the period on which an assessment of one of the stacks could first be made."""
-    days: set[date] = set()
-    for stack in s.by_stack:
-        for kind in s.evidence:
-            rows = s.ledger.assessments(stack, kind)
-            days |= {row.seen for row in rows if row.seen is not None}
-    return sorted(day for day in days if period.has(day))
 
 
 def _parts(s: Installation, period: Period) -> Iterator[Period]:

@@ -14,6 +14,7 @@ from insar_anomaly.pipeline.amended import Remade, amended
 from insar_anomaly.pipeline.couples import joint_assessments
 from insar_anomaly.pipeline.couples import members as members_of
 from insar_anomaly.pipeline.flag_notices import Rules, Teller, of_tonight, unheard_of
+from insar_anomaly.pipeline.freshness import unmeasured_summits
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import Telling, level_of
 from insar_anomaly.pipeline.run import Run
@@ -56,7 +57,7 @@ def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano, resti
             rows = s.ledger.assessments(stack, EvidenceKind.ACQUISITION)
             known = [row for row in rows if row.seen is None or row.seen <= run.as_of]
             alone = {stamp(Acquisition.of(row.pair).first): row for row in known}
-            remade, blind = Remade.of(s, stack, model, rests_on=[stack]), _unmeasured(s, run, [stack])
+            remade, blind = Remade.of(s, stack, model, rests_on=[stack]), unmeasured_summits(s, run, [stack])
             rules, telling = Rules.of(s, run, volcano), Telling.of(model, level_of(s))
             teller = Teller(rules, stack, volcano, model, telling, alone=alone, unmeasured=blind)
             _commit(s, run, _Step(teller, remade))
@@ -78,14 +79,9 @@ def _advance_couple(s: Installation, run: Run, couple: str, volcano: Volcano) ->
         members={(one.name, one.after): one for one in joint_assessments(s, couple, Period(last=run.as_of))},
         told={stack: [row for row in s.ledger.episodes(stack) if row.state.stands] for stack in members_of(couple)},
         intervals={stack: s.ledger.current(stack, EvidenceKind.INTERVAL) for stack in members_of(couple)},
-        unmeasured=_unmeasured(s, run, members_of(couple)),
+        unmeasured=unmeasured_summits(s, run, members_of(couple)),
     )
     _commit(s, run, _Step(teller, Remade.of(s, couple, model, rests_on=members_of(couple))))
-
-
-def _unmeasured(s: Installation, run: Run, stacks: Sequence[str]) -> list[str]:
-    """Those of the stacks whose summit was not measured of late, as of the run's date."""
-    return [stack for stack in stacks if (state := s.ledger.state(stack, run.as_of)) and state.summit_measured is False]
 
 
 def _commit(s: Installation, run: Run, step: _Step) -> None:

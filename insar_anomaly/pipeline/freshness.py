@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError, StoreFailed, Verdict
@@ -38,6 +38,22 @@ def _state(s: Installation, run: Run, stack: str, volcano: Volcano) -> StackStat
         coverage=_coverage(s, stack, volcano, recent(until(accepted, run.as_of))),
         came=_new(accepted, stack, run),
     )
+
+
+def unmeasured_summits(s: Installation, run: Run, stacks: Sequence[str]) -> list[str]:
+    """Those of the stacks whose summit was not measured of late, as of the run's date.
+
+    A night has written that down. The nights of a replay were not run: it is found from the pairs that they would have had.
+    """
+    found = {stack: _as_of(s, run, stack) if run.replays else s.ledger.state(stack, run.as_of) for stack in stacks}
+    return [stack for stack, state in found.items() if state is not None and state.summit_measured is False]
+
+
+def _as_of(s: Installation, run: Run, stack: str) -> StackState:
+    """The state by the stored pairs alone."""
+    accepted = until((pair for pair, known in s.ledger.seen(stack).items() if known.verdict == Verdict.OK), run.as_of)
+    coverage = _coverage(s, stack, s.by_stack[stack], recent(accepted))
+    return state_of(run.as_of, accepted, stale_after=s.config.ingest.stale_after_repeats, coverage=coverage)
 
 
 def _new(accepted: set[str], stack: str, run: Run) -> Mapping[str, int]:

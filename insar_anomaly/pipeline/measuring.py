@@ -9,6 +9,7 @@ from datetime import date
 from functools import cached_property
 
 import numpy as np
+import scipy  # loads its parts when they are used
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -123,7 +124,20 @@ class Measuring:
     @cached_property
     def scored(self) -> NDArray[np.bool_]:
         """The ground (y, x) that was scored."""
-        cells = np.isfinite(np.asarray(self.score_map, np.float64))
+        return self._pixels(np.isfinite(np.asarray(self.score_map, np.float64)))
+
+    @cached_property
+    def flagged(self) -> NDArray[np.bool_]:
+        """The ground (y, x) that the flag points at: cells over the threshold and those beside them, as far as they were
+        scored; all that was scored where no cell is over, or no threshold is known."""
+        scores = np.nan_to_num(np.asarray(self.score_map, np.float64), nan=-np.inf)
+        over = scores > (np.inf if self.shown.threshold is None else self.shown.threshold)
+        if not over.any():
+            return self.scored
+        return self.scored & self._pixels(scipy.ndimage.binary_dilation(over, np.ones((3, 3))))
+
+    def _pixels(self, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Cells (v, u) of the score map as pixels (y, x)."""
         height, width = self.ground.grid.shape
         return np.repeat(np.repeat(cells, self.stride, 0), self.stride, 1)[:height, :width]
 
@@ -146,7 +160,7 @@ class Measuring:
         seen = self._map(first, last)
         if seen is None:
             return None
-        peak = motion.peak_of(seen, self.ground, self.scored)
+        peak = motion.peak_of(seen, self.ground, self.flagged)
         if peak is None:
             return Found(first, last, seen, None, None, None)
         scatter = motion.scatter_of(self._quiet(last - first), self.ground, self.scored, peak)

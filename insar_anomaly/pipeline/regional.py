@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from insar_anomaly.flags.together import FEWEST, New, Together, by_platform, together, track_of
-from insar_anomaly.ledger.outbox import flag_of
+from insar_anomaly.ledger.outbox import HELD, flag_of
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
-from insar_anomaly.names import Couple, FlagName, Pair, place
+from insar_anomaly.names import FlagName, Pair
 from insar_anomaly.notify.parcels import REGION
 from insar_anomaly.notify.payload import Payload
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import level_of
 from insar_anomaly.pipeline.messages import in_words
 from insar_anomaly.pipeline.run import Run
+from insar_anomaly.report.digest import Count
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class _Raised:
     rows: tuple[NoticeRow, ...]
 
     @property
+    def held(self) -> bool:
+        """True where an earlier run of this night has held it."""
+        return any((row.dropped or "").startswith(HELD) for row in self.rows)
+
+    @property
     def new(self) -> New:
         return New(self.flag, Pair.of(self.told.pair).days, self.told.return_period_years)
 
@@ -33,15 +39,14 @@ class _Raised:
 def hold_together(s: Installation, run: Run) -> None:
     """Hold those of this night's flags that many stacks share.
 
-    A flag is held once: where it is raised again, it is released.
+    A flag is held once: where it is raised again, it is released. A second run of the same night finds the same groups, and
+    puts the notice into the outbox that the first one may not have come to.
     """
-    if run.unsent is not None:
-        return
     raised = _raised(s, run)
     if not raised:
         return
     days = {day for one in raised for day in one.new.days}
-    assessed = s.ledger.assessed_near(days, s.config.flags.rests_on)
+    assessed = s.ledger.assessed_near(days, s.config.flags.rests_on, known=run.known)
     if len({one.stack for one in assessed if one.over}) < FEWEST:
         return
     assessed = by_platform(assessed, s.ledger.satellites(min(days)))
@@ -54,21 +59,24 @@ def hold_together(s: Installation, run: Run) -> None:
 
 
 def _raised(s: Installation, run: Run) -> list[_Raised]:
-    """Stacks' flags of this night whose notices wait; a couple's flag is seen from two directions, and no weather is."""
+    """Stacks' flags of this night whose notices wait or are held.
+
+    A couple's flag is not among them: it is seen from two directions, and no weather is.
+    """
     by_flag: dict[str, list[NoticeRow]] = {}
-    for row in s.ledger.pending():
-        if row.kind == "raised" and not row.attempts and row.last_error is None and row.stack in s.by_stack:
-            by_flag.setdefault(flag_of(row.key), []).append(row)
+    for row in s.ledger.untried(s.by_stack, unsent=run.unsent):
+        by_flag.setdefault(flag_of(row.key), []).append(row)
     out = []
     for name, rows in by_flag.items():
         told = Payload.read(rows[0].payload)
-        if told.as_of == run.as_of and not isinstance(place(told.stack), Couple):
+        if told.as_of == run.as_of:
             out.append(_Raised(FlagName.of(name), told, tuple(rows)))
     return out
 
 
 def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised]) -> None:
-    kept = [one for one in raised if s.ledger.hold(one.flag, group.words)]
+    newly = {one.flag: s.ledger.hold(one.flag, group.words, unsent=run.unsent) for one in raised if not one.held}
+    kept = [one for one in raised if one.held or newly[one.flag]]
     if not kept:
         return
     names = ", ".join(f"{one.told.volcano} {one.flag}" for one in kept)
@@ -91,7 +99,10 @@ def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised])
         "held": [str(one.flag) for one in kept],
     }
     channels = sorted({row.channel for one in kept for row in one.rows})
-    s.ledger.put("", [_notice(channel, group, body, payload) for channel in channels])
+    notices = [_notice(channel, group, body, payload)._replace(dropped=run.unsent) for channel in channels]
+    count = Count.NEW_NOTICES if run.unsent is None else Count.UNSENT_NOTICES
+    more = s.ledger.put("", notices) - sum(newly.values())
+    run.counts[count] = max(0, run.counts[count] + more)  # an earlier run of the night may have counted what is held now
 
 
 def _notice(channel: str, group: Together, body: str, payload: Mapping[str, object]) -> NewNotice:
@@ -101,12 +112,12 @@ def _notice(channel: str, group: Together, body: str, payload: Mapping[str, obje
 
 
 def with_others(s: Installation, told: Payload) -> Payload:
-    """What a notice tells, with the number of other stacks of its track that are over on its dates, as of now."""
+    """What a notice tells, with the number of other stacks of its track that are over on its dates, as of its night."""
     if told.stack not in s.by_stack:
         return told
     mine, over, seen = track_of(told.stack), 0, 0
     for day in Pair.of(told.pair).days:
-        assessed = s.ledger.assessed_on(day, s.config.flags.rests_on)
+        assessed = s.ledger.assessed_on(day, s.config.flags.rests_on, known=told.as_of)
         others = [found for stack, found in assessed.items() if stack != told.stack and track_of(stack) == mine]
         if sum(others) >= over and len(others) >= seen:
             over, seen = sum(others), len(others)

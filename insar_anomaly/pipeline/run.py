@@ -68,6 +68,16 @@ class Run:
     """What notices tell, by payload and language: measured and drawn once for all channels, see `pipeline.telling`."""
 
     @property
+    def replays(self) -> bool:
+        """True where it stands for a night of the past."""
+        return self.seen != ALL_TIME
+
+    @property
+    def known(self) -> date:
+        """The day up to which assessments count as made: what came later is not known on this night."""
+        return self.seen.last or self.as_of
+
+    @property
     def what(self) -> str:
         """The run in a few words, for those who wait for it."""
         return f"run {self.number} ({self.kind})"

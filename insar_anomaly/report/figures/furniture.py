@@ -103,10 +103,10 @@ def directions(axis: Axes, look: tuple[float, float, float], way: str | None, wo
 def _arrow(
     axis: Axes, start: tuple[float, float], end: tuple[float, float], words: str, colour: str, *, word: float
 ) -> None:
-    """An arrow, and its word above its head (`word` > 0) or below."""
+    """An arrow, and its word above its middle (`word` > 0) or below: at the head it would cover the arrow beside it."""
     style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}
     axis.annotate("", end, start, arrowprops=style)
-    axis.text(end[0], end[1] + word, words, color=colour, fontsize=8, ha="center", va="center")
+    axis.text((start[0] + end[0]) / 2, end[1] + word, words, color=colour, fontsize=8, ha="center", va="center")
 
 
 def cross_out(axis: Axes, volcano: tuple[float, float], words: str) -> None:
