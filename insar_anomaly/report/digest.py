@@ -17,10 +17,11 @@ from insar_anomaly.names import EvidenceKind
 from insar_anomaly.report.states import arrivals, stale_of, state_row, unmeasured_of
 from insar_anomaly.stack.freshness import StackState
 
-VERSION = 5
+VERSION = 6
 """Of the JSON form. 1: no ``version``; an open flag had ``cleared``, ``withdrawn`` and ``standing``. 2: no ``costs``.
 3: no ``states``, ``stale`` and ``unmeasured_summits``, and no ``stale`` in an open flag. 4: no
-``level``, and no ``state`` in an open flag. Nothing was renamed since 2."""
+``level``, and no ``state`` in an open flag. 5: ``new_pairs`` held replaced and returned pairs as well,
+and there were no counts of these and of withdrawn ones. Nothing was renamed since 2."""
 
 
 _LONGEST = 10
@@ -28,9 +29,17 @@ _LONGEST = 10
 
 
 class Count(StrEnum):
-    """What a run counts."""
+    """What a run counts.
+
+    Pairs that it reads are new (no version of them was ever accepted), replaced by their provider, or returned after they
+    had been withdrawn; see `to_read`. Those that it withdraws are counted apart. ``changed_pairs`` are pairs whose files
+    differ from what was read of them, whether or not they are read now.
+    """
 
     NEW_PAIRS = "new_pairs"
+    REPLACED_PAIRS = "replaced_pairs"
+    RETURNED_PAIRS = "returned_pairs"
+    WITHDRAWN_PAIRS = "withdrawn_pairs"
     STORED_PAIRS = "stored_pairs"
     REJECTED_PAIRS = "rejected_pairs"
     CHANGED_PAIRS = "changed_pairs"
@@ -59,8 +68,16 @@ class Count(StrEnum):
         }[kind]
 
 
+def to_read(counts: Mapping[Count, int]) -> int:
+    """Pairs of which files are read: new, replaced and returned ones."""
+    return sum(counts.get(one, 0) for one in (Count.NEW_PAIRS, Count.REPLACED_PAIRS, Count.RETURNED_PAIRS))
+
+
 OF_A_NIGHT = (
     Count.NEW_PAIRS,
+    Count.REPLACED_PAIRS,
+    Count.RETURNED_PAIRS,
+    Count.WITHDRAWN_PAIRS,
     Count.STORED_PAIRS,
     Count.REJECTED_PAIRS,
     Count.CHANGED_PAIRS,
@@ -202,7 +219,8 @@ def lines(digest: Digest, *, failures: bool = True) -> list[str]:
             "`insar-anomaly notices --resend GVP/FRAME:NUMBER` sends the notice of one"
         )
     out.append(
-        f"  {counts[Count.NEW_PAIRS]} pairs new or replaced, {counts[Count.REJECTED_PAIRS]} rejected; "
+        f"  pairs: {counts[Count.NEW_PAIRS]} new, {counts[Count.REPLACED_PAIRS]} replaced, {counts[Count.WITHDRAWN_PAIRS]} "
+        f"withdrawn, {counts[Count.RETURNED_PAIRS]} returned; {counts[Count.REJECTED_PAIRS]} rejected; "
         f"assessed: {counts[Count.SCORED_PAIRS]} pairs, {counts[Count.SCORED_INTERVALS]} assessments of intervals, "
         f"{counts[Count.SCORED_ACQUISITIONS]} acquisitions, {counts[Count.SCORED_DIRECTIONS]} of both directions; "
         f"{counts[Count.NEW_NOTICES]} new notices, {counts[Count.DELIVERED]} delivered"

@@ -23,6 +23,7 @@ from insar_anomaly.pipeline.cluster import workers
 from insar_anomaly.pipeline.installation import store_of
 from insar_anomaly.pipeline.level import level_in
 from insar_anomaly.pipeline.local import local_count
+from insar_anomaly.pipeline.misfits import another_grid
 from insar_anomaly.pipeline.parts import build_detector
 from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.pipeline.run import Watch
@@ -85,12 +86,13 @@ def _catalogue_and_sources(config: Config, watch: Watch, limit_s: float, only: C
 
 
 def _data(config: Config, only: Collection[int]) -> Iterator[Finding]:
-    """How old the stacks' data were on their last night; nothing where no night has been."""
+    """How old the stacks' data were on their last night, and which frames have another grid by now."""
     volcanoes = _volcanoes(config, only)
     wanted = set() if isinstance(volcanoes, InsarAnomalyError) else {s for v in volcanoes for s in v.stacks}
     try:
         with Ledger(config.ledger) as ledger:
             states = {stack: state for stack, state in ledger.newest_states().items() if stack in wanted}
+            moved = {stack: words for stack in sorted(wanted) if (words := another_grid(ledger, stack))}
     except InsarAnomalyError:
         return  # a finding already
     ages = [state.age_days for state in states.values() if state.age_days is not None]
@@ -110,6 +112,8 @@ def _data(config: Config, only: Collection[int]) -> Iterator[Finding]:
     for hidden in unmeasured_of(states):
         remedy = "check lat and lon in the catalogue, or add a frame that sees the summit"
         yield Finding(f"summit of {hidden.stack}", False, f"{hidden.why}; {remedy}")
+    for stack, words in moved.items():
+        yield Finding(f"grid of {stack}", False, words)
 
 
 def _level(config: Config) -> Iterator[Finding]:
