@@ -30,7 +30,7 @@ from insar_anomaly.pipeline.parts import tiles_of
 from insar_anomaly.pipeline.recipe import Recipe
 from insar_anomaly.pipeline.scene import Scene, Shown, Span, score_map_of
 from insar_anomaly.pipeline.scoring import static_loaded
-from insar_anomaly.pipeline.weighing import coherence_of, layers_of, phases_of
+from insar_anomaly.pipeline.weighing import bands_of, coherence_of, layers_of, phases_of
 from insar_anomaly.stack.schema import Grid, wavelength_of
 from insar_anomaly.tiles.preprocess import range_step
 from insar_anomaly.units import rad_per_m
@@ -270,7 +270,7 @@ class Measuring:
         first, last = days[found.first], days[found.last]
         quiet = Calibration.read(self.model.calibration).assessments.get(QUIET, ())
         season = doubts.season([(one.last, one.score) for one in quiet], last)
-        layers = layers_of(self, found, peak)
+        layers, bands = layers_of(self, found, peak), bands_of(self, found, peak)
         return Moved(
             first=first,
             last=last,
@@ -291,4 +291,7 @@ class Measuring:
             jumps=doubts.jumps(phases_of(self, found.first, found.last), doubts.with_rim(peak.area)),
             season_quiet=season.quiet,
             season_highest=season.highest,
+            wavelength_m=self.ground.wavelength_m,
+            bands=bands.part if bands else None,
+            bands_cm=bands.cm if bands else None,
         )
