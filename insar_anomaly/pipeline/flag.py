@@ -61,9 +61,9 @@ def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano, resti
             rows = s.ledger.assessments(stack, EvidenceKind.ACQUISITION)
             known = [row for row in rows if row.seen is None or row.seen <= run.as_of]
             alone = {stamp(Acquisition.of(row.pair).first): row for row in known}
-            remade, blind = Remade.of(s, stack, model, rests_on=[stack]), _unmeasured(s, run, [stack])
+            remade, sight = Remade.of(s, stack, model, rests_on=[stack]), _sight(s, run, [stack])
             rules, telling = _Rules.of(s, run, volcano), Telling.of(model, level_of(s))
-            step = _Step(rules, stack, volcano, model, telling, alone=alone, remade=remade, unmeasured=blind)
+            step = _Step(rules, stack, volcano, model, telling, alone=alone, remade=remade, sight=sight)
             _commit(s, run, step)
         else:  # its scores are taken into account too, so that they raise nothing once flags rest on them
             s.ledger.advance(stack, model.model, as_they_were, seen=run.seen)
@@ -84,14 +84,18 @@ def _advance_couple(s: Installation, run: Run, couple: str, volcano: Volcano) ->
         told={stack: [row for row in s.ledger.episodes(stack) if row.state.stands] for stack in members_of(couple)},
         intervals={stack: s.ledger.current(stack, EvidenceKind.INTERVAL) for stack in members_of(couple)},
         remade=Remade.of(s, couple, model, rests_on=members_of(couple)),
-        unmeasured=_unmeasured(s, run, members_of(couple)),
+        sight=_sight(s, run, members_of(couple)),
     )
     _commit(s, run, step)
 
 
-def _unmeasured(s: Installation, run: Run, stacks: Sequence[str]) -> list[str]:
-    """Those of the stacks whose summit was not measured of late, as of the run's date."""
-    return [stack for stack in stacks if (state := s.ledger.state(stack, run.as_of)) and state.summit_measured is False]
+def _sight(s: Installation, run: Run, stacks: Sequence[str]) -> _Sight:
+    """What the stacks did not measure of late, as of the run's date."""
+    states = {stack: state for stack in stacks if (state := s.ledger.state(stack, run.as_of))}
+    return _Sight(
+        tuple(stack for stack, state in states.items() if state.summit_measured is False),
+        {stack: round(state.area, 3) for stack, state in states.items() if state.partly and state.area is not None},
+    )
 
 
 def _commit(s: Installation, run: Run, step: _Step) -> None:
@@ -131,6 +135,14 @@ class _Rules:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Sight:
+    """Stacks that have not measured the summit in their last acquisitions, and the part of the box where it is small."""
+
+    unmeasured: tuple[str, ...] = ()
+    partly: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class _Step:
     """One stack's way from (episodes, new scores) to (episodes, notices), for `Ledger.advance`.
 
@@ -152,8 +164,8 @@ class _Step:
     """Current models of intervals of a couple's members, by stack."""
     remade: Remade = dataclasses.field(default_factory=Remade)
     """What was assessed again on corrected pairs."""
-    unmeasured: Sequence[str] = ()
-    """Those of its stacks that have not measured the summit in their last acquisitions."""
+    sight: _Sight = dataclasses.field(default_factory=_Sight)
+    """What its stacks have not measured of late."""
 
     def __call__(self, before: list[EpisodeRow], scores: list[ScoreRow], counted: set[str]) -> _Decision:
         made_by = {row.number: row.model for row in before}
@@ -249,7 +261,8 @@ class _Step:
             pair_age_days=(self.rules.as_of - Pair.of(notice.pair).last).days,
             alone=self._alone(notice.pair) if self.model.evidence is EvidenceKind.INTERVAL else {},
             members=tuple(self._members(notice, row.after)),
-            unmeasured_summits=tuple(self.unmeasured),
+            unmeasured_summits=self.sight.unmeasured,
+            partly_measured=self.sight.partly,
             return_period_years=rare.value if rare else None,
             return_period_low=rare.low if rare else None,
             return_period_high=rare.high if rare else None,

@@ -214,6 +214,7 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
         box, height = s.by_stack[stack].box, needs_height(s.config.preprocess.remove)
         static = guarded(asked.place, plan.source.static, plan.name, box, height=height)
         s.store.create(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
+        misfits.note_cut(run, stack, s.by_stack[stack], static)
         for words in static.attrs.get("left_out", ()):
             run.warn(f"{stack}: {words}")
     rows = []

@@ -11,6 +11,8 @@ from insar_anomaly.errors import Verdict
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.names import in_order
 from insar_anomaly.pipeline.run import Run
+from insar_anomaly.stack.coverage import covered_by
+from insar_anomaly.stack.freshness import SUMMIT_LEAST
 from insar_anomaly.stack.schema import Grid
 
 REGRIDDED = 3
@@ -46,6 +48,19 @@ def note_box(run: Run, stack: str, volcano: Volcano, held: xr.Dataset) -> None:
         run.warn(f"{stack}: {words}")
     else:
         run.fail(stack, "ingest", f"the volcano itself is not in its stack: {words}")
+
+
+def note_cut(run: Run, stack: str, volcano: Volcano, held: xr.Dataset) -> None:
+    """Say, when a stack is built, that its frame ends inside the volcano's box."""
+    inside = covered_by(Grid.of(held), volcano.box, (volcano.lat, volcano.lon))
+    if inside.box < 1:
+        summit = (
+            "the summit is inside" if inside.summit >= SUMMIT_LEAST else "the summit is not: nothing there can be flagged"
+        )
+        run.warn(
+            f"{stack}: its frame ends inside the volcano's box and holds {inside.box:.0%} of it; {summit}. A frame beside "
+            "it, added to `frames` in the catalogue, makes a stack of the rest"
+        )
 
 
 def note_grid(run: Run, stack: str) -> None:

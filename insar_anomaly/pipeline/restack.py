@@ -85,6 +85,7 @@ def _build(s: Installation, run: Run, plan: _Plan) -> None:
     else:
         static = plan.source.static(frame, box, height=height)
     s.store.begin_restack(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
+    misfits.note_cut(run, stack, s.by_stack[stack], static)
     done = (s.store.beside(stack) or {}).keys()
     tasks = _tasks(s, plan, static, [pair for pair in in_order(plan.listed) if pair not in done])
     read = 0

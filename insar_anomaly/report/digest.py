@@ -14,18 +14,18 @@ from enum import StrEnum
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind
-from insar_anomaly.report.states import arrivals, stale_of, state_row, unmeasured_of
+from insar_anomaly.report.states import arrivals, partly_of, stale_of, state_row, unmeasured_of
 from insar_anomaly.stack.freshness import StackState
 
 VERSION = 6
 """Of the JSON form. 1: no ``version``; an open flag had ``cleared``, ``withdrawn`` and ``standing``. 2: no ``costs``.
 3: no ``states``, ``stale`` and ``unmeasured_summits``, and no ``stale`` in an open flag. 4: no
-``level``, and no ``state`` in an open flag. 5: ``new_pairs`` held replaced and returned pairs as well,
-and there were no counts of these and of withdrawn ones. Nothing was renamed since 2."""
+``level``, and no ``state`` in an open flag. 5: no ``partly_measured``; ``new_pairs`` held replaced and returned pairs as
+well, and there were no counts of these and of withdrawn ones. Nothing was renamed since 2."""
 
 
 _LONGEST = 10
-"""Notices that have not arrived of which a digest speaks one by one."""
+"""Lines of a long list that a digest has in words; its JSON form has all of them."""
 
 
 class Count(StrEnum):
@@ -184,6 +184,7 @@ class Digest:
             "blind": [asdict(one) for one in self.blind],
             "stale": [asdict(one) for one in stale_of(self.states)],
             "unmeasured_summits": [asdict(one) for one in unmeasured_of(self.states)],
+            "partly_measured": [asdict(one) for one in partly_of(self.states)],
             "states": [state_row(stack, state) for stack, state in sorted(self.states.items())],
             "undelivered": list(self.undelivered),
             "warnings": list(self.warnings),
@@ -210,6 +211,8 @@ def lines(digest: Digest, *, failures: bool = True) -> list[str]:
     out += _listed("blind: no threshold, so never flagged", [f"{one.stack}: {one.why}" for one in digest.blind])
     out += _listed("stale: nothing usable comes any more", [one.words for one in stale_of(digest.states)])
     out += _listed("summit not measured", [f"{one.stack}: {one.why}" for one in unmeasured_of(digest.states)])
+    partly = [f"{one.stack}: {one.why}" for one in partly_of(digest.states)]
+    out += _listed("box measured in part", _first(partly, "`insar-anomaly doctor`"))
     out += _listed("notices that have not arrived", _first(digest.undelivered))
     out += _listed("warnings", digest.warnings)
     out += _listed("new acquisitions", arrivals(digest.states))
@@ -278,10 +281,10 @@ def _since_then(flag: OpenFlag) -> str:
     return f" the threshold in force when they came; over the present one, {now:.4g}: {flag.pairs_over_now}"
 
 
-def _first(entries: Sequence[str]) -> list[str]:
-    """The first of many, and how many more there are."""
+def _first(entries: Sequence[str], command: str = "`insar-anomaly notices`") -> list[str]:
+    """The first of many, how many more there are, and the command that lists them."""
     more = len(entries) - _LONGEST
-    rest = [f"and {more} more: `insar-anomaly notices` lists them"] if more > 0 else []
+    rest = [f"and {more} more: {command} lists them"] if more > 0 else []
     return [*entries[:_LONGEST], *rest]
 
 

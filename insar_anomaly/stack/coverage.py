@@ -12,6 +12,9 @@ from insar_anomaly.stack.freshness import SUMMIT_KM, Coverage
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.units import KM_PER_DEGREE
 
+_WHOLE = 0.97
+"""Part of a box from which on a grid holds all of it: its pixels do not end where the box does."""
+
 
 def coverage_of(phase: NDArray[np.floating], grid: Grid, box: Box, summit: tuple[float, float]) -> Coverage:
     """What a pair measures.
@@ -25,6 +28,12 @@ def coverage_of(phase: NDArray[np.floating], grid: Grid, box: Box, summit: tuple
     measured = np.isfinite(phase)
     pixels = (box.east - box.west) * (box.north - box.south) / (grid.dx * grid.dy)
     return Coverage(min(1.0, float(measured.sum() / max(1.0, pixels))), summit_part(measured, grid, summit))
+
+
+def covered_by(grid: Grid, box: Box, summit: tuple[float, float]) -> Coverage:
+    """What of a volcano lies on a stack's grid: the part of its box, and of its summit."""
+    everything = coverage_of(np.zeros(grid.shape, np.float32), grid, box, summit)
+    return Coverage(1.0 if everything.box > _WHOLE else everything.box, everything.summit)
 
 
 def summit_part(measured: NDArray[np.bool_], grid: Grid, summit: tuple[float, float]) -> float:

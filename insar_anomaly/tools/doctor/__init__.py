@@ -28,7 +28,7 @@ from insar_anomaly.pipeline.parts import build_detector
 from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.pipeline.run import Watch
 from insar_anomaly.registry import CHANNELS, DETECTORS, SOURCES, Registry
-from insar_anomaly.report.states import stale_of, state_row, unmeasured_of
+from insar_anomaly.report.states import partly_of, stale_of, state_row, unmeasured_of
 from insar_anomaly.sources.base import Registration as SourceKind
 from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.contents import kinds_held
@@ -112,6 +112,11 @@ def _data(config: Config, only: Collection[int]) -> Iterator[Finding]:
     for hidden in unmeasured_of(states):
         remedy = "check lat and lon in the catalogue, or add a frame that sees the summit"
         yield Finding(f"summit of {hidden.stack}", False, f"{hidden.why}; {remedy}")
+    if partly := partly_of(states):
+        words = f"{counted(len(partly), 'stack')} measure a part of the box: " + "; ".join(
+            f"{o.stack}: {o.why}" for o in partly
+        )
+        yield Finding("boxes in part", True, words, {"partly": [one.stack for one in partly]})
     for stack, words in moved.items():
         yield Finding(f"grid of {stack}", False, words)
 
