@@ -109,7 +109,7 @@ def test_what_an_index_page_lists_are_its_own_entries_only():
     ("target", "name"),
     [
         ("/%7Edata/1/a%20b/", "a%20b/"),  # the server escapes more than the address does
-        ("/~data/1/a&amp;b.tif", "a&b.tif"),
+        ("/~data/1/a&amp;b%5Fc.tif", "a%26b_c.tif"),
         ("https://h:443/~data/1/d/", "d/"),  # behind a proxy that speaks TLS
         ("d/index.html", "d/"),
         ("//h/~data/1/d.tif", "d.tif"),

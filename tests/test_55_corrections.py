@@ -153,7 +153,7 @@ def test_a_pair_gone_on_three_nights_is_left_out_and_taken_again_when_it_comes_b
         [words] = quiet.ingest(AS_OF + night * DAY).warnings
         assert f"does not list any more: 1, first {pair}, night {night + 1} of 3" in words
     run = quiet.ingest(AS_OF + 2 * DAY)
-    assert [f"1 pairs are withdrawn, first {pair}" in words for words in run.warnings] == [True]
+    assert [f"withdrawn: 1 pair, first {pair}" in words for words in run.warnings] == [True]
     assert read_as(run) == {"withdrawn_pairs": 1}
     assert pair not in stored(quiet)["pair"].values
     assert stored(quiet, withdrawn=True).sizes == before.sizes

@@ -23,6 +23,7 @@ from insar_anomaly.pipeline.run import Run
 from insar_anomaly.report.digest import Count
 from insar_anomaly.sources.base import Listed, Source, Stated
 from insar_anomaly.sources.listing import mended
+from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.prechecks import rests_on
 from insar_anomaly.stack.store import Kept
 
@@ -202,7 +203,8 @@ def _withdraw(s: Installation, run: Run, stack: str, gone: Sequence[str], seen: 
     s.ledger.note_deviations(stack, [], settled=gone)
     run.counts[Count.WITHDRAWN_PAIRS] += len(gone)
     run.warn(
-        f"{stack}: {len(gone)} pairs are withdrawn, first {gone[0]}: {why}; what was assessed with them is assessed again"
+        f"{stack}: withdrawn: {counted(len(gone), 'pair')}, first {gone[0]}: {why}; what was assessed with it is assessed "
+        "again"
     )
 
 
@@ -218,7 +220,7 @@ def _to_be_read(
     if useless:
         _, row = useless[0]
         run.warn(
-            f"{stack}: {len(useless)} files were replaced by what cannot be used, and the stack keeps what it has, first "
+            f"{stack}: replaced by what cannot be used: {counted(len(useless), 'file')}; the stack keeps what it has, first "
             f"{int(row.verdict)} {row.verdict.words}: {row.detail}"
         )
     open_ = [pair for pair in changed if pair not in useless and pair not in another_grid]
@@ -232,7 +234,7 @@ def _to_be_read(
             "keep": "the stack keeps what was screened ([ingest] replaced)",
         }[policy]
         run.warn(
-            f"{stack}: {len(waiting)} files were replaced after they had been stored, first {waiting[0].phase_uri}; {then}"
+            f"{stack}: replaced after it was stored: {counted(len(waiting), 'pair')}, first {waiting[0].phase_uri}; {then}"
         )
     return ready
 

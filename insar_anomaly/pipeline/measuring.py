@@ -55,9 +55,9 @@ def scene_of(s: Installation, shown: Shown) -> Scene:
     pairs = accepted_until(s, shown.stack, Period(last=shown.as_of))
     if not any(spans(pair, shown.pair) for pair in pairs):
         raise StoreFailed(f"{shown.stack}: no pair that spans {shown.pair} is left in the store")
-    score_map = score_map_of(s, shown)
+    score_map, cell_px = score_map_of(s, shown)
     dataset = static_loaded(s.store.open(shown.stack, pairs=pairs))
-    return Measuring(s, shown, model, dataset, score_map).scene
+    return Measuring(s, shown, model, dataset, score_map, cell_px).scene
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Measuring:
     model: ModelRow
     dataset: xr.Dataset
     score_map: NDArray[np.floating]
+    cell_px: int | None = None
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -117,8 +118,9 @@ class Measuring:
 
     @property
     def stride(self) -> int:
-        """Pixels per cell of the score map."""
-        return -(-self.ground.grid.shape[0] // int(self.score_map.shape[0]))
+        """Pixels per cell of the score map. The last cell of either side may be smaller."""
+        sides = zip(self.ground.grid.shape, self.score_map.shape, strict=True)
+        return self.cell_px or max(-(-pixels // cells) for pixels, cells in sides)
 
     @cached_property
     def scored(self) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from insar_anomaly.sources.entries import Details
 from insar_anomaly.sources.web_file import WHOLE_BYTES, WebFile, asked, body
@@ -46,7 +46,7 @@ class _Links(HTMLParser):
 
 
 def links(page: str, url: str) -> list[str]:
-    """Names of what an index page lists, as they stand in the URL; a folder's ends with a slash.
+    """Names of what an index page lists, escaped as a URL needs it; a folder's ends with a slash.
 
     Links may be relative, absolute, or lead to a folder's own ``index.html``, as static sites have them. Links to folders
     above, to other servers, and those that only sort the page are left out.
@@ -79,7 +79,8 @@ def _below(above: list[str], path: str) -> list[str]:
     inside = len(raw) == len(above) + 1 and [unquote(part) for part in raw[:-1]] == above
     if not inside or raw[-1] in (".", "..", _INDEX):
         return []
-    return [f"{raw[-1]}/" if folder else raw[-1]]
+    name = quote(unquote(raw[-1]))  # servers escape more or less of a name: its parts are compared
+    return [f"{name}/" if folder else name]
 
 
 def _described(url: str, headers: Mapping[str, str]) -> Details:

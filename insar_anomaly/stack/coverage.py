@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.stack.freshness import SUMMIT_KM, Coverage
 from insar_anomaly.stack.schema import Grid
-from insar_anomaly.units import KM_PER_DEGREE
+from insar_anomaly.units import KM_PER_DEGREE, turned
 
-_WHOLE = 0.97
-"""Part of a box from which on a grid holds all of it: its pixels do not end where the box does."""
+_EDGE_PX = 1.5
+"""Pixels by which a grid may fall short of a box and still hold all of it."""
 
 
 def coverage_of(phase: NDArray[np.floating], grid: Grid, box: Box, summit: tuple[float, float]) -> Coverage:
@@ -31,9 +31,18 @@ def coverage_of(phase: NDArray[np.floating], grid: Grid, box: Box, summit: tuple
 
 
 def covered_by(grid: Grid, box: Box, summit: tuple[float, float]) -> Coverage:
-    """What of a volcano lies on a stack's grid: the part of its box, and of its summit."""
-    everything = coverage_of(np.zeros(grid.shape, np.float32), grid, box, summit)
-    return Coverage(1.0 if everything.box > _WHOLE else everything.box, everything.summit)
+    """What of a volcano lies on a stack's grid: the part of its box, and of its summit.
+
+    A grid is cut at whole pixels: an edge that falls short of the box's by less than `_EDGE_PX` does not count.
+    """
+    pixel, middle = _EDGE_PX * max(grid.dx, grid.dy), grid.west + grid.dx * grid.shape[1] / 2
+    turn = turned((box.west + box.east) / 2, middle) - (box.west + box.east) / 2
+    west, east = box.west + turn, box.east + turn
+    grid_east, grid_south = grid.west + grid.dx * grid.shape[1], grid.north - grid.dy * grid.shape[0]
+    short = (grid.west - west, east - grid_east, grid_south - box.south, box.north - grid.north)
+    lost = [max(0.0, one) if one > pixel else 0.0 for one in short]
+    part = max(0.0, 1 - (lost[0] + lost[1]) / (east - west)) * max(0.0, 1 - (lost[2] + lost[3]) / (box.north - box.south))
+    return Coverage(part, summit_part(np.ones(grid.shape, bool), grid, summit))
 
 
 def summit_part(measured: NDArray[np.bool_], grid: Grid, summit: tuple[float, float]) -> float:
