@@ -207,7 +207,7 @@ def _about(uri: str) -> Iterator[None]:
     try:
         yield
     except RasterioError as problem:
-        problem.about = uri  # type: ignore[attr-defined]
+        problem.about = uri
         raise
 
 

@@ -59,7 +59,7 @@ def links(page: str, url: str) -> list[str]:
     parser = _Links()
     parser.feed(page)
     here = urlsplit(url.removesuffix(_INDEX) if url.endswith(f"/{_INDEX}") else url)
-    above = [unquote(part) for part in here.path.strip("/").split("/") if part]
+    above = [unquote(one) for one in _parts(here.path)]
     names: dict[str, None] = {}
     for target in parser.found:
         try:
@@ -73,7 +73,7 @@ def links(page: str, url: str) -> list[str]:
 
 def _below(above: list[str], path: str) -> list[str]:
     """The name of what lies directly in a folder, `above`; nothing where the path leads elsewhere."""
-    folder, raw = path.endswith("/"), [part for part in path.split("/") if part]
+    folder, raw = path.endswith("/"), _parts(path)
     if len(raw) == len(above) + 2 and raw[-1] == _INDEX:
         folder, raw = True, raw[:-1]
     inside = len(raw) == len(above) + 1 and [unquote(part) for part in raw[:-1]] == above
@@ -81,6 +81,10 @@ def _below(above: list[str], path: str) -> list[str]:
         return []
     name = quote(unquote(raw[-1]))  # servers escape more or less of a name: its parts are compared
     return [f"{name}/" if folder else name]
+
+
+def _parts(path: str) -> list[str]:
+    return [one for one in PurePosixPath(path).parts if one.strip("/")]
 
 
 def _described(url: str, headers: Mapping[str, str]) -> Details:
