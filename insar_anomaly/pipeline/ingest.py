@@ -16,7 +16,7 @@ from insar_anomaly.pipeline.commit import commit_read
 from insar_anomaly.pipeline.installation import Held, Installation, Located
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.worker import ReadTask, read_pairs
-from insar_anomaly.report.digest import Count, to_read
+from insar_anomaly.report.digest import OF_PAIRS, Count, to_read
 from insar_anomaly.sources.base import Listed, Listing, Source
 from insar_anomaly.sources.foreign import guarded
 from insar_anomaly.sources.joined import JoinedSource
@@ -56,6 +56,7 @@ def ingest_stacks(
     dry : only count what there is to read; nothing is written but rejections by name
     take : stacks whose replaced files are read now, see `corrections.take_up`
     """
+    run.counts.update(dict.fromkeys(OF_PAIRS, 0))
     wanted = period or Period(last=run.as_of)
     plans = _plans(s, run, wanted, dry=dry, take=take)
     pairs = {(plan.name, pair) for plan in plans for pair in plan.wanted}

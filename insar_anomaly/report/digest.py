@@ -68,6 +68,10 @@ class Count(StrEnum):
         }[kind]
 
 
+OF_PAIRS = (Count.NEW_PAIRS, Count.REPLACED_PAIRS, Count.RETURNED_PAIRS, Count.WITHDRAWN_PAIRS)
+"""What becomes of the pairs that a source lists, or lists no more. Every ingest has these counts, also where they are 0."""
+
+
 def to_read(counts: Mapping[Count, int]) -> int:
     """Pairs of which files are read: new, replaced and returned ones."""
     return sum(counts.get(one, 0) for one in (Count.NEW_PAIRS, Count.REPLACED_PAIRS, Count.RETURNED_PAIRS))
