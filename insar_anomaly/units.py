@@ -33,6 +33,9 @@ SPEED_OF_LIGHT_M_S = 299792458.0
 NISAR_WAVELENGTH_M = 0.2384
 """NISAR, L band: 1.2575 GHz. A product states its own centre frequency, which is what a reader takes."""
 
+L_BAND_FROM_M = 0.15
+"""Wavelength, m, from which on the ionosphere is told as something that could look like motion."""
+
 
 def rad_per_m(wavelength_m: float) -> float:
     """Phase (rad, positive away from the satellite) of one metre of motion towards it."""

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
+from insar_anomaly import simulate
 from insar_anomaly.evidence import doubts, motion, timing
 from insar_anomaly.evidence.motion import Ground, Map
 from insar_anomaly.evidence.network import Network
@@ -140,6 +141,24 @@ def test_layers_of_air_are_told_by_what_they_would_make_at_the_peak():
     assert abs(doubts.layers(noise, EVERYWHERE, height, (62, 62)).correlation) < 0.1
     assert doubts.layers(noise, EVERYWHERE, np.full_like(height, 300.0), (62, 62)) is None
     assert doubts.layers(noise, EVERYWHERE, np.full_like(height, np.nan), (62, 62)) is None
+
+
+@pytest.mark.parametrize("heading", [-168.0, -12.0, -90.0])
+def test_bands_across_the_flight_are_told_from_weather_and_from_a_source(heading):
+    rng, shape, km = np.random.default_rng(0), (120, 140), (0.5, 0.4)
+    turned = np.radians(heading)
+    look = (-0.6 * np.cos(turned), 0.6 * np.sin(turned))  # to the satellite, which looks to the right
+    everywhere = np.ones(shape, bool)
+    stripes = simulate.ionosphere(shape, rng, std_rad=1.0, pixel_km=km, heading_deg=heading, wavelengths_km=(20.0, 40.0))
+    weather = simulate.Spectrum(outer_km=15).fields(shape, rng, number=1, pixel_km=0.45)[0]
+    for of in (look, (-look[0], -look[1])):  # whichever way it flies along that line
+        assert doubts.bands(stripes, everywhere, of, km).part > 0.6
+        assert doubts.bands(stripes + 0.3 * weather, everywhere, of, km).part > 0.5
+        assert doubts.bands(weather, everywhere, of, km).part < 0.4
+    found = doubts.bands(stripes, everywhere, look, km)
+    assert found.cm == pytest.approx(np.sqrt(found.part) * stripes.std(), rel=1e-6)
+    assert doubts.bands(stripes, np.zeros(shape, bool), look, km) is None
+    assert doubts.bands(stripes, everywhere, (0.0, 0.0), km) is None
 
 
 def test_an_unwrapping_error_is_bordered_by_jumps():

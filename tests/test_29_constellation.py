@@ -234,6 +234,21 @@ def test_intervals_share_the_false_flags_of_a_year_by_their_time():
         assert (one.standard(raw, 1.0, days) > threshold).mean() == pytest.approx(usual * share, rel=0.25)
 
 
+def test_the_weather_of_one_day_has_a_tail_of_its_own():
+    """First assessments have heavier tails than means of several days; each kind's share is taken along its own tail."""
+    rng = np.random.default_rng(3)
+
+    def quiet(number):
+        return np.concatenate([rng.exponential(1.0, number), rng.gamma(9.0, 0.1, number)]), np.repeat([4 / 3, 2 / 3], number)
+
+    one = Level.of(*quiet(500), np.full(1000, 12.0))
+    raw, variance = quiet(50000)
+    assert one.early > 1.2 * one.tail
+    for which in (variance > 1, variance < 1):
+        usual, short = (one.standard(raw[which], variance[which], days) for days in (12.0, 2.0))
+        assert (short > np.quantile(usual, 0.99)).mean() == pytest.approx(0.01 / 6, rel=0.5)
+
+
 def test_a_stored_level_of_an_earlier_version_is_read_and_gives_the_scores_that_it_gave():
     text = '{"location": 1.0, "slope": 2.0, "spread": 0.5, "growth": 0.25, "least": 0.6666666666666666, "most": 2.0}'
     one = Level.read(text)
@@ -281,7 +296,22 @@ def test_a_small_archive_that_goes_from_12_to_6_days_keeps_its_false_flags_and_i
     assert faster.intervals > 1.9 * same.intervals
     # two years at one a year: more than six would happen once in two hundred archives
     assert max(same.flags, faster.flags) <= 6
-    for name in ("2 cm", "4 cm"):
-        part = {one: hit / number for one, (hit, number) in ((0, same.over[name]), (1, faster.over[name]))}
-        assert part[1] >= part[0] - 0.1
-    assert faster.over["4 cm"][0] > 0.5 * faster.over["4 cm"][1]
+    assert constellation.within_bounds(same, faster) == []
+    assert np.median(faster.delays[4.0]) < np.median(same.delays[4.0])
+
+
+def test_bounds_of_the_benchmark_follow_from_counts(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from constellation import NEVER, Found, days_until, within_bounds
+
+    found, lost = (5,) * 90 + (NEVER,) * 10, (5,) * 60 + (NEVER,) * 40
+    before = Found(9, 9.0, 270, 800, {2.0: found, 4.0: found})
+    assert within_bounds(before, replace(before, flags=9)) == []
+    assert within_bounds(before, replace(before, flags=25)) == ["aim", "rate"]
+    assert within_bounds(before, replace(before, flags=0)) == []
+    assert within_bounds(before, replace(before, delays={2.0: lost, 4.0: found})) == ["2 cm found"]
+    later = tuple(day + 4 for day in found)
+    assert within_bounds(before, replace(before, delays={2.0: found, 4.0: later})) == ["days"]
+    assert within_bounds(before, replace(before, intervals=100, delays={2.0: found, 4.0: later})) == []
+    assert days_until(range(1, 101), 0.5) == "50 [40, 61]"
+    assert days_until(lost, 0.9) == "never"

@@ -210,6 +210,11 @@ def test_the_return_period_is_told_where_it_is_known():
         ({"jumps": 0.05}, "unwrapping", Speaks.FOR),
         ({"low_coherence": 0.7}, "unwrapping", Speaks.FOR),
         ({"low_coherence": None, "jumps": None}, "unwrapping", Speaks.UNKNOWN),
+        ({}, "ionosphere", Speaks.UNKNOWN),
+        ({"wavelength_m": 0.238, "bands": 0.8, "bands_cm": 4.0}, "ionosphere", Speaks.FOR),
+        ({"wavelength_m": 0.238, "bands": 0.8, "bands_cm": 0.5}, "ionosphere", Speaks.AGAINST),
+        ({"wavelength_m": 0.238, "bands": 0.3, "bands_cm": 2.0}, "ionosphere", Speaks.OPEN),
+        ({"wavelength_m": 0.238}, "ionosphere", Speaks.UNKNOWN),
         ({}, "season", Speaks.AGAINST),
         ({"season_highest": 8.5}, "season", Speaks.FOR),
         ({"season_highest": None, "season_quiet": 0}, "season", Speaks.UNKNOWN),
@@ -220,6 +225,16 @@ def test_each_alternative_is_weighed_by_its_number(change, name, speaks):
     assert alternatives(told)[name] is speaks
     for language in LANGUAGES:
         assert wording.body(told, language)
+
+
+def test_the_ionosphere_is_a_doubt_in_l_band_only():
+    body = wording.body(replace(TOLD, motion=replace(MOVED, wavelength_m=0.238, bands=0.62, bands_cm=3.1)))
+    assert "Ionosphere: at a wavelength of 24 cm it delays much more than in C band. 62 % of what the map shows" in body
+    assert "bands across the flight, of 3.1 cm." in body
+    spanish = wording.body(replace(TOLD, motion=replace(MOVED, wavelength_m=0.238)), "es")
+    assert "Ionosfera: con una longitud de onda de 24 cm retrasa mucho más que en banda C. No se midieron bandas" in spanish
+    for motion in (MOVED, replace(MOVED, wavelength_m=0.055)):
+        assert "Ionosphere" not in wording.body(replace(TOLD, motion=motion))
 
 
 def test_the_region_and_a_stormy_day_are_weighed_too():

@@ -273,6 +273,18 @@ def test_without_a_coordinate_system_a_file_is_refused_by_name(tmp_path):
     assert caught.value.verdict == Verdict.WRONG_CRS
 
 
+@pytest.mark.parametrize("wrong", [{"crs": "EPSG:32637"}, {"transform": Affine(0.001, 0, 43.0, 0, -0.001, 10.0)}], ids=str)
+def test_a_file_that_lies_elsewhere_is_not_taken_for_one_without_data(tmp_path, wrong):
+    write(tmp_path / f"{PAIR}.unw.tif", NOISE)
+    write(tmp_path / "20200113_20200125.unw.tif", NOISE, **wrong)
+    its = source(tmp_path)
+    good, other = its.pairs(FRAME).pairs
+    assert np.isfinite(its.read(good, {"990001/x": GRID})["990001/x"].phase).any()
+    with pytest.raises(PairRejected, match=r"20200125\.unw\.tif: in its .*nowhere near 990001/x; write the right") as told:
+        its.read(other, {"990001/x": GRID})
+    assert told.value.verdict == Verdict.WRONG_CRS
+
+
 def test_bad_files_cost_their_own_pair(tmp_path):
     good = write(tmp_path / f"{PAIR}.unw.tif", NOISE)
     (tmp_path / "20200113_20200125.unw.tif").write_bytes(good.read_bytes()[:-3000])

@@ -323,9 +323,10 @@ def test_a_water_mask_that_masks_coherent_land_is_left_out(archive):
 def spoiled(archive, how):
     """Spoil the product; the verdict and what its text names."""
     phase, coherence = file(archive, "unw_phase"), file(archive, "corr")
-    if how == "truncated":
-        phase.write_bytes(phase.read_bytes()[:2000])
-        return Verdict.UNREADABLE, phase.name
+    if how.startswith("truncated"):  # in one of two files that are open at the same time: that one is named
+        spoilt = coherence if "coherence" in how else phase
+        spoilt.write_bytes(spoilt.read_bytes()[: spoilt.stat().st_size // 2])
+        return Verdict.UNREADABLE, f"file://{spoilt}: "
     if how == "wrong unit":
         with rasterio.open(phase, "r+") as tif:
             tif.units = ("m",)
@@ -340,7 +341,7 @@ def spoiled(archive, how):
     return Verdict.WRONG_GRID, coherence.name
 
 
-@pytest.mark.parametrize("how", ["truncated", "wrong unit", "not radians", "percent", "other pixels"])
+@pytest.mark.parametrize("how", ["truncated", "truncated coherence", "wrong unit", "not radians", "percent", "other pixels"])
 def test_a_file_that_cannot_be_used_costs_its_pair_and_is_named(how, archive):
     source = Hyp3Source(str(archive))
     grid = Grid.of(source.static(FRAME, BOX, height=True))

@@ -102,6 +102,50 @@ def test_what_an_index_page_lists_are_its_own_entries_only():
     <a href="http://[x">bad</a>"""
     assert links(page, "http://h/data/1/") == ["20210101_20210113/", "b.tif", "c.tif", "d/"]
     assert links(page, "http://h/data/1") == links(page, "http://h/data/1/")
+    assert links(page, "http://h/data/1/index.html") == links(page, "http://h/data/1/")
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("/%7Edata/1/a%20b/", "a%20b/"),  # the server escapes more than the address does
+        ("/~data/1/a&amp;b%5Fc.tif", "a%26b_c.tif"),
+        ("https://h:443/~data/1/d/", "d/"),  # behind a proxy that speaks TLS
+        ("d/index.html", "d/"),
+        ("//h/~data/1/d.tif", "d.tif"),
+        ("?C=N;O=D", None),
+        ("?C=N&amp;O=D", None),
+        ("d/?C=N;O=D", None),
+        ("/~data/2/d/", None),
+        ("/~data/1/../2/", None),
+        ("index.html", None),
+        ("javascript:void(0)", None),
+        ("", None),
+    ],
+)
+def test_a_link_of_an_index_page_is_a_name_or_nothing(target, name):
+    assert links(f'<a href="{target}">x</a>', "http://h/~data/1/") == ([name] if name else [])
+
+
+@pytest.mark.parametrize("pages", ["nginx", "fancy", "static"])
+def test_index_pages_of_other_servers_give_the_same(pages, archive):
+    deep = archive.archive / "LiCSAR_products ~1" / "1"
+    deep.mkdir(parents=True)
+    (archive.archive / WIDE).rename(deep / WIDE)
+    here = LicsarSource(str(deep.parent))
+    with web.serving(archive.archive, pages=pages) as served:
+        there = LicsarSource(f"{served.url}/LiCSAR_products%20~1")
+        assert there.frames() == here.frames() == [WIDE]
+        assert [p.pair for p in there.pairs(WIDE).pairs] == [p.pair for p in here.pairs(WIDE).pairs]
+        assert there.pairs(WIDE).complete
+        assert grid(there) == grid(here)
+        np.testing.assert_array_equal(window(there).phase, window(here).phase)
+
+
+def test_a_bucket_that_answers_in_the_place_of_an_index_page_is_told_with_the_url_to_write(archive):
+    words = "listing of a bucket.*s3://<bucket>/<prefix>.*endpoint_url"
+    with web.serving(archive.archive, pages="bucket") as served, pytest.raises(SourceUnavailable, match=words):
+        LicsarSource(served.url).frames()
 
 
 @pytest.mark.parametrize("how", [{}, {"ranges": False}, {"heads": False}, {"etags": False}], ids=str)

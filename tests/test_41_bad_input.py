@@ -354,7 +354,7 @@ def test_a_file_replaced_after_it_was_stored_is_said_and_the_stack_stays_as_it_w
     before = store_content(ingested)
     run, digest = ingested.nightly()
     assert digest["changed_pairs"] == 1
-    assert any("1 files were replaced" in words and pair in words for words in digest["warnings"])
+    assert any("replaced after it was stored: 1 pair," in words and pair in words for words in digest["warnings"])
     assert store_content(ingested) == before
     assert run.failures == []
 

@@ -57,6 +57,12 @@ def replaced_by(place, pair, factor):
     write_tif(place.phase(pair), read_tif(place.phase(pair)) * factor)
 
 
+def read_as(run):
+    """How many pairs came as what: new, replaced, returned, withdrawn."""
+    every = ("new_pairs", "replaced_pairs", "returned_pairs", "withdrawn_pairs")
+    return {name: run.counts[name] for name in every if run.counts[name]}
+
+
 # replaced files
 
 
@@ -71,6 +77,7 @@ def test_a_replaced_file_is_taken_in_as_a_new_version_on_the_second_night_it_is_
     assert again.counts["stored_pairs"] == 0
     second = quiet.ingest(AS_OF + DAY)
     assert second.counts["stored_pairs"] == 1
+    assert read_as(second) == {"replaced_pairs": 1}
     after = stored(quiet)
     np.testing.assert_allclose(after["phase"].sel(pair=pair), 2 * before["phase"].sel(pair=pair))
     same_phase(after.drop_sel(pair=pair), before.drop_sel(pair=pair))
@@ -146,13 +153,16 @@ def test_a_pair_gone_on_three_nights_is_left_out_and_taken_again_when_it_comes_b
         [words] = quiet.ingest(AS_OF + night * DAY).warnings
         assert f"does not list any more: 1, first {pair}, night {night + 1} of 3" in words
     run = quiet.ingest(AS_OF + 2 * DAY)
-    assert [f"1 pairs are withdrawn, first {pair}" in words for words in run.warnings] == [True]
+    assert [f"withdrawn: 1 pair, first {pair}" in words for words in run.warnings] == [True]
+    assert read_as(run) == {"withdrawn_pairs": 1}
     assert pair not in stored(quiet)["pair"].values
     assert stored(quiet, withdrawn=True).sizes == before.sizes
     assert pair in stored(quiet, snapshot=before.attrs["snapshot"])["pair"].values
     assert quiet.verdicts(QUIET)[pair] == Verdict.WITHDRAWN
     shutil.move(quiet.folder / pair, quiet.phase(pair).parent)
-    assert quiet.ingest(AS_OF + 3 * DAY).counts["stored_pairs"] == 1
+    run = quiet.ingest(AS_OF + 3 * DAY)
+    assert run.counts["stored_pairs"] == 1
+    assert read_as(run) == {"returned_pairs": 1}
     same_phase(stored(quiet), before)
     assert quiet.verdicts(QUIET)[pair] == Verdict.OK
 
@@ -454,7 +464,15 @@ def moved(place, pairs):
             write_tif(path, read_tif(path), transform=rasterio.Affine(STEP, 0, WEST + STEP / 2, 0, -STEP, NORTH))
 
 
-def test_a_regridded_frame_is_said_every_night_and_restack_builds_the_new_grid(fitted):
+def doctor_says(place, capsys):
+    """What `doctor` says of a grid, by stack."""
+    capsys.readouterr()
+    cli.main(["-c", str(place.config), "--json", "doctor"])
+    found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
+    return {what: one for what, one in found.items() if what.startswith("grid of ")}
+
+
+def test_a_regridded_frame_is_said_every_night_and_restack_builds_the_new_grid(fitted, capsys):
     fitted.only(990001)
     fitted.nightly()
     before = stored(fitted)
@@ -465,7 +483,11 @@ def test_a_regridded_frame_is_said_every_night_and_restack_builds_the_new_grid(f
         _, digest = fitted.nightly(AS_OF + night * DAY)
     assert [f"insar-anomaly restack {QUIET}" in words for words in digest["warnings"]].count(True) == 1
     xr.testing.assert_identical(stored(fitted), before)
+    [told] = doctor_says(fitted, capsys).values()
+    assert not told["ok"]
+    assert f"`insar-anomaly restack {QUIET}` builds the stack on it" in told["words"]
     assert cli.main(["-c", str(fitted.config), "-q", "restack", QUIET]) == 0
+    assert doctor_says(fitted, capsys) == {}
     held = stored(fitted)
     assert Grid.of(held).west == pytest.approx(Grid.of(before).west + STEP / 2)
     assert sorted(held["pair"].values) == sorted(before["pair"].values)

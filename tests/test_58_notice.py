@@ -115,6 +115,18 @@ def test_other_kinds_are_measured_and_drawn_too_while_the_data_are_there(flagged
         assert "Rising Cone" in wording.body(found.told, language)
 
 
+def test_bands_across_the_flight_are_measured_where_the_wavelength_is_long(flagged_once, monkeypatch):
+    for module in ("evidence.moved", "pipeline.weighing"):  # from here on 5.5 cm count as long
+        monkeypatch.setattr(f"insar_anomaly.{module}.L_BAND_FROM_M", 0.05)
+    assert content(flagged_once)["payload"]["motion"]["bands"] is None
+    with flagged_once.opened() as (s, run):
+        told = telling(s, run, stored(flagged_once).text).told
+    assert run.warnings == []
+    assert 0 <= told.motion.bands <= 1
+    assert 0 <= told.motion.bands_cm < abs(told.motion.cm)
+    assert "Ionosphere: at a wavelength of 6 cm" in wording.body(told)
+
+
 def test_a_channel_has_its_language(fitted):
     fitted.only(990002)
     fitted.change('kind = "files"', 'kind = "files"\nlanguage = "es"')

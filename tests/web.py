@@ -1,7 +1,8 @@
-"""A web server on loopback that serves a folder with index pages, as Apache does, and can misbehave on request."""
+"""A web server on loopback that serves a folder with index pages, as Apache and others do, and can misbehave on request."""
 
 from __future__ import annotations
 
+import html
 import re
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ class Web:
     ranges : answer requests for parts of files
     etags : send an ETag, which changes with the content
     heads : answer HEAD
+    pages : whose index pages it sends: see `PAGES`
     break_after : bytes of a body after which the connection is closed, once for each path; None never
     asked : method, path and range of every request
     """
@@ -31,6 +33,7 @@ class Web:
     ranges: bool = True
     etags: bool = True
     heads: bool = True
+    pages: str = "apache"
     break_after: int | None = None
     url: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
@@ -39,6 +42,55 @@ class Web:
     def count(self, method: str) -> int:
         """How often a method was used."""
         return sum(one[0] == method for one in self.asked)
+
+
+def _names(place: Path) -> list[str]:
+    return [f"{p.name}/" if p.is_dir() else p.name for p in sorted(place.iterdir())]
+
+
+def _apache(path: str, place: Path) -> str:
+    """mod_autoindex: links that sort, the folder above as an absolute path, names relative."""
+    above = path.rstrip("/").rpartition("/")[0] + "/"
+    sort = "".join(f'<a href="?C={key};O=D">{key}</a>' for key in "NMSD")
+    rows = "".join(
+        f'<img src="/icons/x.gif"> <a href="{quote(name)}">{name[:20]}..&gt;</a> 2024-05-01 12:00 1.2M\n'
+        for name in _names(place)
+    )
+    foot = '<a href="https://example.org/">About</a> <a href="mailto:x@example.org">mail</a> <a href="#top">top</a>'
+    return f'<html><pre>{sort}\n<a href="{above}">Parent Directory</a>\n{rows}</pre>{foot}</html>'
+
+
+def _nginx(path: str, place: Path) -> str:
+    """autoindex: the folder above as ``../``, names relative, in capitals what HTML allows."""
+    rows = "".join(f'<A HREF="{quote(name)}">{html.escape(name)}</A>   01-May-2024 12:00   1\r\n' for name in _names(place))
+    return f'<html>\r\n<head><title>Index of {path}</title></head><pre><A HREF="../">../</A>\r\n{rows}</pre></html>'
+
+
+def _fancy(path: str, place: Path) -> str:
+    """fancyindex, h5ai: links that sort with ``&amp;``, names absolute, every letter that may be escaped is."""
+    targets = ("".join(f"%{ord(c):02X}" if c in "_~" else quote(c, safe="/") for c in path + name) for name in _names(place))
+    rows = "".join(f'<tr><td><a href="{target}">x</a></td></tr>' for target in targets)
+    return (
+        f'<table><th><a href="?C=M&amp;O=A">date</a> <a href="./">.</a></th><a href="../?C=N&amp;O=D">..</a>{rows}</table>'
+    )
+
+
+def _static(path: str, place: Path) -> str:
+    """A static site, as a bucket serves one: every folder has an ``index.html``, links are relative to a ``<base>``."""
+    rows = "".join(
+        f"<li><a href='.{quote(path + name)}{'index.html' if name.endswith('/') else ''}'>{html.escape(name)}</a>"
+        for name in _names(place)
+    )
+    return f'<head><base href="/"></head><a href="./index.html">home</a><ul>{rows}</ul>'
+
+
+def _bucket(path: str, place: Path) -> str:
+    """The listing of a bucket, which is no index page."""
+    return f"<?xml version='1.0'?><ListBucketResult><Name>{path}{place.name}</Name></ListBucketResult>"
+
+
+PAGES = {"apache": _apache, "nginx": _nginx, "fancy": _fancy, "static": _static, "bucket": _bucket}
+"""Index pages as several servers write them."""
 
 
 @contextmanager
@@ -77,24 +129,15 @@ class _Handler(BaseHTTPRequestHandler):
         place = it.folder / path.strip("/")
         if not body and not it.heads:
             self._send(405, b"")
+        elif place.is_dir() and not path.endswith("/"):
+            self._send(301, b"", {"Location": f"{quote(path)}/"})
         elif place.is_dir():
-            self._send(
-                200, self._index(path, place) if path.endswith("/") else b"", {"Content-Type": "text/html"}, body=body
-            )
+            kind = "application/xml" if it.pages == "bucket" else "text/html; charset=utf-8"
+            self._send(200, PAGES[it.pages](path, place).encode(), {"Content-Type": kind}, body=body)
         elif place.is_file():
             self._file(path, place, body=body)
         else:
             self._send(404, b"no such file")
-
-    def _index(self, path: str, place: Path) -> bytes:
-        names = [f"{p.name}/" if p.is_dir() else p.name for p in sorted(place.iterdir())]
-        above = path.rstrip("/").rpartition("/")[0] + "/"
-        sort = "".join(f'<a href="?C={key};O=D">{key}</a>' for key in "NMSD")
-        rows = "".join(
-            f'<img src="/icons/x.gif"> <a href="{quote(name)}">{name}</a> 2024-05-01 12:00 1.2M\n' for name in names
-        )
-        foot = '<a href="https://example.org/">About</a> <a href="mailto:x@example.org">mail</a> <a href="#top">top</a>'
-        return f'<html><pre>{sort}\n<a href="{above}">Parent Directory</a>\n{rows}</pre>{foot}</html>'.encode()
 
     def _file(self, path: str, place: Path, *, body: bool) -> None:
         content, state = place.read_bytes(), place.stat()

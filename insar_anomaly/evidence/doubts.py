@@ -39,6 +39,42 @@ class Layers:
     cm: float
 
 
+@dataclass(frozen=True)
+class Bands:
+    """Bands across the flight direction: the part of a map's variance that is in them, 0 to 1, and their spread, cm."""
+
+    part: float
+    cm: float
+
+
+def bands(
+    values: NDArray[np.floating], ground: Bools, look: tuple[float, float], pixel_km: tuple[float, float]
+) -> Bands | None:
+    """How much of a motion (y, x), cm, on the `ground`, which leaves out what moved, is the same all across the flight.
+
+    The ionosphere changes along the flight, so it draws bands; a volcano's source and the weather do not. A smooth
+    ionosphere that fills the box with one slope is removed with the plane, and is not in this number.
+
+    Parameters
+    ----------
+    look : east and north of the vector from the ground to the satellite; the flight is at a right angle to it
+    pixel_km : the pixel's height and width, km; row 0 is north
+
+    Returns None where too little is known, or the satellite looks straight down.
+    """
+    known = ground & np.isfinite(values)
+    if known.sum() < _LEAST_PX or not np.hypot(*look) or not values[known].std():
+        return None
+    y, x = np.nonzero(known)
+    east, north = np.asarray(look) / np.hypot(*look)
+    along = -x * pixel_km[1] * north - y * pixel_km[0] * east
+    band = np.round((along - along.min()) / max(pixel_km)).astype(np.int64)
+    shown = values[known] - values[known].mean()
+    number = np.bincount(band)
+    profile = (np.bincount(band, shown) / np.maximum(number, 1))[band]
+    return Bands(float(profile.var() / shown.var()), float(profile.std()))
+
+
 def layers(
     values: NDArray[np.floating], ground: Bools, height: NDArray[np.floating], place: tuple[int, int]
 ) -> Layers | None:

@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_ALONE = 1.0
+"""Variance from which on one side has one acquisition: see `network.Window.variance`."""
+_FEW = 20
+"""Assessments of which a tail can be told."""
+
 
 @dataclass(frozen=True)
 class Level:
@@ -21,6 +26,8 @@ class Level:
 
     False flags are allowed for in a year. Quiet intervals took `days` each, as a rule, and their scores have an exponential
     `tail`. An interval that takes less time has its share only: its score is lowered by ``tail * log(days / its days)``.
+    Assessments that see one acquisition on a side have a tail of their own, `early`: the weather of one day has a longer one
+    than the mean of several. None: it is `tail` (levels of earlier versions, and where too few were seen).
     Where `days` is 0 (levels of earlier versions) all intervals are alike.
     """
 
@@ -32,6 +39,7 @@ class Level:
     most: float
     days: float = 0.0
     tail: float = 0.0
+    early: float | None = None
 
     @property
     def text(self) -> str:
@@ -64,7 +72,10 @@ class Level:
         plain = cls(location, slope, spread, growth, float(ends[0]), float(ends[1]))
         if days is None:
             return plain
-        return replace(plain, days=float(np.median(days)), tail=_mean_excess(plain.standard(scores, variance)))
+        measured, alone = plain.standard(scores, variance), variance >= _ALONE
+        tails = [_mean_excess(measured[which]) if which.sum() >= _FEW else None for which in (~alone, alone)]
+        tail = _mean_excess(measured) if tails[0] is None else tails[0]
+        return replace(plain, days=float(np.median(days)), tail=tail, early=tails[1])
 
     def standard(self, scores: Any, variance: Any, days: Any = np.inf) -> Any:
         """Scores (or maps of them) in these terms: zero is usual, half of quiet assessments are within one of it.
@@ -79,7 +90,8 @@ class Level:
             location = np.maximum(self.location + self.slope * variance, np.minimum(location, location * slower))
             above = np.where(below, scores - location, above)
             spread = np.where(below, np.maximum(self.spread + self.growth * variance, spread * slower), spread)
-        share = self.tail * np.log(np.maximum(1.0, self.days / np.maximum(days, 1e-6)))
+        tail = self.tail if self.early is None else np.where(variance >= _ALONE, self.early, self.tail)
+        share = tail * np.log(np.maximum(1.0, self.days / np.maximum(days, 1e-6)))
         return above / spread - share
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 
 from insar_anomaly.names import JsonObject
+from insar_anomaly.units import L_BAND_FROM_M
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Moved:
     later : acquisitions after the event
     kept : part of the motion that the newest acquisition shows still; None where only one came after it
     height_correlation, height_cm, low_coherence, jumps : see `doubts`; None where they cannot be told
+    wavelength_m : of the stack; None in notices of earlier versions
+    bands, bands_cm : part of the map's variance, and its spread in cm, in bands across the flight, see `doubts.bands`; None
+        where they were not looked for: in C band
     season_quiet, season_highest : quiet scores of the same season, see `doubts.season`
     """
 
@@ -47,6 +51,14 @@ class Moved:
     jumps: float | None = None
     season_quiet: int = 0
     season_highest: float | None = None
+    wavelength_m: float | None = None
+    bands: float | None = None
+    bands_cm: float | None = None
+
+    @property
+    def l_band(self) -> bool:
+        """True where the wavelength is so long that the ionosphere has to be thought of."""
+        return self.wavelength_m is not None and self.wavelength_m >= L_BAND_FROM_M
 
     def as_dict(self) -> dict[str, object]:
         """Ready for JSON."""

@@ -35,6 +35,16 @@ def _weather(told: Payload) -> Speaks:
     return Speaks.AGAINST if layers < 0.3 and moved.kept is not None and moved.kept >= 0.6 else Speaks.OPEN
 
 
+def _ionosphere(told: Payload) -> Speaks:
+    """In L band the ionosphere draws bands across the flight. Bands much smaller than the motion speak against it."""
+    moved = told.motion
+    if moved is None or moved.bands is None or moved.bands_cm is None:
+        return Speaks.UNKNOWN
+    if moved.bands >= 0.5 and moved.bands_cm >= 0.2 * abs(moved.cm):
+        return Speaks.FOR
+    return Speaks.AGAINST if moved.bands_cm < 0.1 * abs(moved.cm) else Speaks.OPEN
+
+
 def _unwrapping(told: Payload) -> Speaks:
     """An unwrapping error has a border of whole cycles, and lies as a rule where the coherence is low."""
     moved = told.motion
@@ -65,6 +75,7 @@ def _region(told: Payload) -> Speaks:
 
 ALTERNATIVES: Mapping[str, Callable[[Payload], Speaks]] = {
     "weather": _weather,
+    "ionosphere": _ionosphere,
     "unwrapping": _unwrapping,
     "season": _season,
     "region": _region,

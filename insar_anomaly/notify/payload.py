@@ -84,7 +84,8 @@ class Payload:
 
     `alone` maps a date ``YYYYMMDD`` to what that acquisition shows alone, None where that is not known yet; `members` are a
     couple's two stacks. `percentile` is the part of quiet scores below this one, in percent, None where there are none.
-    `unmeasured_summits` names those of the stacks that have not measured the summit in their last acquisitions.
+    `unmeasured_summits` names those of the stacks that have not measured the summit in their last acquisitions, and
+    `partly_measured` those that have measured a part of the box only, with that part, 0 to 1.
 
     `motion` is what moved, measured when the notice is sent (for a couple, by the stack that sees it better), and `before`
     the same as the flag's last notice told it; None where it cannot be measured. `growth` says by which of "peak", "area"
@@ -118,6 +119,7 @@ class Payload:
     alone: Mapping[str, Alone | None] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     unmeasured_summits: tuple[str, ...] = ()
+    partly_measured: Mapping[str, float] = field(default_factory=dict)
     motion: Moved | None = None
     before: Moved | None = None
     growth: tuple[str, ...] = ()
@@ -162,6 +164,7 @@ class Payload:
                 "as_of": self.as_of.isoformat(),
                 "alone": {day: None if one is None else asdict(one) for day, one in self.alone.items()},
                 "unmeasured_summits": list(self.unmeasured_summits),
+                "partly_measured": dict(self.partly_measured),
                 "members": [_member_as_dict(one) for one in self.members],
                 "motion": self.motion and self.motion.as_dict(),
                 "before": self.before and self.before.as_dict(),
@@ -200,6 +203,7 @@ class Payload:
                 "as_of": date.fromisoformat(content["as_of"]),
                 "alone": {day: Alone(**one) if one else None for day, one in (content.get("alone") or {}).items()},
                 "unmeasured_summits": tuple(content.get("unmeasured_summits") or ()),
+                "partly_measured": dict(content.get("partly_measured") or {}),
                 "members": tuple(_member(one) for one in content.get("members") or ()),
                 "motion": _moved(content.get("motion")),
                 "before": _moved(content.get("before")),

@@ -10,7 +10,6 @@ from functools import partial
 
 from insar_anomaly.errors import InsarAnomalyError, UsageError
 from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
-from insar_anomaly.pipeline.agreement import agree
 from insar_anomaly.pipeline.assess import assess_stacks, something_to_assess
 from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.pipeline.flag import as_they_were
@@ -22,7 +21,7 @@ from insar_anomaly.pipeline.replay import past_of, replay_nights
 from insar_anomaly.pipeline.run import Run, Silent, Watch
 from insar_anomaly.pipeline.spread import Spread
 from insar_anomaly.pipeline.stage import Scope, Stage
-from insar_anomaly.report.digest import Count
+from insar_anomaly.report.digest import Count, to_read
 from insar_anomaly.sources.base import Listed
 
 _PAIRS = 256
@@ -37,7 +36,7 @@ def backfill(s: Installation, run: Run, *, period: Period, replay: bool = False,
     period = Period(period.first, min(day for day in (period.last, run.as_of) if day is not None))
     counting = Silent.of(run)
     Spread(ingest_stages(period, dry=True), s, counting).finish()
-    pace = Pace(counting.counts[Count.NEW_PAIRS])
+    pace = Pace(to_read(counting.counts))
     mine = replace(s, watch=partial(_paced, s.watch, pace))
     stages = backfill_stages(period, replay=replay, send=send, split=bool(s.workers.gpu_wanted()))
     Spread(stages, mine, run, totals={"backfill": pace.total}).finish()
@@ -96,13 +95,13 @@ def backfill_stacks(s: Installation, run: Run, *, period: Period) -> None:
     mine = replace(s, listings={})
     probe = Silent.of(run)
     ingest_stacks(mine, probe, period=period, dry=True)
-    told = _Told(s.watch, probe.counts[Count.NEW_PAIRS])
+    told = _Told(s.watch, to_read(probe.counts))
     changed = 0
     for part in _parts(mine, period):
-        known = run.counts[Count.NEW_PAIRS]
+        known = to_read(run.counts)
         ingest_stacks(replace(mine, watch=told), run, period=part)
         assess_stacks(replace(mine, watch=told), run, period=part)
-        told.part_ended(run.counts[Count.NEW_PAIRS] - known)
+        told.part_ended(to_read(run.counts) - known)
         changed = max(changed, run.counts.pop(Count.CHANGED_PAIRS, 0))  # each part sees them all again
     run.counts[Count.CHANGED_PAIRS] += changed
 

@@ -10,6 +10,7 @@ from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.worker import ReadResult, ReadTask
 from insar_anomaly.report.digest import Count
+from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.prechecks import batch
 
 
@@ -56,7 +57,7 @@ def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack:
             new = corrections.with_versions(new, windows, versions)
             snapshot = s.store.put(stack, new, writer=run.writer(stack))
             run.warn(
-                f"{stack}: {len(again)} pairs were replaced by their provider, or came back, and are taken in, first "
+                f"{stack}: taken in again: {counted(len(again), 'pair')} that the provider replaced or brought back, first "
                 f"{again[0]}; what was assessed with them is assessed again"
             )
         else:

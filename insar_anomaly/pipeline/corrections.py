@@ -7,29 +7,28 @@ the reasons.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 import xarray as xr
 
-from insar_anomaly.catalogue.volcano import Box, Volcano
 from insar_anomaly.errors import PairRejected, StackFailed, Verdict
 from insar_anomaly.ledger.records import DeviationRow, HoldingRow, PairRow, Seen
 from insar_anomaly.names import Pair, by_date, in_order
 from insar_anomaly.pipeline.installation import Installation
+from insar_anomaly.pipeline.misfits import REGRIDDED
 from insar_anomaly.pipeline.run import Run
+from insar_anomaly.report.digest import Count
 from insar_anomaly.sources.base import Listed, Source, Stated
 from insar_anomaly.sources.listing import mended
+from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.prechecks import rests_on
-from insar_anomaly.stack.schema import Grid
 from insar_anomaly.stack.store import Kept
 
 _STABLE = 2
 """Nights on which a replaced file must look the same before it is taken."""
-_REGRIDDED = 3
-"""Pairs in a row that do not fit the stack's grid, from which on the frame is said to have another one."""
 
 
 def settings_of(s: Installation) -> dict[str, float]:
@@ -202,8 +201,10 @@ def _withdraw(s: Installation, run: Run, stack: str, gone: Sequence[str], seen: 
     rows = [PairRow(pair, "", "", Verdict.WITHDRAWN, why, snapshot, seen[pair].version) for pair in gone]
     s.ledger.record_pairs(stack, rows)
     s.ledger.note_deviations(stack, [], settled=gone)
+    run.counts[Count.WITHDRAWN_PAIRS] += len(gone)
     run.warn(
-        f"{stack}: {len(gone)} pairs are withdrawn, first {gone[0]}: {why}; what was assessed with them is assessed again"
+        f"{stack}: withdrawn: {counted(len(gone), 'pair')}, first {gone[0]}: {why}; what was assessed with it is assessed "
+        "again"
     )
 
 
@@ -214,12 +215,12 @@ def _to_be_read(
     policy, settings = s.config.ingest.replaced, as_words(settings_of(s))
     useless = [(one, row) for one, row in changed if row.verdict != Verdict.OK and not (take or mended(row, settings))]
     another_grid = [pair for pair in useless if pair[1].verdict == Verdict.WRONG_GRID]
-    if len(another_grid) >= _REGRIDDED:  # `note_grid` says it, with the remedy
+    if len(another_grid) >= REGRIDDED:  # `misfits.note_grid` says it, with the remedy
         useless = [pair for pair in useless if pair not in another_grid]
     if useless:
         _, row = useless[0]
         run.warn(
-            f"{stack}: {len(useless)} files were replaced by what cannot be used, and the stack keeps what it has, first "
+            f"{stack}: replaced by what cannot be used: {counted(len(useless), 'file')}; the stack keeps what it has, first "
             f"{int(row.verdict)} {row.verdict.words}: {row.detail}"
         )
     open_ = [pair for pair in changed if pair not in useless and pair not in another_grid]
@@ -233,7 +234,7 @@ def _to_be_read(
             "keep": "the stack keeps what was screened ([ingest] replaced)",
         }[policy]
         run.warn(
-            f"{stack}: {len(waiting)} files were replaced after they had been stored, first {waiting[0].phase_uri}; {then}"
+            f"{stack}: replaced after it was stored: {counted(len(waiting), 'pair')}, first {waiting[0].phase_uri}; {then}"
         )
     return ready
 
@@ -266,11 +267,6 @@ def note_useless(
     return kept
 
 
-def edges(box: Box) -> list[float]:
-    """West, south, east and north of a box, as a stack keeps them."""
-    return [box.west, box.south, box.east, box.north]
-
-
 def insist_on_convention(s: Installation, stack: str, source: Source) -> None:
     """Raise StackFailed where the settings of a source state another unit or sign than its stack was made with.
 
@@ -295,53 +291,3 @@ def say_rejected(run: Run, stack: str, rows: Iterable[PairRow]) -> None:
     for verdict, alike in sorted(by_verdict.items()):
         more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
         run.warn(f"{stack}: {alike[0].pair}{more} rejected, verdict {int(verdict)} ({verdict.words}): {alike[0].detail}")
-
-
-def note_box(run: Run, stack: str, volcano: Volcano, held: xr.Dataset) -> None:
-    """Say, each night, where the catalogue's box of a volcano is not the one for which its stack was built.
-
-    A stack of an earlier version does not say what its box was: it is compared where it reaches beyond the box of now.
-    """
-    grid, box = Grid.of(held), edges(volcano.box)
-    east, south = grid.west + grid.dx * grid.shape[1], grid.north - grid.dy * grid.shape[0]
-    pixel = 1.5 * max(grid.dx, grid.dy)
-    if "box" in held.attrs:
-        moved = max(abs(a - b) for a, b in zip(box, held.attrs["box"], strict=True)) > pixel
-    else:
-        over = (box[0] - grid.west, box[1] - south, east - box[2], grid.north - box[3])
-        moved = max(over) > pixel
-    if not moved:
-        return
-    words = (
-        f"the catalogue's box is {box[0]:.3f} to {box[2]:.3f} E, {box[1]:.3f} to {box[3]:.3f} N, and its stack has "
-        f"another: it covers {grid.west:.3f} to {east:.3f} E, {south:.3f} to {grid.north:.3f} N; run `insar-anomaly restack "
-        f"{stack}`, or correct lat, lon or box_km in the catalogue"
-    )
-    if grid.west <= volcano.lon <= east and south <= volcano.lat <= grid.north:
-        run.warn(f"{stack}: {words}")
-    else:
-        run.fail(stack, "ingest", f"the volcano itself is not in its stack: {words}")
-
-
-def note_grid(s: Installation, run: Run, stack: str) -> None:
-    """Say, each night, where the newest pairs of a frame do not fit the grid of its stack."""
-    seen = s.ledger.seen(stack)
-    verdicts = {pair: known.verdict for pair, known in seen.items() if known.verdict in (Verdict.OK, Verdict.WRONG_GRID)}
-    verdicts |= {pair: row.verdict for pair, row in s.ledger.deviations(stack).items() if row.verdict == Verdict.WRONG_GRID}
-    last = _trailing(verdicts)
-    if len(last) >= _REGRIDDED:
-        run.warn(
-            f"{stack}: the last {len(last)} pairs, from {last[0]} on, do not fit the stack's grid and are not screened: the "
-            f"frame has another grid now; `insar-anomaly restack {stack}` builds the stack on it"
-        )
-
-
-def _trailing(verdicts: Mapping[str, Verdict]) -> list[str]:
-    """The newest pairs, as far back as each of them does not fit the grid, in order of time."""
-    names: Collection[str] = in_order(verdicts)
-    found: list[str] = []
-    for pair in reversed([*names]):
-        if verdicts[pair] != Verdict.WRONG_GRID:
-            break
-        found.append(pair)
-    return found[::-1]

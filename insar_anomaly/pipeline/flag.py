@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError
@@ -14,7 +14,7 @@ from insar_anomaly.pipeline.amended import Remade, amended
 from insar_anomaly.pipeline.couples import joint_assessments
 from insar_anomaly.pipeline.couples import members as members_of
 from insar_anomaly.pipeline.flag_notices import Rules, Teller, of_tonight, unheard_of
-from insar_anomaly.pipeline.freshness import unmeasured_summits
+from insar_anomaly.pipeline.freshness import sight_of
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import Telling, level_of
 from insar_anomaly.pipeline.run import Run
@@ -57,9 +57,9 @@ def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano, resti
             rows = s.ledger.assessments(stack, EvidenceKind.ACQUISITION)
             known = [row for row in rows if row.seen is None or row.seen <= run.as_of]
             alone = {stamp(Acquisition.of(row.pair).first): row for row in known}
-            remade, blind = Remade.of(s, stack, model, rests_on=[stack]), unmeasured_summits(s, run, [stack])
+            remade, sight = Remade.of(s, stack, model, rests_on=[stack]), sight_of(s, run, [stack])
             rules, telling = Rules.of(s, run, volcano), Telling.of(model, level_of(s))
-            teller = Teller(rules, stack, volcano, model, telling, alone=alone, unmeasured=blind)
+            teller = Teller(rules, stack, volcano, model, telling, alone=alone, sight=sight)
             _commit(s, run, _Step(teller, remade))
         else:  # its scores are taken into account too, so that they raise nothing once flags rest on them
             s.ledger.advance(stack, model.model, as_they_were, seen=run.seen)
@@ -79,7 +79,7 @@ def _advance_couple(s: Installation, run: Run, couple: str, volcano: Volcano) ->
         members={(one.name, one.after): one for one in joint_assessments(s, couple, Period(last=run.as_of))},
         told={stack: [row for row in s.ledger.episodes(stack) if row.state.stands] for stack in members_of(couple)},
         intervals={stack: s.ledger.current(stack, EvidenceKind.INTERVAL) for stack in members_of(couple)},
-        unmeasured=unmeasured_summits(s, run, members_of(couple)),
+        sight=sight_of(s, run, members_of(couple)),
     )
     _commit(s, run, _Step(teller, Remade.of(s, couple, model, rests_on=members_of(couple))))
 

@@ -17,6 +17,7 @@ from insar_anomaly.ledger.records import EpisodeRow, ModelRow, NewNotice, Scored
 from insar_anomaly.names import EvidenceKind, Interval, Pair, stamp
 from insar_anomaly.notify.payload import Alone, EpisodeTold, Member, Payload, Reliability
 from insar_anomaly.pipeline.couples import members as members_of
+from insar_anomaly.pipeline.freshness import Sight
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import Telling, level_of
 from insar_anomaly.pipeline.run import Run
@@ -57,9 +58,8 @@ class Teller:
     """Episodes of a couple's members that were not withdrawn, by stack."""
     intervals: Mapping[str, ModelRow | None] = dataclasses.field(default_factory=dict)
     """Current models of intervals of a couple's members, by stack."""
-    unmeasured: Sequence[str] = ()
-    """Those of its stacks that have not measured the summit in their last acquisitions."""
-
+    sight: Sight = dataclasses.field(default_factory=Sight)
+    """What its stacks have not measured of late."""
     agrees: Sequence[str] = ()
     """Flags of the other direction that share the flag's time."""
 
@@ -135,7 +135,8 @@ class Teller:
             pair_age_days=(self.rules.as_of - Pair.of(notice.pair).last).days,
             alone=self._alone(notice.pair) if self.model.evidence is EvidenceKind.INTERVAL else {},
             members=tuple(self._members(notice, row.after)),
-            unmeasured_summits=tuple(self.unmeasured),
+            unmeasured_summits=self.sight.unmeasured,
+            partly_measured=self.sight.partly,
             return_period_years=rare.value if rare else None,
             return_period_low=rare.low if rare else None,
             return_period_high=rare.high if rare else None,

@@ -17,7 +17,7 @@ from insar_anomaly.pipeline.order import ingest_stages
 from insar_anomaly.pipeline.pace import lasting
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.spread import Spread
-from insar_anomaly.report.digest import Count, size_words
+from insar_anomaly.report.digest import size_words, to_read
 from insar_anomaly.sources.base import Listed, Source
 from insar_anomaly.sources.grid import cut
 from insar_anomaly.stack.schema import Grid
@@ -66,7 +66,7 @@ class Forecast:
 def forecast(s: Installation, run: Run, *, period: Period) -> Forecast:
     """Count what is new inside `period`, and read a few pairs, which are not stored. `run` is `run.Silent`."""
     Spread(ingest_stages(period, dry=True), s, run).finish()
-    pairs, stacks = run.counts[Count.NEW_PAIRS], len(s.by_stack)
+    pairs, stacks = to_read(run.counts), len(s.by_stack)
     waiting = unscored(s, period)
     seconds, traffic, tried = _sampled(locate(s, run), period) if pairs else (0.0, so_far(), 0)
     workers = s.workers.width

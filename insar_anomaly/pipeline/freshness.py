@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError, StoreFailed, Verdict
@@ -40,13 +41,25 @@ def _state(s: Installation, run: Run, stack: str, volcano: Volcano) -> StackStat
     )
 
 
-def unmeasured_summits(s: Installation, run: Run, stacks: Sequence[str]) -> list[str]:
-    """Those of the stacks whose summit was not measured of late, as of the run's date.
+@dataclass(frozen=True)
+class Sight:
+    """Stacks that have not measured the summit in their last acquisitions, and the part of the box where it is small."""
+
+    unmeasured: tuple[str, ...] = ()
+    partly: Mapping[str, float] = field(default_factory=dict)
+
+
+def sight_of(s: Installation, run: Run, stacks: Sequence[str]) -> Sight:
+    """What the stacks did not measure of late, as of the run's date.
 
     A night has written that down. The nights of a replay were not run: it is found from the pairs that they would have had.
     """
     found = {stack: _as_of(s, run, stack) if run.replays else s.ledger.state(stack, run.as_of) for stack in stacks}
-    return [stack for stack, state in found.items() if state is not None and state.summit_measured is False]
+    states = {stack: state for stack, state in found.items() if state is not None}
+    return Sight(
+        tuple(stack for stack, state in states.items() if state.summit_measured is False),
+        {stack: round(state.area, 3) for stack, state in states.items() if state.partly and state.area is not None},
+    )
 
 
 def _as_of(s: Installation, run: Run, stack: str) -> StackState:

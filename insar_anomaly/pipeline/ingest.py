@@ -11,17 +11,18 @@ from itertools import product
 from insar_anomaly.errors import InsarAnomalyError, PairRejected, SourceUnavailable, StackFailed, Verdict
 from insar_anomaly.ledger.records import PairRow, Seen
 from insar_anomaly.names import Pair, Period, frame_of, in_order
-from insar_anomaly.pipeline import corrections
+from insar_anomaly.pipeline import corrections, misfits
 from insar_anomaly.pipeline.commit import commit_read
 from insar_anomaly.pipeline.installation import Held, Installation, Located
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.worker import ReadTask, read_pairs
-from insar_anomaly.report.digest import Count
+from insar_anomaly.report.digest import OF_PAIRS, Count, to_read
 from insar_anomaly.sources.base import Listed, Listing, Source
 from insar_anomaly.sources.foreign import guarded
 from insar_anomaly.sources.joined import JoinedSource
 from insar_anomaly.sources.listing import fresh, precheck_listing, replaced
 from insar_anomaly.stack.schema import Grid, wavelength_of
+from insar_anomaly.stack.store import Kept
 from insar_anomaly.tiles.trends import needs_height
 
 log = logging.getLogger(__name__)
@@ -52,13 +53,13 @@ def ingest_stacks(
     Parameters
     ----------
     period : pairs to look at; None takes those up to the run's date
-    dry : only count what is new (``new_pairs``); nothing is written but rejections by name
+    dry : only count what there is to read; nothing is written but rejections by name
     take : stacks whose replaced files are read now, see `corrections.take_up`
     """
+    run.counts.update(dict.fromkeys(OF_PAIRS, 0))
     wanted = period or Period(last=run.as_of)
     plans = _plans(s, run, wanted, dry=dry, take=take)
     pairs = {(plan.name, pair) for plan in plans for pair in plan.wanted}
-    run.counts[Count.NEW_PAIRS] += sum(len(stacks) for plan in plans for stacks in plan.wanted.values())
     if dry:
         return
     tasks = [task for plan in plans for task in _tasks(s, plan)]
@@ -67,8 +68,8 @@ def ingest_stacks(
         commit_read(s, run, task, result, error)
         done += len(task.listed)
         s.watch("ingest", done, len(pairs))
-    for stack in s.by_stack.keys() - run.failed:
-        corrections.note_grid(s, run, stack)
+    for stack in s.by_stack:
+        misfits.note_grid(run, stack)
 
 
 def _plans(s: Installation, run: Run, period: Period, *, dry: bool, take: Collection[str] = ()) -> list[_Frame]:
@@ -138,7 +139,7 @@ def _looked_at(listed: Listed, period: Period) -> bool:
 def something_new(s: Installation, run: Run, *, period: Period | None, take: Collection[str] = ()) -> bool:
     """True where a pair is listed that has to be read. `run` is `run.Silent`."""
     ingest_stacks(s, run, period=period, dry=True, take=take)
-    return run.counts[Count.NEW_PAIRS] > 0
+    return to_read(run.counts) > 0
 
 
 def locate(s: Installation, run: Run) -> Installation:
@@ -213,7 +214,8 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
             raise StackFailed(f"{stack}: {_none_listed(plan.name, asked, run)}")
         box, height = s.by_stack[stack].box, needs_height(s.config.preprocess.remove)
         static = guarded(asked.place, plan.source.static, plan.name, box, height=height)
-        s.store.create(stack, static.assign_attrs(box=corrections.edges(box)), writer=run.writer(stack))
+        s.store.create(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
+        misfits.note_cut(run, stack, s.by_stack[stack], static)
         for words in static.attrs.get("left_out", ()):
             run.warn(f"{stack}: {words}")
     rows = []
@@ -230,6 +232,7 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
                 rows.append(PairRow(one.pair, str(one.phase_uri), one.fingerprint, Verdict.OK, "", here, kept.version))
                 continue
             plan.versions[stack][one.pair] = (seen[one.pair].version if one.pair in seen else kept.version) + 1
+        run.counts[_why_read(one in again, held.get(one.pair))] += 1
         plan.listed[one.pair] = one
         plan.wanted[one.pair].append(stack)
     duplicate = [(one, PairRejected(Verdict.DUPLICATE, f"{one.phase_uri}: remove one of the two")) for one in twice]
@@ -241,7 +244,14 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
     if exists or not dry:
         there = s.store.open(stack)
         plan.grids[stack], plan.wavelengths[stack] = Grid.of(there), wavelength_of(there)
-        corrections.note_box(run, stack, s.by_stack[stack], there)
+        misfits.note_box(run, stack, s.by_stack[stack], there)
+
+
+def _why_read(replaced: bool, kept: Kept | None) -> Count:
+    """Why a pair is read."""
+    if replaced:
+        return Count.REPLACED_PAIRS
+    return Count.RETURNED_PAIRS if kept is not None and kept.withdrawn else Count.NEW_PAIRS
 
 
 def _none_listed(frame: str, asked: _Asked, run: Run) -> str:

@@ -31,7 +31,7 @@ from insar_anomaly.pipeline.parts import tiles_of
 from insar_anomaly.pipeline.recipe import Recipe
 from insar_anomaly.pipeline.scene import Scene, Shown, Span, score_map_of
 from insar_anomaly.pipeline.scoring import static_loaded
-from insar_anomaly.pipeline.weighing import coherence_of, layers_of, phases_of
+from insar_anomaly.pipeline.weighing import bands_of, coherence_of, layers_of, phases_of
 from insar_anomaly.stack.schema import Grid, wavelength_of
 from insar_anomaly.tiles.preprocess import range_step
 from insar_anomaly.units import rad_per_m
@@ -56,9 +56,9 @@ def scene_of(s: Installation, shown: Shown) -> Scene:
     pairs = accepted_until(s, shown.stack, Period(last=shown.as_of))
     if not any(spans(pair, shown.pair) for pair in pairs):
         raise StoreFailed(f"{shown.stack}: no pair that spans {shown.pair} is left in the store")
-    score_map = score_map_of(s, shown)
+    score_map, cell_px = score_map_of(s, shown)
     dataset = static_loaded(s.store.open(shown.stack, pairs=pairs))
-    return Measuring(s, shown, model, dataset, score_map).scene
+    return Measuring(s, shown, model, dataset, score_map, cell_px).scene
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Measuring:
     model: ModelRow
     dataset: xr.Dataset
     score_map: NDArray[np.floating]
+    cell_px: int | None = None
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -118,8 +119,9 @@ class Measuring:
 
     @property
     def stride(self) -> int:
-        """Pixels per cell of the score map."""
-        return -(-self.ground.grid.shape[0] // int(self.score_map.shape[0]))
+        """Pixels per cell of the score map. The last cell of either side may be smaller."""
+        sides = zip(self.ground.grid.shape, self.score_map.shape, strict=True)
+        return self.cell_px or max(-(-pixels // cells) for pixels, cells in sides)
 
     @cached_property
     def scored(self) -> NDArray[np.bool_]:
@@ -284,7 +286,7 @@ class Measuring:
         first, last = days[found.first], days[found.last]
         quiet = Calibration.read(self.model.calibration).assessments.get(QUIET, ())
         season = doubts.season([(one.last, one.score) for one in quiet], last)
-        layers = layers_of(self, found, peak)
+        layers, bands = layers_of(self, found, peak), bands_of(self, found, peak)
         return Moved(
             first=first,
             last=last,
@@ -305,4 +307,7 @@ class Measuring:
             jumps=doubts.jumps(phases_of(self, found.first, found.last), doubts.with_rim(peak.area)),
             season_quiet=season.quiet,
             season_highest=season.highest,
+            wavelength_m=self.ground.wavelength_m,
+            bands=bands.part if bands else None,
+            bands_cm=bands.cm if bands else None,
         )

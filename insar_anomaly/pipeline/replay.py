@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.names import EvidenceKind, Period, volcano_of
+from insar_anomaly.pipeline.agreement import agree
 from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.pipeline.flag import flag_couples, flag_stacks
 from insar_anomaly.pipeline.installation import Installation
@@ -24,7 +25,8 @@ UNSENT = "written by a replay, and not sent"
 def replay_nights(s: Installation, run: Run, *, period: Period, send: bool) -> None:
     """Walk through the nights of the whole installation in order, each with what it could know, as `nightly` does.
 
-    A night flags stacks, then couples, then holds together what many stacks share. A night on which no acquisition came
+    A night flags stacks, then couples, then holds together what many stacks share, then looks for flags of both
+    directions that agree. A night on which no acquisition came
     changes nothing and is left out, as are the volcanoes that have none on a night. What is so recent that a notice would
     still be sent is left to the next night, unless this replay sends: it hides no unrest.
 
@@ -70,6 +72,7 @@ def _night(s: Installation, tonight: Run, volcanoes: Collection[int]) -> None:
         score_couples(mine, tonight, tonight.seen)
         flag_couples(mine, tonight)
     hold_together(mine, tonight)
+    agree(mine, tonight)
 
 
 def _nights(s: Installation, period: Period) -> dict[date, set[int]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from insar_anomaly.errors import InsarAnomalyError, NotInFrame, NotNow, PairRejected, SourceUnavailable, StackFailed, Verdict
 from insar_anomaly.ledger.records import PairRow, Seen
 from insar_anomaly.names import frame_of, in_order
-from insar_anomaly.pipeline import corrections
+from insar_anomaly.pipeline import corrections, misfits
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.worker import ReadTask, read_pairs
@@ -84,7 +84,8 @@ def _build(s: Installation, run: Run, plan: _Plan) -> None:
         static = regridding.static_on(frame, cut(whole, box, what=frame), height=height)
     else:
         static = plan.source.static(frame, box, height=height)
-    s.store.begin_restack(stack, static.assign_attrs(box=corrections.edges(box)), writer=run.writer(stack))
+    s.store.begin_restack(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
+    misfits.note_cut(run, stack, s.by_stack[stack], static)
     done = (s.store.beside(stack) or {}).keys()
     tasks = _tasks(s, plan, static, [pair for pair in in_order(plan.listed) if pair not in done])
     read = 0

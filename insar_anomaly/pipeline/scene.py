@@ -75,8 +75,11 @@ class Scene:
         return Pair.of(self.shown.pair).days
 
 
-def score_map_of(s: Installation, shown: Shown) -> NDArray[np.floating]:
-    """Map (v, u) of the newest score of the assessment. Raises StoreFailed where the store has none."""
+def score_map_of(s: Installation, shown: Shown) -> tuple[NDArray[np.floating], int | None]:
+    """Map (v, u) of the newest score of the assessment, and the pixels per cell; None where the scores do not say it.
+
+    Raises StoreFailed where the store has none.
+    """
     scores = s.store.read_scores(shown.stack, shown.model)
     found = np.empty(0, int)
     if scores is not None:
@@ -87,4 +90,4 @@ def score_map_of(s: Installation, shown: Shown) -> NDArray[np.floating]:
     if scores is None or not len(found):
         raise StoreFailed(f"{s.store.url} holds no score map of it by model {shown.model}")
     out: NDArray[np.floating] = scores["score_map"].isel(pair=int(found[-1])).values
-    return out
+    return out, int(scores.attrs["stride"]) if "stride" in scores.attrs else None

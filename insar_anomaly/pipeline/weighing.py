@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from insar_anomaly.evidence import doubts, fusion
 from insar_anomaly.evidence.fusion import Cleaned
 from insar_anomaly.evidence.motion import Peak
+from insar_anomaly.stack.schema import pixel_km
 from insar_anomaly.tiles.preprocess import range_step
 from insar_anomaly.tiles.trends import needs_height
-from insar_anomaly.units import rad_per_m
+from insar_anomaly.units import L_BAND_FROM_M, rad_per_m
 
 if TYPE_CHECKING:
     from insar_anomaly.pipeline.measuring import Found, Measuring
@@ -35,6 +36,15 @@ def layers_of(m: Measuring, found: Found, peak: Peak) -> doubts.Layers | None:
     cm = phase / rad_per_m(m.ground.wavelength_m) * 100
     outside = found.map.valid & ~doubts.with_rim(peak.area)
     return doubts.layers(cm, outside, m.ground.height, (peak.row, peak.column))
+
+
+def bands_of(m: Measuring, found: Found, peak: Peak) -> doubts.Bands | None:
+    """Bands across the flight in the event's map, beside what moved; None where the wavelength is short."""
+    if m.ground.wavelength_m < L_BAND_FROM_M:
+        return None
+    look = float(m.dataset["e"].mean()), float(m.dataset["n"].mean())
+    outside = found.map.valid & ~doubts.with_rim(peak.area)
+    return doubts.bands(peak.levelled_cm, outside, look, pixel_km(m.dataset))
 
 
 def _carrying(m: Measuring, first: int, last: int) -> list[int]:

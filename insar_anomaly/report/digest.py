@@ -14,23 +14,32 @@ from enum import StrEnum
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind
-from insar_anomaly.report.states import arrivals, stale_of, state_row, unmeasured_of
+from insar_anomaly.report.states import arrivals, partly_of, stale_of, state_row, unmeasured_of
 from insar_anomaly.stack.freshness import StackState
 
-VERSION = 5
+VERSION = 6
 """Of the JSON form. 1: no ``version``; an open flag had ``cleared``, ``withdrawn`` and ``standing``. 2: no ``costs``.
 3: no ``states``, ``stale`` and ``unmeasured_summits``, and no ``stale`` in an open flag. 4: no
-``level``, and no ``state`` in an open flag. Nothing was renamed since 2."""
+``level``, and no ``state`` in an open flag. 5: no ``partly_measured``; ``new_pairs`` held replaced and returned pairs as
+well, and there were no counts of these and of withdrawn ones. Nothing was renamed since 2."""
 
 
 _LONGEST = 10
-"""Notices that have not arrived of which a digest speaks one by one."""
+"""Lines of a long list that a digest has in words; its JSON form has all of them."""
 
 
 class Count(StrEnum):
-    """What a run counts."""
+    """What a run counts.
+
+    Pairs that it reads are new (no version of them was ever accepted), replaced by their provider, or returned after they
+    had been withdrawn; see `to_read`. Those that it withdraws are counted apart. ``changed_pairs`` are pairs whose files
+    differ from what was read of them, whether or not they are read now.
+    """
 
     NEW_PAIRS = "new_pairs"
+    REPLACED_PAIRS = "replaced_pairs"
+    RETURNED_PAIRS = "returned_pairs"
+    WITHDRAWN_PAIRS = "withdrawn_pairs"
     STORED_PAIRS = "stored_pairs"
     REJECTED_PAIRS = "rejected_pairs"
     CHANGED_PAIRS = "changed_pairs"
@@ -61,8 +70,20 @@ class Count(StrEnum):
         }[kind]
 
 
+OF_PAIRS = (Count.NEW_PAIRS, Count.REPLACED_PAIRS, Count.RETURNED_PAIRS, Count.WITHDRAWN_PAIRS)
+"""What becomes of the pairs that a source lists, or lists no more. Every ingest has these counts, also where they are 0."""
+
+
+def to_read(counts: Mapping[Count, int]) -> int:
+    """Pairs of which files are read: new, replaced and returned ones."""
+    return sum(counts.get(one, 0) for one in (Count.NEW_PAIRS, Count.REPLACED_PAIRS, Count.RETURNED_PAIRS))
+
+
 OF_A_NIGHT = (
     Count.NEW_PAIRS,
+    Count.REPLACED_PAIRS,
+    Count.RETURNED_PAIRS,
+    Count.WITHDRAWN_PAIRS,
     Count.STORED_PAIRS,
     Count.REJECTED_PAIRS,
     Count.CHANGED_PAIRS,
@@ -169,6 +190,7 @@ class Digest:
             "blind": [asdict(one) for one in self.blind],
             "stale": [asdict(one) for one in stale_of(self.states)],
             "unmeasured_summits": [asdict(one) for one in unmeasured_of(self.states)],
+            "partly_measured": [asdict(one) for one in partly_of(self.states)],
             "states": [state_row(stack, state) for stack, state in sorted(self.states.items())],
             "undelivered": list(self.undelivered),
             "warnings": list(self.warnings),
@@ -195,6 +217,8 @@ def lines(digest: Digest, *, failures: bool = True) -> list[str]:
     out += _listed("blind: no threshold, so never flagged", [f"{one.stack}: {one.why}" for one in digest.blind])
     out += _listed("stale: nothing usable comes any more", [one.words for one in stale_of(digest.states)])
     out += _listed("summit not measured", [f"{one.stack}: {one.why}" for one in unmeasured_of(digest.states)])
+    partly = [f"{one.stack}: {one.why}" for one in partly_of(digest.states)]
+    out += _listed("box measured in part", _first(partly, "`insar-anomaly doctor`"))
     out += _listed("notices that have not arrived", _first(digest.undelivered))
     out += _listed("warnings", digest.warnings)
     out += _listed("new acquisitions", arrivals(digest.states))
@@ -204,7 +228,8 @@ def lines(digest: Digest, *, failures: bool = True) -> list[str]:
             "`insar-anomaly notices --resend GVP/FRAME:NUMBER` sends the notice of one"
         )
     out.append(
-        f"  {counts[Count.NEW_PAIRS]} pairs new or replaced, {counts[Count.REJECTED_PAIRS]} rejected; "
+        f"  pairs: {counts[Count.NEW_PAIRS]} new, {counts[Count.REPLACED_PAIRS]} replaced, {counts[Count.WITHDRAWN_PAIRS]} "
+        f"withdrawn, {counts[Count.RETURNED_PAIRS]} returned; {counts[Count.REJECTED_PAIRS]} rejected; "
         f"assessed: {counts[Count.SCORED_PAIRS]} pairs, {counts[Count.SCORED_INTERVALS]} assessments of intervals, "
         f"{counts[Count.SCORED_ACQUISITIONS]} acquisitions, {counts[Count.SCORED_DIRECTIONS]} of both directions; "
         f"{counts[Count.NEW_NOTICES]} new notices, {counts[Count.DELIVERED]} delivered"
@@ -262,10 +287,10 @@ def _since_then(flag: OpenFlag) -> str:
     return f" the threshold in force when they came; over the present one, {now:.4g}: {flag.pairs_over_now}"
 
 
-def _first(entries: Sequence[str]) -> list[str]:
-    """The first of many, and how many more there are."""
+def _first(entries: Sequence[str], command: str = "`insar-anomaly notices`") -> list[str]:
+    """The first of many, how many more there are, and the command that lists them."""
     more = len(entries) - _LONGEST
-    rest = [f"and {more} more: `insar-anomaly notices` lists them"] if more > 0 else []
+    rest = [f"and {more} more: {command} lists them"] if more > 0 else []
     return [*entries[:_LONGEST], *rest]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 
-from insar_anomaly.names import JsonObject, day_of
+from insar_anomaly.names import JsonObject, Stack, day_of, direction, frame_of, track
 from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM, StackState
 from insar_anomaly.units import Platform
 
@@ -27,7 +28,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """A stack that is blind at its summit, and why that is thought."""
+    """A stack that does not measure its summit, or all of its box, and what is known of that."""
 
     stack: str
     why: str
@@ -49,6 +50,28 @@ def unmeasured_of(states: Mapping[str, StackState]) -> tuple[Unmeasured, ...]:
         for stack, state in sorted(states.items())
         if state.summit_measured is False
     )
+
+
+def partly_of(states: Mapping[str, StackState]) -> tuple[Unmeasured, ...]:
+    """The stacks that measure a part of their volcano's box only, with what another frame of the same track measures."""
+    beside: dict[tuple[int, int | None, str | None], list[str]] = defaultdict(list)
+    for name in sorted(states):
+        beside[_pass_of(name)].append(name)
+    why = "{:.0%} of the volcano's box was measured in the pairs of the last {} acquisitions: motion elsewhere is not seen"
+    out = []
+    for stack, state in sorted(states.items()):
+        if not state.partly:
+            continue
+        others = [one for one in beside[_pass_of(stack)] if one != stack and track(frame_of(one)) is not None]
+        added = [f"; {one}, of the same track, measures {states[one].area or 0:.0%}" for one in others]
+        out.append(Unmeasured(stack, why.format(state.area, RECENT) + "".join(added)))
+    return tuple(out)
+
+
+def _pass_of(stack: str) -> tuple[int, int | None, str | None]:
+    """The volcano, the track and the direction from which a stack sees it."""
+    one = Stack.of(stack)
+    return one.gvp, track(one.frame), direction(one.frame)
 
 
 def remarks(states: Mapping[str, StackState], as_of: date) -> list[str]:

@@ -29,7 +29,7 @@ from insar_anomaly.sources import words
 from insar_anomaly.sources._folder_files import below_root, insist, looks_like, matched_files, nothing, pair_of
 from insar_anomaly.sources.archive import Archive, Entry
 from insar_anomaly.sources.base import Delays, Listed, Listing, Registration, StorageOptions, Window
-from insar_anomaly.sources.grid import agreed, cut, grid_of, on_grid
+from insar_anomaly.sources.grid import agreed, cut, grid_of, insist_on_place, on_grid
 from insar_anomaly.sources.lattice import Placed, lattice, step_of
 from insar_anomaly.sources.layers import Layers, static_layers, unit_vector
 from insar_anomaly.sources.numbers import ANGLE, HEIGHT, LOOK, Quantity, read_coherence, read_numbers
@@ -181,6 +181,7 @@ class FolderSource:
         assert matched is not None
         turned = self._turned(matched)
         with self._archive.opened(uri) as tif:
+            insist_on_place(tif, grids, uri)
             read = partial(self._radians, tif, uri=uri, factor=self._factor * (-1 if turned else 1))
             phase = {stack: on_grid(tif, grid, read, uri=uri) for stack, grid in grids.items()}
         if self._coherence is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -151,6 +151,21 @@ def around(tif: Raster, grid: Grid) -> Pixels | None:
     if last_col <= first_col or last_row <= first_row:
         return None
     return Pixels(first_col, first_row, last_col - first_col, last_row - first_row)
+
+
+def insist_on_place(tif: Raster, grids: Mapping[str, Grid], uri: str) -> None:
+    """Raise PairRejected, WRONG_CRS, where a raster lies on none of the stacks' grids: that is no loss of signal."""
+    if tif.crs is None or any(around(tif, grid) is not None for grid in grids.values()):
+        return
+    (west, east), (south, north) = (
+        sorted(one) for one in _applied(tif.transform, np.r_[0, tif.width], np.r_[0, tif.height])
+    )
+    stack = next(iter(grids))
+    raise PairRejected(
+        Verdict.WRONG_CRS,
+        f"{uri}: in its coordinate system, {tif.crs}, it lies from {west:.6g} to {east:.6g} and from {south:.6g} to "
+        f"{north:.6g}, nowhere near {stack}; write the right system and transform into the file, or take it out",
+    )
 
 
 def _applied(

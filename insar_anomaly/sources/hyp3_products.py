@@ -191,6 +191,29 @@ def unpacked(archive: Archive, product: Product) -> Iterator[Unpacked]:
             yield Unpacked(archive, product, packed, members)
 
 
+class _OfAnother(Exception):
+    """A read failed in another of the layers that are open: it is for that one to say so."""
+
+    def __init__(self, problem: RasterioError) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+@contextmanager
+def _own(uri: str) -> Iterator[None]:
+    """Pass on what went wrong in another layer, and take what was passed on of this one: each names its own file."""
+    try:
+        yield
+    except RasterioError as problem:
+        if getattr(problem, "about", uri) != uri:
+            raise _OfAnother(problem) from problem
+        raise
+    except _OfAnother as passed:
+        if getattr(passed.problem, "about", None) == uri:
+            raise passed.problem from passed
+        raise
+
+
 @dataclass(frozen=True)
 class Unpacked:
     """The files of a product that is open."""
@@ -221,16 +244,16 @@ class Unpacked:
             where = self.product.files.get(ZIP, self.product.name.text)
             raise PairRejected(missing, f"{where} holds no {self.product.name.text}_{layer}.tif; bring the product again")
         if self.packed is None:
-            with self.archive.opened(uri) as tif:
+            with self.archive.opened(uri) as tif, _own(uri):
                 yield tif, uri
             return
         try:
             if self.archive.local:
                 inside = f"/vsizip/{{{self.archive.path(self.product.files[ZIP])}}}/{self.members[layer]}"
-                with reading_files(), rasterio.open(inside) as tif:
+                with reading_files(), rasterio.open(inside) as tif, _own(uri):
                     yield tif, uri
             else:
-                with MemoryFile(self._bytes(layer)) as memory, memory.open() as tif:
+                with MemoryFile(self._bytes(layer)) as memory, memory.open() as tif, _own(uri):
                     yield tif, uri
         except RasterioError as problem:
             raise _broken(uri, problem) from problem

@@ -121,6 +121,6 @@ def _held(entries: Named) -> str:
 
 def _remedy(entries: Named) -> str:
     if not entries:
-        return "correct url in [[source]], or wait for data"
+        return "correct url in [[source]], or wait for data; if it held data before, see that its disk is mounted"
     others = ", ".join(SOURCES.kinds)
     return f"correct url or kind in [[source]] (kinds: {others})"

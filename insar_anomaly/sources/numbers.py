@@ -7,12 +7,15 @@ numbers cannot be trusted gets a verdict that names the file, the value and the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as Pixels
 
 from insar_anomaly.errors import PairRejected, Verdict
@@ -75,13 +78,14 @@ def read_numbers(tif: rasterio.DatasetReader, pixels: Pixels | None, what: Quant
     """
     band = _band(tif, what, uri)
     _insist_on_unit(tif, band, what, uri)
-    raw = tif.read(band, window=pixels)
+    with _about(uri):
+        raw, none = _read(tif, band, pixels)
     if np.iscomplexobj(raw):
         raise _wrong(uri, f"{what.words} is complex, so a wrapped interferogram", "give the unwrapped file")
     out = scaled(
         raw, tif.scales[band - 1], tif.offsets[band - 1], what, uri=uri, declared=tif.nodatavals[band - 1] is not None
     )
-    out[_unmeasured(tif, band, pixels, raw)] = np.nan
+    out[none] = np.nan
     return plausible(out, what, uri=uri)
 
 
@@ -144,13 +148,14 @@ def read_coherence(tif: rasterio.DatasetReader, pixels: Pixels | None, *, full: 
     """
     what = Quantity("coherence", ("coh", "cor", "cc"), ("", "1"), np.inf, integers=True)
     band = _band(tif, what, uri)
-    raw = tif.read(band, window=pixels)
+    with _about(uri):
+        raw, none = _read(tif, band, pixels)
     if np.iscomplexobj(raw):
         raise _wrong(uri, "coherence is complex", "give its magnitude")
     out = scaled(
         raw, tif.scales[band - 1], tif.offsets[band - 1], what, uri=uri, declared=tif.nodatavals[band - 1] is not None
     )
-    out[_unmeasured(tif, band, pixels, raw)] = np.nan
+    out[none] = np.nan
     most = full or (255.0 if raw.dtype.kind in "iu" and tif.scales[band - 1] == 1 else 1.0)
     return coherence_bytes(out, most, uri=uri)
 
@@ -194,6 +199,22 @@ def _insist_on_unit(tif: rasterio.DatasetReader, band: int, what: Quantity, uri:
     unit = (tif.units[band - 1] or "").strip().lower()
     if unit and unit not in what.units:
         raise _wrong(uri, f"{what.words} in {unit}, and {what.units[0] or 'no unit'} is needed", "convert it")
+
+
+@contextmanager
+def _about(uri: str) -> Iterator[None]:
+    """Let an error of GDAL say which file it is about, in ``about``: several may be open."""
+    try:
+        yield
+    except RasterioError as problem:
+        problem.about = uri
+        raise
+
+
+def _read(tif: rasterio.DatasetReader, band: int, pixels: Pixels | None) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """A window (y, x) as it is stored, and where the file itself says that there is no measurement."""
+    raw: NDArray[np.generic] = tif.read(band, window=pixels)
+    return raw, _unmeasured(tif, band, pixels, raw)
 
 
 def _unmeasured(

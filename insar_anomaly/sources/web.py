@@ -14,31 +14,42 @@ from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from insar_anomaly.sources.entries import Details
 from insar_anomaly.sources.web_file import WHOLE_BYTES, WebFile, asked, body
 
 _AT_A_TIME = 16
 _PAGE_BYTES = 32 * 2**20
+_INDEX = "index.html"
+
+
+_BUCKET = 'write url = "s3://<bucket>/<prefix>", and under [storage] its endpoint_url; anonymous = true where it is public'
+"""What to write in the place of a bucket's own address."""
 
 
 class _Links(HTMLParser):
-    """The targets of a page's links."""
+    """The targets of a page's links, and the address that they start from where the page names one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.base: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Keep where a link leads."""
-        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
+        targets = [value for name, value in attrs if name == "href" and value]
+        if tag == "a":
+            self.found += targets
+        elif tag == "base" and targets:
+            self.base = targets[0]
 
 
 def links(page: str, url: str) -> list[str]:
-    """Names of what an index page lists, as they stand in the URL; a folder's ends with a slash.
+    """Names of what an index page lists, escaped as a URL needs it; a folder's ends with a slash.
 
-    Links to folders above, to other servers, and those that only sort the page are left out.
+    Links may be relative, absolute, or lead to a folder's own ``index.html``, as static sites have them. Links to folders
+    above, to other servers, and those that only sort the page are left out.
 
     Parameters
     ----------
@@ -47,18 +58,33 @@ def links(page: str, url: str) -> list[str]:
     """
     parser = _Links()
     parser.feed(page)
-    base = urlsplit(url if url.endswith("/") else f"{url}/")
+    here = urlsplit(url.removesuffix(_INDEX) if url.endswith(f"/{_INDEX}") else url)
+    above = [unquote(one) for one in _parts(here.path)]
     names: dict[str, None] = {}
     for target in parser.found:
         try:
-            whole = urlsplit(urljoin(base.geturl(), target))
+            whole = urlsplit(urljoin(urljoin(f"{here.geturl().rstrip('/')}/", parser.base or ""), target))
         except ValueError:  # no address at all
             continue
-        name = whole.path.removeprefix(base.path)
-        below = whole.path.startswith(base.path) and name.strip("/") and "/" not in name.rstrip("/")
-        if below and whole.netloc == base.netloc and not (whole.query or whole.fragment) and name not in ("./", "../"):
-            names[name] = None
+        if whole.hostname == here.hostname and not (whole.query or whole.fragment):
+            names |= dict.fromkeys(_below(above, whole.path))
     return sorted(names)
+
+
+def _below(above: list[str], path: str) -> list[str]:
+    """The name of what lies directly in a folder, `above`; nothing where the path leads elsewhere."""
+    folder, raw = path.endswith("/"), _parts(path)
+    if len(raw) == len(above) + 2 and raw[-1] == _INDEX:
+        folder, raw = True, raw[:-1]
+    inside = len(raw) == len(above) + 1 and [unquote(part) for part in raw[:-1]] == above
+    if not inside or raw[-1] in (".", "..", _INDEX):
+        return []
+    name = quote(unquote(raw[-1]))  # servers escape more or less of a name: its parts are compared
+    return [f"{name}/" if folder else name]
+
+
+def _parts(path: str) -> list[str]:
+    return [one for one in PurePosixPath(path).parts if one.strip("/")]
 
 
 def _described(url: str, headers: Mapping[str, str]) -> Details:
@@ -84,7 +110,9 @@ class System:
         url = f"{path.rstrip('/')}/"
         with asked("GET", url) as answer:
             kind = answer.headers.get("content-type", "text/html")
-            page = body(answer, url, _PAGE_BYTES).decode("utf-8", "replace") if "html" in kind else ""
+            page = body(answer, url, _PAGE_BYTES).decode("utf-8", "replace") if "html" in kind or "xml" in kind else ""
+            if "<ListBucketResult" in page:
+                raise ConnectionError(f"{url} answers with the listing of a bucket, not with an index page: {_BUCKET}")
             names = links(page, str(answer.url))
         entries = [
             {"name": f"{url}{name.rstrip('/')}", "type": "directory" if name.endswith("/") else "file"} for name in names

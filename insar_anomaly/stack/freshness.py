@@ -19,6 +19,8 @@ SUMMIT_KM = 1.0
 """Radius, km, of the ground around the volcano's place that is called the summit."""
 SUMMIT_LEAST = 0.25
 """Least part of that ground that has to be measured in one pair."""
+BOX_LEAST = 0.75
+"""Part of the box below which a stack is said to measure a part of it only."""
 _YEAR = timedelta(days=365)
 _SPACINGS = 5
 """Spacings that are looked at where the last year has fewer."""
@@ -103,6 +105,11 @@ class StackState:
     def summit_measured(self) -> bool | None:
         """False where the summit was measured in none of the pairs of the last acquisitions; None where it is unknown."""
         return None if self.summit is None else self.summit >= SUMMIT_LEAST
+
+    @property
+    def partly(self) -> bool:
+        """True where the stack measures a part of the volcano's box only, as far as it is known."""
+        return self.area is not None and self.area < BOX_LEAST
 
     @property
     def why(self) -> str:

@@ -23,11 +23,12 @@ from insar_anomaly.pipeline.cluster import workers
 from insar_anomaly.pipeline.installation import store_of
 from insar_anomaly.pipeline.level import level_in
 from insar_anomaly.pipeline.local import local_count
+from insar_anomaly.pipeline.misfits import another_grid
 from insar_anomaly.pipeline.parts import build_detector
 from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.pipeline.run import Watch
 from insar_anomaly.registry import CHANNELS, DETECTORS, SOURCES, Registry
-from insar_anomaly.report.states import stale_of, state_row, unmeasured_of
+from insar_anomaly.report.states import partly_of, stale_of, state_row, unmeasured_of
 from insar_anomaly.sources.base import Registration as SourceKind
 from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.contents import kinds_held
@@ -85,12 +86,13 @@ def _catalogue_and_sources(config: Config, watch: Watch, limit_s: float, only: C
 
 
 def _data(config: Config, only: Collection[int]) -> Iterator[Finding]:
-    """How old the stacks' data were on their last night; nothing where no night has been."""
+    """How old the stacks' data were on their last night, and which frames have another grid by now."""
     volcanoes = _volcanoes(config, only)
     wanted = set() if isinstance(volcanoes, InsarAnomalyError) else {s for v in volcanoes for s in v.stacks}
     try:
         with Ledger(config.ledger) as ledger:
             states = {stack: state for stack, state in ledger.newest_states().items() if stack in wanted}
+            moved = {stack: words for stack in sorted(wanted) if (words := another_grid(ledger, stack))}
     except InsarAnomalyError:
         return  # a finding already
     ages = [state.age_days for state in states.values() if state.age_days is not None]
@@ -110,6 +112,13 @@ def _data(config: Config, only: Collection[int]) -> Iterator[Finding]:
     for hidden in unmeasured_of(states):
         remedy = "check lat and lon in the catalogue, or add a frame that sees the summit"
         yield Finding(f"summit of {hidden.stack}", False, f"{hidden.why}; {remedy}")
+    if partly := partly_of(states):
+        words = f"{counted(len(partly), 'stack')} measure a part of the box: " + "; ".join(
+            f"{o.stack}: {o.why}" for o in partly
+        )
+        yield Finding("boxes in part", True, words, {"partly": [one.stack for one in partly]})
+    for stack, words in moved.items():
+        yield Finding(f"grid of {stack}", False, words)
 
 
 def _level(config: Config) -> Iterator[Finding]:
