@@ -13,7 +13,7 @@ from insar_anomaly.errors import InsarAnomalyError, UsageError
 from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
 from insar_anomaly.pipeline.assess import assess_stacks, something_to_assess
 from insar_anomaly.pipeline.couples import score_couples
-from insar_anomaly.pipeline.flag import as_they_were, flag_couples, flag_stacks
+from insar_anomaly.pipeline.flag import flag_couples, flag_stacks
 from insar_anomaly.pipeline.ingest import ingest_stacks, something_new
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.order import assess_stages, deliver_stages, ingest_stages, walk_whole
@@ -155,7 +155,7 @@ def settle(s: Installation, run: Run, *, period: Period) -> None:
     for stack in (*s.by_stack, *s.by_couple):
         try:
             for model in filter(None, (s.ledger.current(stack, kind) for kind in EvidenceKind)):
-                s.ledger.advance(stack, model.model, as_they_were, seen=past)
+                s.ledger.consider(stack, model.model, seen=past)
         except InsarAnomalyError as problem:
             run.fail(stack, "settle", problem)
 

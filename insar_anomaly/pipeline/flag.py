@@ -50,13 +50,14 @@ def _each(
 
 
 def _advance(s: Installation, run: Run, stack: str, volcano: Volcano) -> None:
-    resting, _ = s.resting(stack)
     with s.ledger.together():  # one wait for the disk, not one for each kind of evidence
-        _advance_each(s, run, stack, volcano, resting)
+        _advance_each(s, run, stack, volcano)
 
 
-def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano, resting: ModelRow | None) -> None:
-    for model in filter(None, (s.ledger.current(stack, kind) for kind in s.evidence)):
+def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano) -> None:
+    current = s.ledger.all_current(stack)
+    resting, _ = s.resting(stack, current)
+    for model in filter(None, map(current.get, s.evidence)):
         if resting is not None and model.model == resting.model:
             rows = s.ledger.assessments(stack, EvidenceKind.ACQUISITION)
             known = [row for row in rows if row.seen is None or row.seen <= run.as_of]
@@ -66,7 +67,7 @@ def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano, resti
             step = _Step(rules, stack, volcano, model, telling, alone=alone, remade=remade, unmeasured=blind)
             _commit(s, run, step)
         else:  # its scores are taken into account too, so that they raise nothing once flags rest on them
-            s.ledger.advance(stack, model.model, as_they_were, seen=run.seen)
+            s.ledger.consider(stack, model.model, seen=run.seen)
 
 
 def _advance_couple(s: Installation, run: Run, couple: str, volcano: Volcano) -> None:
@@ -318,15 +319,6 @@ def _of_tonight(notices: Sequence[flags.Notice], now: Mapping[int, flags.Episode
         if n.episode.number not in fleeting
         and (n.kind != "escalated" or (n.episode.number not in raised and grown.get(n.episode.number) is n))
     ]
-
-
-def as_they_were(
-    before: list[EpisodeRow],
-    scores: list[ScoreRow],  # noqa: ARG001
-    counted: set[str],  # noqa: ARG001
-) -> Decision:
-    """The step of evidence that flags do not rest on."""
-    return Decision(before)
 
 
 def _excess(row: ScoreRow) -> float:

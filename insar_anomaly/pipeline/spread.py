@@ -118,10 +118,13 @@ class Spread:
 
     def _close(self, stacks: Sequence[str]) -> None:
         """These stacks are done; so are the couples whose frames are."""
+        closed: dict[int, Volcano] = {}
         for stack in stacks:
-            self._left[volcano_of(stack)].discard(stack)
-        for volcano in self._s.volcanoes:
-            if not self._left[volcano.gvp] and not set(volcano.stacks).isdisjoint(stacks):
+            volcano = self._s.by_stack[stack]
+            self._left[volcano.gvp].discard(stack)
+            closed[volcano.gvp] = volcano
+        for volcano in closed.values():
+            if not self._left[volcano.gvp]:
                 self._do_volcano(self._s.narrowed([volcano]))
         done = self._whole - sum(map(len, self._left.values()))
         if stacks:
