@@ -37,11 +37,14 @@ def backfill(s: Installation, run: Run, *, period: Period, replay: bool = False,
     """
     period = Period(period.first, min(day for day in (period.last, run.as_of) if day is not None))
     counting = Silent.of(run)
-    Spread(ingest_stages(period, dry=True), s, counting).finish()
-    pace = Pace(counting.counts[Count.NEW_PAIRS])
+    dry = Spread(ingest_stages(period, dry=True), s, counting)
+    dry.finish()
+    pace = Pace(counting.counts[Count.NEW_PAIRS], width=min(s.workers.width, len(dry.counted)))
     mine = replace(s, watch=partial(_paced, s.watch, pace))
     stages = backfill_stages(period, replay=replay, send=send, split=bool(s.workers.gpu_wanted()))
-    Spread(stages, mine, run, totals={"backfill": pace.total}).finish()
+    spread = Spread(stages, mine, run, totals={"backfill": pace.total}, sizes=dry.counted)
+    pace.longest = partial(spread.longest, "backfill")
+    spread.finish()
     walk_whole(stages, mine, run)
 
 
@@ -97,7 +100,7 @@ def backfill_stacks(s: Installation, run: Run, *, period: Period) -> None:
     mine = replace(s, listings={})
     probe = Silent.of(run)
     ingest_stacks(mine, probe, period=period, dry=True)
-    told = _Told(s.watch, probe.counts[Count.NEW_PAIRS])
+    told = _Told(s.watch, probe.counts[Count.NEW_PAIRS], scored=any(map(s.ledger.all_current, s.by_stack)))
     changed = 0
     for part in _parts(mine, period):
         known = run.counts[Count.NEW_PAIRS]
@@ -111,12 +114,13 @@ def backfill_stacks(s: Installation, run: Run, *, period: Period) -> None:
 class _Told:
     """Tells how many pairs of a share are done. A pair counts in part when it is read, and whole when it is scored.
 
-    How much reading counts beside scoring is learned from the parts that have ended.
+    How much reading counts beside scoring is learned from the parts that have ended. Where no stack has a model, nothing is
+    scored: then reading is all.
     """
 
-    def __init__(self, watch: Watch, total: int) -> None:
+    def __init__(self, watch: Watch, total: int, *, scored: bool) -> None:
         self._watch, self._total, self._done = watch, total, 0.0
-        self._seconds = {"ingest": 1.0, "assess": 2.0}
+        self._seconds = {"ingest": 1.0, "assess": 2.0 if scored else 0.0}
         self._measured: dict[str, float] = {}
         self._last = time.monotonic()
 
