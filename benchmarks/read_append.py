@@ -27,7 +27,8 @@ import zarr
 from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.simulate import turbulence
 from insar_anomaly.sources.base import Listed
-from insar_anomaly.sources.licsar import COHERENCE, PHASE, LicsarSource
+from insar_anomaly.sources.licsar import LicsarSource
+from insar_anomaly.sources.licsar_layout import COHERENCE, PHASE
 from insar_anomaly.stack.prechecks import batch, precheck
 from insar_anomaly.stack.schema import Grid
 from insar_anomaly.stack.store import Store

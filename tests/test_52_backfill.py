@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import time
 from datetime import date, timedelta
+from functools import partial
 
 import installation
 import pytest
@@ -251,6 +253,29 @@ def test_the_end_is_known_by_a_quarter_of_the_work():
                 told = clock + pace.left_s(clock)
         assert told is not None
         assert abs(told - (begin + total)) < 0.1 * total
+
+
+@pytest.mark.parametrize("workers", [2, 4, 16])
+def test_the_end_is_known_where_parts_are_unequal(workers):
+    """The largest part begins first; where it is longer than the rest takes, it decides on the end."""
+    rng = random.Random(SEED)
+    print(f"seed {SEED}")
+    for _ in range(10):
+        left = sorted((1 + int(rng.lognormvariate(3.5, 1.0)) for _ in range(60)), reverse=True)
+        waiting, total, clock, told = list(range(len(left))), sum(left), 0.0, None
+        pace = Pace(total, width=workers, longest=partial(max, left))
+        busy = [(clock + rng.lognormvariate(0, 0.5), waiting.pop(0)) for _ in range(workers)]
+        while busy:
+            heapq.heapify(busy)
+            clock, one = heapq.heappop(busy)
+            left[one] -= 1
+            pace.heard(total - sum(left), clock)
+            if left[one] or waiting:
+                busy.append((clock + rng.lognormvariate(0, 0.5), one if left[one] else waiting.pop(0)))
+            if told is None and sum(left) <= 0.75 * total:
+                told = clock + pace.left_s(clock)
+        assert told is not None
+        assert abs(told - clock) < 0.1 * clock
 
 
 def test_pace_says_nothing_before_it_knows():

@@ -69,6 +69,7 @@ class Database:
         self._file = Path(self._url.database or "") if self._url.drivername == "sqlite" else None
         self.name = self._url.set(query={}).render_as_string(hide_password=True)
         self._engine = _engine(_read_only(self._url) if read_only else self._url)
+        self._engines = {writes: self._engine.execution_options(writes=writes) for writes in (False, True)}
         self._patience_s = 0.0
         self._mine = threading.local()
         with ExitStack() as undo:
@@ -124,7 +125,7 @@ class Database:
 
     @contextmanager
     def _begun(self, *, writes: bool) -> Iterator[Connection]:
-        engine, deadline, pause = self._engine.execution_options(writes=writes), time.monotonic() + self._patience_s, 0.2
+        engine, deadline, pause = self._engines[writes], time.monotonic() + self._patience_s, 0.2
         with ExitStack() as undo:
             while True:
                 try:

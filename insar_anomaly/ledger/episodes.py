@@ -72,6 +72,12 @@ class Episodes(Part):
             found: date | None = tx.execute(_FIRST_FRESH, here).scalar_one()
         return found
 
+    def consider(self, stack: str, model: str, *, seen: Period = ALL_TIME) -> None:
+        """Take the model's new scores into account without deciding on anything; `seen` as in `advance`."""
+        with self._transaction(writes=True) as tx:
+            wait_for_others(tx, stack)
+            tx.execute(_CONSIDER, {"of_stack": stack, "of_model": model, **_bounds(seen)})
+
     def episodes(self, stack: str | None = None, *, open_only: bool = False) -> list[EpisodeRow]:
         """Episodes by stack and number."""
         e = t.episode.c

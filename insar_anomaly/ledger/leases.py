@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.owner import Owner
@@ -58,8 +58,12 @@ class Leases(Part):
 
         The same owner gets the same lease again.
         """
+        return self.take_all([name], owner, seconds=seconds)[0]
+
+    def take_all(self, names: Iterable[str], owner: Owner, *, seconds: float) -> list[Lease | Held]:
+        """`take` each of these, in the order of their names, in one transaction."""
         with self._transaction(writes=True) as tx:
-            return taken(tx, name, owner, seconds=seconds)
+            return [taken(tx, name, owner, seconds=seconds) for name in sorted(names)]
 
     def renew(self, leases: Mapping[str, Lease], *, seconds: float) -> set[str]:
         """Say that the owner of these leases lives; returns the names of those that it holds no more."""
@@ -85,6 +89,13 @@ class Leases(Part):
             else:
                 tx.execute(update(t.lease).where(_same(lease)).values(owner=None))
 
+    def release_all(self, leases: Iterable[Lease]) -> None:
+        """`release` each of these, in one transaction."""
+        mine = [{"of_name": one.name, "of_fence": one.fence, "of_owner": one.owner.text} for one in leases]
+        if mine:
+            with self._transaction(writes=True) as tx:
+                tx.execute(_RELEASE, mine)
+
     def held(self) -> dict[str, str]:
         """Owner, in words, of every lease that is held now, by name."""
         with self._transaction(writes=False) as tx:
@@ -93,9 +104,10 @@ class Leases(Part):
 
 def taken(tx: Connection, name: str, owner: Owner, *, seconds: float) -> Lease | Held:
     """See `Leases.take`."""
-    c = t.lease.c
-    tx.execute(insert(tx, t.lease).values(name=name, fence=0).on_conflict_do_nothing(index_elements=["name"]))
-    row = tx.execute(select(t.lease).where(c.name == name).with_for_update()).one()
+    row = tx.execute(_ROW, {"of_name": name}).one_or_none()
+    if row is None:
+        tx.execute(insert(tx, t.lease).values(name=name, fence=0).on_conflict_do_nothing(index_elements=["name"]))
+        row = tx.execute(_ROW, {"of_name": name}).one()
     if row.owner == owner.text:
         return Lease(name, _whole(row.fence), owner)
     clock = _clock(tx)
@@ -104,10 +116,31 @@ def taken(tx: Connection, name: str, owner: Owner, *, seconds: float) -> Lease |
         return Held(name, holder)
     # the clock of the wall only begins the count: numbers of a ledger that was lost stay below those of the new one
     fence = max(_whole(row.fence) + 1, time.time_ns() // 10**6)
-    mine = {"fence": fence, "owner": owner.text, "taken": clock, "heartbeat": clock}
-    tx.execute(update(t.lease).where(c.name == name).values(**mine, expires=clock + min(seconds, _LONGEST_S)))
+    mine = {"to_fence": fence, "to_owner": owner.text, "clock": clock, "end": clock + min(seconds, _LONGEST_S)}
+    tx.execute(_TAKE, {"of_name": name, **mine})
     left = Owner.read(row.owner)
     return Lease(name, fence, owner, left.words if left else _NAMELESS if row.owner else "")
+
+
+# made once: putting a statement together takes longer than SQLite takes to answer it
+_C = t.lease.c
+_ROW = select(t.lease).where(_C.name == bindparam("of_name")).with_for_update()
+_TAKE = (
+    update(t.lease)
+    .where(_C.name == bindparam("of_name"))
+    .values(
+        fence=bindparam("to_fence"),
+        owner=bindparam("to_owner"),
+        taken=bindparam("clock"),
+        heartbeat=bindparam("clock"),
+        expires=bindparam("end"),
+    )
+)
+_RELEASE = (
+    update(t.lease)
+    .where(_C.name == bindparam("of_name"), _C.fence == bindparam("of_fence"), _C.owner == bindparam("of_owner"))
+    .values(owner=None)
+)
 
 
 def holders(tx: Connection) -> dict[str, str]:

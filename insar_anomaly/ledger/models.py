@@ -36,6 +36,10 @@ class Models(Part):
         """
         return next(iter(self._read(ModelRow, _CURRENT, stack=stack, evidence=EvidenceKind(evidence))), None)
 
+    def all_current(self, stack: str) -> dict[EvidenceKind, ModelRow]:
+        """What `current` gives for each kind of evidence that the stack has a model of."""
+        return {row.evidence: row for row in self._read(ModelRow, _ALL_CURRENT, stack=stack)}
+
     def model(self, stack: str, name: str) -> ModelRow | None:
         """The stack's model of this name; None where it has none."""
         return next(iter(self._read(ModelRow, _newest_first(stack).where(t.model.c.model == name).limit(1))), None)
@@ -73,6 +77,14 @@ _CURRENT = (
     .where(t.model.c.stack == bindparam("stack"), t.model.c.evidence == bindparam("evidence"))
     .order_by(t.model.c.number.desc())
     .limit(1)
+)
+_NEWEST = t.model.alias()
+_ALL_CURRENT = columns(t.model, ModelRow).where(
+    t.model.c.stack == bindparam("stack"),
+    t.model.c.number
+    == select(func.max(_NEWEST.c.number))
+    .where(_NEWEST.c.stack == t.model.c.stack, _NEWEST.c.evidence == t.model.c.evidence)
+    .scalar_subquery(),
 )
 
 

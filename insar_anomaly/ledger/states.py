@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import date
 
-from sqlalchemy import func, select, true
+from sqlalchemy import bindparam, func, select, true
 
 from insar_anomaly.errors import Verdict
 from insar_anomaly.ledger import tables as t
@@ -58,9 +58,7 @@ class States(Part):
 
     def state(self, stack: str, as_of: date) -> StackState | None:
         """A stack's state on the last night up to a day; None where there was no such night."""
-        c = t.state.c
-        query = columns(t.state, StackState).where(c.stack == stack, c.as_of <= as_of).order_by(c.as_of.desc()).limit(1)
-        return next(iter(self._read(StackState, query)), None)
+        return next(iter(self._read(StackState, _LAST, of_stack=stack, of_day=as_of)), None)
 
     def satellites(self, since: date) -> dict[str, dict[date, str]]:
         """Which satellite made each acquisition that came on the nights from a day on: stack -> day -> ``S1A``.
@@ -87,3 +85,12 @@ class States(Part):
         query = columns(t.state, StackState).add_columns(t.state.c.stack).where(which, true())  # type: ignore[arg-type]
         with self._transaction(writes=False) as tx:
             return {row[-1]: StackState(*row[:-1]) for row in tx.execute(query.order_by(t.state.c.stack))}
+
+
+_C = t.state.c
+_LAST = (  # made once: putting a statement together takes longer than SQLite takes to answer it
+    columns(t.state, StackState)
+    .where(_C.stack == bindparam("of_stack"), _C.as_of <= bindparam("of_day"))
+    .order_by(_C.as_of.desc())
+    .limit(1)
+)

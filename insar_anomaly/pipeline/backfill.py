@@ -12,7 +12,6 @@ from insar_anomaly.errors import InsarAnomalyError, UsageError
 from insar_anomaly.names import EvidenceKind, Pair, Period, frame_of
 from insar_anomaly.pipeline.assess import assess_stacks, something_to_assess
 from insar_anomaly.pipeline.couples import score_couples
-from insar_anomaly.pipeline.flag import as_they_were
 from insar_anomaly.pipeline.ingest import ingest_stacks, something_new
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.order import assess_stages, deliver_stages, ingest_stages, walk_whole
@@ -35,11 +34,14 @@ def backfill(s: Installation, run: Run, *, period: Period, replay: bool = False,
     """
     period = Period(period.first, min(day for day in (period.last, run.as_of) if day is not None))
     counting = Silent.of(run)
-    Spread(ingest_stages(period, dry=True), s, counting).finish()
-    pace = Pace(to_read(counting.counts))
+    dry = Spread(ingest_stages(period, dry=True), s, counting)
+    dry.finish()
+    pace = Pace(to_read(counting.counts), width=min(s.workers.width, len(dry.counted)))
     mine = replace(s, watch=partial(_paced, s.watch, pace))
     stages = backfill_stages(period, replay=replay, send=send, split=bool(s.workers.gpu_wanted()))
-    Spread(stages, mine, run, totals={"backfill": pace.total}).finish()
+    spread = Spread(stages, mine, run, totals={"backfill": pace.total}, sizes=dry.counted)
+    pace.longest = partial(spread.longest, "backfill")
+    spread.finish()
     walk_whole(stages, mine, run)
 
 
@@ -95,7 +97,7 @@ def backfill_stacks(s: Installation, run: Run, *, period: Period) -> None:
     mine = replace(s, listings={})
     probe = Silent.of(run)
     ingest_stacks(mine, probe, period=period, dry=True)
-    told = _Told(s.watch, to_read(probe.counts))
+    told = _Told(s.watch, to_read(probe.counts), scored=any(map(s.ledger.all_current, s.by_stack)))
     changed = 0
     for part in _parts(mine, period):
         known = to_read(run.counts)
@@ -109,12 +111,13 @@ def backfill_stacks(s: Installation, run: Run, *, period: Period) -> None:
 class _Told:
     """Tells how many pairs of a share are done. A pair counts in part when it is read, and whole when it is scored.
 
-    How much reading counts beside scoring is learned from the parts that have ended.
+    How much reading counts beside scoring is learned from the parts that have ended. Where no stack has a model, nothing is
+    scored: then reading is all.
     """
 
-    def __init__(self, watch: Watch, total: int) -> None:
+    def __init__(self, watch: Watch, total: int, *, scored: bool) -> None:
         self._watch, self._total, self._done = watch, total, 0.0
-        self._seconds = {"ingest": 1.0, "assess": 2.0}
+        self._seconds = {"ingest": 1.0, "assess": 2.0 if scored else 0.0}
         self._measured: dict[str, float] = {}
         self._last = time.monotonic()
 
@@ -153,7 +156,7 @@ def settle(s: Installation, run: Run, *, period: Period) -> None:
     for stack in (*s.by_stack, *s.by_couple):
         try:
             for model in filter(None, (s.ledger.current(stack, kind) for kind in EvidenceKind)):
-                s.ledger.advance(stack, model.model, as_they_were, seen=past)
+                s.ledger.consider(stack, model.model, seen=past)
         except InsarAnomalyError as problem:
             run.fail(stack, "settle", problem)
 

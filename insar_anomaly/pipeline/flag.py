@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.flags import machine as flags
-from insar_anomaly.ledger.records import Decision, EpisodeRow, ModelRow, ScoreRow
+from insar_anomaly.ledger.records import Decision, EpisodeRow, ScoreRow
 from insar_anomaly.names import Acquisition, EvidenceKind, Period, stamp
 from insar_anomaly.pipeline.amended import Remade, amended
 from insar_anomaly.pipeline.couples import joint_assessments
@@ -46,13 +46,14 @@ def _each(
 
 
 def _advance(s: Installation, run: Run, stack: str, volcano: Volcano) -> None:
-    resting, _ = s.resting(stack)
     with s.ledger.together():  # one wait for the disk, not one for each kind of evidence
-        _advance_each(s, run, stack, volcano, resting)
+        _advance_each(s, run, stack, volcano)
 
 
-def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano, resting: ModelRow | None) -> None:
-    for model in filter(None, (s.ledger.current(stack, kind) for kind in s.evidence)):
+def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano) -> None:
+    current = s.ledger.all_current(stack)
+    resting, _ = s.resting(stack, current)
+    for model in filter(None, map(current.get, s.evidence)):
         if resting is not None and model.model == resting.model:
             rows = s.ledger.assessments(stack, EvidenceKind.ACQUISITION)
             known = [row for row in rows if row.seen is None or row.seen <= run.as_of]
@@ -62,7 +63,7 @@ def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano, resti
             teller = Teller(rules, stack, volcano, model, telling, alone=alone, sight=sight)
             _commit(s, run, _Step(teller, remade))
         else:  # its scores are taken into account too, so that they raise nothing once flags rest on them
-            s.ledger.advance(stack, model.model, as_they_were, seen=run.seen)
+            s.ledger.consider(stack, model.model, seen=run.seen)
 
 
 def _advance_couple(s: Installation, run: Run, couple: str, volcano: Volcano) -> None:
@@ -141,12 +142,3 @@ class _Step:
     def _levelled(self, one: flags.Evidence) -> flags.Evidence:
         telling = self.teller.telling
         return dataclasses.replace(one, level=telling.above(one.threshold), growth=telling.growth)
-
-
-def as_they_were(
-    before: list[EpisodeRow],
-    scores: list[ScoreRow],  # noqa: ARG001
-    counted: set[str],  # noqa: ARG001
-) -> Decision:
-    """The step of evidence that flags do not rest on."""
-    return Decision(before)

@@ -115,16 +115,20 @@ class Installation:
             return {}
         return {str(couple): v for v in self.volcanoes for couple in Couple.among(v.gvp, v.frames)}
 
-    def resting(self, stack: str) -> tuple[ModelRow | None, str]:
+    def resting(self, stack: str, known: Mapping[EvidenceKind, ModelRow] | None = None) -> tuple[ModelRow | None, str]:
         """The model that the stack's flags rest on, and why it is not of the evidence that was asked for (empty if it is).
 
         None where the stack has no model. Where intervals have no threshold but single pairs have one, flags rest on these:
-        better a worse threshold than a blind stack.
+        better a worse threshold than a blind stack. `known` has the stack's current models, where they were read before.
         """
         if isinstance(place(stack), Couple):
             return self.ledger.current(stack, "directions"), ""
+
+        def current(kind: str) -> ModelRow | None:
+            return self.ledger.current(stack, kind) if known is None else known.get(EvidenceKind(kind))
+
         wanted = self.config.flags.rests_on
-        asked, pairs = self.ledger.current(stack, wanted), self.ledger.current(stack)
+        asked, pairs = current(wanted), current(EvidenceKind.PAIR)
         if wanted == "pair" or (asked is not None and asked.threshold is not None) or pairs is None:
             return asked, ""
         if asked is not None and pairs.threshold is None:

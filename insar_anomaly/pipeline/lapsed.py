@@ -20,7 +20,7 @@ def is_corrected(seen: Mapping[str, Seen]) -> bool:
 
 def corrected(s: Installation, stack: str) -> bool:
     """The same, from the ledger."""
-    return is_corrected(s.ledger.seen(stack))
+    return s.ledger.corrected(stack)
 
 
 def take_back(s: Installation, stack: str, model: ModelRow, possible: Collection[tuple[str, int]], period: Period) -> None:

@@ -59,7 +59,7 @@ def holding(ledger: Ledger, names: Sequence[str], *, what: str, seconds: float) 
     seconds : silence after which a lease may be taken over
     """
     owner = Owner.here(what)
-    found = [ledger.take(name, owner, seconds=seconds) for name in sorted(names)]
+    found = ledger.take_all(names, owner, seconds=seconds)
     held = Holding(
         ledger,
         {one.name: one for one in found if isinstance(one, Lease)},
@@ -129,6 +129,5 @@ def beating(ledger: Ledger, leases: Mapping[str, Lease], *, seconds: float) -> I
 
 
 def _give_back(held: Holding) -> None:
-    for lease in held.leases.values():
-        with suppress(InsarAnomalyError):  # it expires by itself
-            held.ledger.release(lease)
+    with suppress(InsarAnomalyError):  # they expire by themselves
+        held.ledger.release_all(held.leases.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -11,9 +12,16 @@ class Pace:
 
     The rate is the mean since the first pair was done, not of the last minutes: pairs of one archive cost about the same,
     and a mean settles while a moment's rate jumps. What the start of workers and the first listing take is no part of it.
+
+    Parameters
+    ----------
+    width : workers
+    longest : pairs that are left of the largest part of the work that one worker does alone: the others may wait for it
     """
 
     total: int
+    width: int = 1
+    longest: Callable[[], int] = int
     _first: tuple[float, int] | None = field(default=None, init=False)
     _last: tuple[float, int] | None = field(default=None, init=False)
 
@@ -36,7 +44,8 @@ class Pace:
         rate = self.rate
         if rate is None or self._last is None:
             return None
-        return max(0.0, (self.total - self._last[1]) / rate - (now - self._last[0]))
+        left = max(self.total - self._last[1], self.width * self.longest())
+        return max(0.0, left / rate - (now - self._last[0]))
 
     def words(self, now: float) -> str:
         """Rate and rest for people; empty where too little is done to tell."""

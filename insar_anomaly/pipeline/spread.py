@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError
@@ -25,6 +24,7 @@ from insar_anomaly.pipeline.progress import Step, listening_to_steps
 from insar_anomaly.pipeline.run import Run, Silent
 from insar_anomaly.pipeline.share import Done, Share, given_to, work_share, worked
 from insar_anomaly.pipeline.stage import Scope, Stage
+from insar_anomaly.report.digest import to_read
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +40,18 @@ class Spread:
     Parameters
     ----------
     totals : what a stage has to do in all, where that is known before the shares begin: by its name, for progress
+    sizes : what each share has to do, as `counted` of a dry run has it: the largest begin first, so that no worker is left
+        alone with one at the end
     """
 
     def __init__(
-        self, stages: Sequence[Stage], s: Installation, run: Run, *, totals: Mapping[str, int] | None = None
+        self,
+        stages: Sequence[Stage],
+        s: Installation,
+        run: Run,
+        *,
+        totals: Mapping[str, int] | None = None,
+        sizes: Mapping[str, int] | None = None,
     ) -> None:
         self._run, self._joint = run, [stage for stage in stages if stage.scope in (Scope.COUPLE, Scope.VOLCANO)]
         mine = tuple(stage for stage in stages if stage.scope is Scope.STACK)
@@ -54,7 +62,11 @@ class Spread:
         self._whole = len(self._s.by_stack)
         self._totals = totals or {}
         self._steps: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
-        self._going = self._go(shares_of(self._s, run, mine) if mine else [])
+        self.counted: dict[str, int] = {}
+        """New pairs of each share that has ended, by the name of its first stack."""
+        shares = shares_of(self._s, run, mine) if mine else []
+        self._sizes = {str(share): (sizes or {}).get(share.stacks[0], 0) for share in shares}
+        self._going = self._go(sorted(shares, key=lambda share: -self._sizes[str(share)]))
 
     def finish(self, volcanoes: Collection[Volcano] | None = None) -> None:
         """Wait until every stack of these volcanoes (None: of all) is done, and their couples."""
@@ -65,6 +77,11 @@ class Spread:
         if not any(self._left.values()):
             for _ in self._going:  # what the workers were given is taken back
                 pass
+
+    def longest(self, stage: str) -> int:
+        """What is left to do of the share of which most is left, begun or not."""
+        begun = {name: total - done for name, (done, total) in self._steps[stage].items()}
+        return max((begun.get(name, size) for name, size in self._sizes.items()), default=0)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -79,6 +96,8 @@ class Spread:
                     if done is None:
                         self._fail(share, error or RuntimeError("no result"))
                     self._run.add(found.tally)
+                    self._sizes.pop(str(share), None)
+                    self.counted[share.stacks[0]] = to_read(found.tally.counts)
                     busy += [replace(share, stacks=tuple(found.busy))] if found.busy else []
                     self._say(found.busy)
                     self._close([stack for stack in share.stacks if stack not in found.busy])
@@ -95,7 +114,7 @@ class Spread:
         """Do shares on workers; in this process where there are none, or where nothing is worth starting them."""
         hands = self._s.workers
         if hands.here or (hands.asleep and len(shares) <= _FEW and not self._pending(shares)):
-            yield from Workers().fan_out(partial(worked, self._s), shares)
+            yield from Workers().fan_out(self._worked_here, shares)
             return
         given = undo.enter_context(given_to(hands, self._s.config, self._s.volcanoes))
         undo.enter_context(listening_to_steps(hands.client, self._heard))
@@ -111,6 +130,12 @@ class Spread:
                 queue.append(replace(whole, stages=share.then, stacks=had))
             yield replace(whole, stacks=tuple(done.busy)), done, None
 
+    def _worked_here(self, share: Share) -> Done:
+        def heard(stage: str, done: int, total: int, note: str = "") -> None:
+            self._heard(Step(str(share), stage, done, total, note))
+
+        return worked(replace(self._s, watch=heard), share)
+
     def _pending(self, shares: Sequence[Share]) -> bool:
         probe = Silent.of(self._run)
         mine = self._s.of([stack for share in shares for stack in share.stacks])
@@ -118,10 +143,13 @@ class Spread:
 
     def _close(self, stacks: Sequence[str]) -> None:
         """These stacks are done; so are the couples whose frames are."""
+        closed: dict[int, Volcano] = {}
         for stack in stacks:
-            self._left[volcano_of(stack)].discard(stack)
-        for volcano in self._s.volcanoes:
-            if not self._left[volcano.gvp] and not set(volcano.stacks).isdisjoint(stacks):
+            volcano = self._s.by_stack[stack]
+            self._left[volcano.gvp].discard(stack)
+            closed[volcano.gvp] = volcano
+        for volcano in closed.values():
+            if not self._left[volcano.gvp]:
                 self._do_volcano(self._s.narrowed([volcano]))
         done = self._whole - sum(map(len, self._left.values()))
         if stacks:

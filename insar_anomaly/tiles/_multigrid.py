@@ -32,9 +32,8 @@ class _Level:
 
     def __init__(self, region: Bools) -> None:
         self.shape = height, width = region.shape
-        y, x = np.nonzero(region)
-        self.y, self.x = y.astype(np.int32), x.astype(np.int32)
-        self.number = n = len(y)
+        self.y, self.x = np.divmod(np.flatnonzero(region), width)
+        self.number = n = len(self.y)
         self.wide = width + 2
         at = (self.y + 1) * self.wide + self.x + 1
         self.index = np.full((height + 2) * self.wide, n, np.int32)
@@ -42,7 +41,7 @@ class _Level:
         self.degree = np.full(n, 4, _F)
         for edge in (self.y == 0, self.y == height - 1, self.x == 0, self.x == width - 1):
             self.degree -= edge
-        self.around = _rows([self.index[at + step] for step in (-self.wide, -1, 1, self.wide)], np.ones(4, _F), n + 1)
+        self.around = _rows([self.index.take(at + step) for step in (-self.wide, -1, 1, self.wide)], np.ones(4, _F), n + 1)
         self._steps = [(step / self.degree, _F(1) - step) for step in _STEPS]
 
     def smoothed(self, right: Singles) -> Singles:
@@ -163,7 +162,7 @@ def _transfer(fine: _Level, coarse: _Level) -> scipy.sparse.csr_matrix:
     beside_y = np.clip(y + (fine.y & 1) * 2 - 1, 0, rows - 1)
     beside_x = np.clip(x + (fine.x & 1) * 2 - 1, 0, cols - 1)
     own, other = (y + 1) * coarse.wide + 1, (beside_y + 1) * coarse.wide + 1
-    columns = [coarse.index[line + column] for line in (own, other) for column in (x, beside_x)]
+    columns = [coarse.index.take(line + column) for line in (own, other) for column in (x, beside_x)]
     return _rows(columns, np.array([9, 3, 3, 1], _F) / _F(16), coarse.number + 1)
 
 
