@@ -50,7 +50,7 @@ def test_a_night_on_bucket_postgresql_webhook_mail_and_dask_workers(fresh, bucke
     fresh.change('store = "store"', f'store = "{bucket.url}/screening"')
     fresh.change('url = "archive"', f'url = "{bucket.url}/licsar"')
     fresh.change("[ingest]", f'[storage]\nendpoint_url = "{bucket.endpoint}"\n\n[ingest]')
-    fresh.change('kind = "inline"', 'kind = "local"\nworkers = 2')
+    fresh.change('kind = "inline"', 'kind = "local"\nworkers = 1')  # one stack: a second worker would only be started
     channels = (
         f'\n[[channel]]\nkind = "webhook"\nurl = "{url}"\nsecret_env = "HOOK_SECRET"\n'
         'allow_hosts = ["127.0.0.1"]\n'

@@ -16,7 +16,7 @@ import installation
 import pytest
 from installation import AS_OF, DATES, ENTRY, FIT, RISING, WEST, WIDE, Installation, command, ledger_content, store_content
 
-from insar_anomaly import pipeline
+from insar_anomaly import cli, pipeline
 from insar_anomaly.errors import UsageError
 from insar_anomaly.flags import together as flags_together
 from insar_anomaly.names import Period
@@ -35,6 +35,20 @@ BLIND = 3
 @pytest.fixture
 def here(learned, tmp_path) -> Installation:
     return installation.copy(learned, tmp_path / "here")
+
+
+@pytest.fixture(scope="module")
+def replayed(learned, tmp_path_factory) -> tuple[Installation, pipeline.Run]:
+    """A replay of the whole history long after it, and its run. Not to be changed: tests take a copy."""
+    place = installation.copy(learned, tmp_path_factory.mktemp("replayed"))
+    return place, filled(place, LATER, replay=True)
+
+
+@pytest.fixture(scope="module")
+def backfilled(learned, tmp_path_factory) -> tuple[Installation, pipeline.Run]:
+    """A silent backfill on the archive's own day, and its run. Not to be changed: tests take a copy."""
+    place = installation.copy(learned, tmp_path_factory.mktemp("backfilled"))
+    return place, filled(place)
 
 
 LATER = AS_OF + timedelta(days=400)
@@ -104,8 +118,8 @@ def test_a_replay_ends_like_all_nights_one_by_one(crowd, nights, tmp_path, monke
     assert store_content(one) == store_content(nights)
 
 
-def test_a_replay_sends_nothing_unless_it_is_asked_to(here):
-    run = filled(here, LATER, replay=True)
+def test_a_replay_sends_nothing_unless_it_is_asked_to(replayed, tmp_path):
+    here, run = installation.copy(replayed[0], tmp_path / "here"), replayed[1]
     assert here.notices == []
     assert run.counts["unsent_notices"] > 0
     assert run.counts["new_notices"] == 0
@@ -122,8 +136,8 @@ def test_a_replay_that_is_to_send_does(here):
     assert len(here.notices) == run.counts["delivered"] > 0
 
 
-def test_a_replay_that_was_looked_at_is_sent_by_the_same_command(here):
-    written = filled(here, LATER, replay=True).counts["unsent_notices"]
+def test_a_replay_that_was_looked_at_is_sent_by_the_same_command(replayed, tmp_path):
+    here, written = installation.copy(replayed[0], tmp_path / "here"), replayed[1].counts["unsent_notices"]
     run = filled(here, LATER, replay=True, send=True)
     assert len(here.notices) == run.counts["delivered"] == written
     run = filled(here, LATER, replay=True, send=True)
@@ -149,26 +163,25 @@ def test_a_silent_backfill_scores_history_and_raises_nothing(here):
     assert here.rows("select count(*) from score where not considered and verdict = 0") == [(0,)]
 
 
-def test_a_silent_backfill_hides_no_unrest_of_late(here):
+def test_a_silent_backfill_hides_no_unrest_of_late(backfilled, tmp_path):
     """What a notice would still be sent for is left to the night."""
-    filled(here)
+    here = installation.copy(backfilled[0], tmp_path / "here")
     assert here.rows("select count(*) from episode") == [(0,)]
     _, digest = here.nightly()
     assert [flag["stack"] for flag in digest["open_flags"]] == [RISING]
     assert len(here.notices) == 1
 
 
-def test_a_backfill_again_finds_nothing_to_do(here):
-    filled(here)
+def test_a_backfill_again_finds_nothing_to_do(backfilled, tmp_path):
+    here = installation.copy(backfilled[0], tmp_path / "here")
     before = ledger_content(here)
     run = filled(here)
     assert run.counted.get("new_pairs", 0) == 0
     assert ledger_content(here) == before
 
 
-def test_parts_of_the_work_end_like_the_whole(learned, tmp_path, monkeypatch):
-    one, many = (installation.copy(learned, tmp_path / name) for name in ("one", "many"))
-    filled(one)
+def test_parts_of_the_work_end_like_the_whole(learned, backfilled, tmp_path, monkeypatch):
+    one, many = backfilled[0], installation.copy(learned, tmp_path / "many")
     monkeypatch.setattr("insar_anomaly.pipeline.backfill._PAIRS", 5)
     run = filled(many)
     assert run.counts["changed_pairs"] == 0
@@ -176,32 +189,39 @@ def test_parts_of_the_work_end_like_the_whole(learned, tmp_path, monkeypatch):
     assert store_content(one) == store_content(many)
 
 
-@pytest.mark.parametrize("number", range(10 if WHOLE else 2))
-def test_killed_at_a_random_moment_and_begun_again_it_ends_the_same(learned, tmp_path, number):
-    whole, here = (installation.copy(learned, tmp_path / name) for name in ("whole", "here"))
-    words = ["backfill", "--from", f"{DATES[0]}", "--to", f"{AS_OF}", "--as-of", f"{LATER}", "--replay"]
+WORDS = ["backfill", "--from", f"{DATES[0]}", "--to", f"{AS_OF}", "--as-of", f"{LATER}", "--replay"]
+
+
+@pytest.fixture(scope="module")
+def whole(learned, tmp_path_factory) -> tuple[Installation, float]:
+    """The same replay as a command, never stopped, and how long it took, s."""
+    place = installation.copy(learned, tmp_path_factory.mktemp("whole"))
     started = time.monotonic()
-    done = subprocess.run([*command("-c", whole.config), *words], check=False, capture_output=True)
+    done = subprocess.run([*command("-c", place.config), *WORDS], check=False, capture_output=True)
     assert done.returncode == BLIND
-    moment = random.Random(SEED + number).uniform(0.3, 1.0) * (time.monotonic() - started)
+    return place, time.monotonic() - started
+
+
+@pytest.mark.parametrize("number", range(10 if WHOLE else 2))
+def test_killed_at_a_random_moment_and_begun_again_it_ends_the_same(learned, whole, tmp_path, number):
+    (alone, seconds), here = whole, installation.copy(learned, tmp_path / "here")
+    moment = random.Random(SEED + number).uniform(0.3, 1.0) * seconds
     print(f"seed {SEED}, killed after {moment:.2f} s")
-    with subprocess.Popen([*command("-c", here.config), *words], stdout=subprocess.DEVNULL) as run:
+    with subprocess.Popen([*command("-c", here.config), *WORDS], stdout=subprocess.DEVNULL) as run:
         time.sleep(moment)
         run.send_signal(signal.SIGKILL if number % 2 else signal.SIGINT)
-    done = subprocess.run([*command("-c", here.config), *words], check=False, capture_output=True)
-    assert done.returncode == BLIND
-    assert ledger_content(here) == ledger_content(whole)
-    assert store_content(here) == store_content(whole)
+    assert cli.main(["-c", str(here.config), *WORDS]) == BLIND
+    assert ledger_content(here) == ledger_content(alone)
+    assert store_content(here) == store_content(alone)
 
 
-def test_a_dry_run_counts_and_stores_nothing(here):
+def test_a_dry_run_counts_and_stores_nothing(here, backfilled):
     before, held = ledger_content(here), store_content(here)
     with here.opened("backfill") as (s, run):
         found = forecast(s, Silent.of(run), period=HISTORY)
         assert run.failures == []
     assert (ledger_content(here), store_content(here)) == (before, held)
-    with here.opened("backfill") as (s, run):
-        backfill(s, run, period=HISTORY)
+    _, run = backfilled
     assert found.pairs == run.counts["new_pairs"] > 0
     assert found.sampled == 3
     assert found.read_bytes > 0
@@ -218,20 +238,17 @@ def test_only_some_frames(here):
         "(select model from model) and pair > ?", f"{FIT.last:%Y%m%d}")} == {WIDE}  # fmt: skip
 
 
-def test_the_command(here):
+def test_the_command(here, capsys):
     words = ["--from", f"{DATES[0]}", "--as-of", f"{AS_OF}"]
     said = subprocess.run(
         [*command("-c", here.config), "backfill", *words, "--dry-run"], check=True, capture_output=True, text=True
     )
     assert "backfill, dry run: " in said.stdout
     assert "requests" in said.stdout
-    said = subprocess.run([*command("-c", here.config), "backfill", *words], check=False, capture_output=True, text=True)
-    assert "stored pairs" in said.stdout
-    refused = subprocess.run(
-        [*command("-c", here.config), "backfill", "--send"], check=False, capture_output=True, text=True
-    )
-    assert refused.returncode == 2
-    assert "--replay" in refused.stderr
+    assert cli.main(["-c", str(here.config), "backfill", *words]) == BLIND
+    assert "stored pairs" in capsys.readouterr().out
+    assert cli.main(["-c", str(here.config), "backfill", "--send"]) == 2
+    assert "--replay" in capsys.readouterr().err
 
 
 # -- pace

@@ -26,6 +26,9 @@ _FLATTEST = 0.3
 """Slope that is taken where so few peaks are known that it may be anything: heavier tails were never seen."""
 _ONE_SIDED = 1.64
 """Standard deviations of a one-sided bound of 95 %."""
+_BLOCKS = 3.0
+"""How many times fewer false flags may come than the quiet record holds. The models that gave the record's scores know a
+part of it; fresh scores come from the model of all of it, which fewer days surprise (decision 17)."""
 _KEPT = 5000
 """Peaks that a pool keeps, the rarest: enough for two quiet years of 2,500 stacks and one flag a year of each."""
 
@@ -35,9 +38,10 @@ class Level:
     """What is told of an installation's flags: those that a stack's quiet ground reaches at most `rate` times a year.
 
     `budget` is the number of false flags a year that was asked for, all stacks together; `expected` what the quiet records
-    of `stacks` stacks, `years` years of them, give at the level, with its 95 % interval (Poisson, widened by how many peaks
-    come together). `short`: the record is too short for the budget; the level is then that of the interval's upper end.
-    `without` counts further stacks, of whose tails too little is known: their flags are told from their own threshold on.
+    of `stacks` stacks, `years` years of them, give at the level, with its 95 % interval: Poisson, widened by how many peaks
+    come together, and downwards because models of blocks of time are surprised more often than the model of all. `short`:
+    the record is too short for the budget; the level is then that of the interval's upper end. `without` counts further
+    stacks, of whose tails too little is known: their flags are told from their own threshold on.
     """
 
     rate: float
@@ -144,7 +148,7 @@ def _expected(count: float, days: NDArray[np.int64], scale: float) -> Estimate:
     """Flags a year from a count of peaks, with their days, in the record; `scale` turns one into the other."""
     together = _together(days)
     low, high = _garwood(count / together)
-    return Estimate(count * scale, low * together * scale, high * together * scale)
+    return Estimate(count * scale, low / _BLOCKS * together * scale, high * together * scale)
 
 
 def _together(days: NDArray[np.int64]) -> float:

@@ -111,7 +111,7 @@ def _fitted(task: FitTask, planes: Planes) -> FitResult:
         what = "quiet pairs" if pairs else f"assessments of {task.evidence.many}, from {len(task.pairs)} quiet pairs,"
         raise NotFitted(f"{task.stack}: {found} {what} to fit on, at least {FEWEST} are needed; widen --from/--to")
     try:
-        scorer, calibration, level = _calibrated(task, planes, proof)
+        scorer, calibration, level = calibrated(task, planes, proof)
     except ValueError as problem:
         raise NotFitted(f"{task.stack}: {problem}") from problem
     model = scorer.to_dataset()
@@ -121,8 +121,20 @@ def _fitted(task: FitTask, planes: Planes) -> FitResult:
     return FitResult(identity, calibration, str(settings_of(model).get("weights", "")))
 
 
-def _calibrated(task: FitTask, planes: Planes, proof: Evidence) -> tuple[Scorer, Calibration, Level | None]:
-    """The scorer fitted on all quiet pairs, its threshold, and the level by which fused evidence is measured."""
+def calibrated(task: FitTask, planes: Planes, proof: Evidence) -> tuple[Scorer, Calibration, Level | None]:
+    """The scorer fitted on all quiet pairs, its threshold, and the level by which fused evidence is measured.
+
+    Parameters
+    ----------
+    task : its store is read only where pairs are labelled or features are kept
+    planes : the quiet pairs of the task
+    proof : the task's kind of evidence, of these pairs
+
+    Raises
+    ------
+    ValueError
+        where there is too little to fit on, or too little ground.
+    """
     detector, target = build_detector(task.recipe.detector, task.storage), task.recipe.trials.target
     if task.evidence is not EvidenceKind.PAIR:
         target = target.out_of_sample
