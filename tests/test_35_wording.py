@@ -22,6 +22,7 @@ from insar_anomaly.notify.message import DISCLAIMERS, FIGURE_ID, FIGURE_LIMIT, M
 from insar_anomaly.notify.payload import Alone, Payload
 from insar_anomaly.report.figures.words import WORDS
 from insar_anomaly.spoken import LANGUAGES
+from insar_anomaly.spoken.sentences import clean
 
 KINDS = {"raised", "escalated", "released", "cleared", "withdrawn"}
 MOVED = Moved(
@@ -278,7 +279,7 @@ def test_any_name_is_harmless_and_stands_as_it_is(name, which):
     assert len(body.splitlines()) == len(wording.body(OF_KIND[kind], language).splitlines())
     page = Text(wording.html(told, language))
     assert "script" not in page.tags
-    shown = wording._clean(name)
+    shown = clean(name)
     assert shown in body
     assert shown in page.words
 

@@ -178,3 +178,13 @@ def test_the_ledger_says_who_was_over_on_a_date(crowd):
                 if day in Interval.of(row.pair).days and row.verdict == 0:
                     slow[name] = slow.get(name, False) or row.over
     assert found == slow
+
+
+def test_the_notice_of_a_region_is_in_the_language_of_its_channel(crowd):
+    crowd.change('kind = "files"', 'kind = "files"\nlanguage = "es"')
+    flagged_and_held(crowd)
+    [path] = crowd.notices
+    said = json.loads(path.read_text())
+    assert said["subject"].startswith("Cribado: probablemente un efecto atmosférico o del procesamiento: 7 de ")
+    assert "Estos avisos quedan como anotados." in said["body"]
+    assert said["language"] == "es"

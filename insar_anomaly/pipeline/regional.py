@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from insar_anomaly import notify
 from insar_anomaly.flags.together import New, Together, together, track_of
 from insar_anomaly.ledger.outbox import flag_of
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
@@ -15,6 +16,8 @@ from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import level_of
 from insar_anomaly.pipeline.messages import in_words
 from insar_anomaly.pipeline.run import Run
+from insar_anomaly.spoken import DEFAULT
+from insar_anomaly.spoken.sentences import said
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,6 @@ def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised])
         return
     names = ", ".join(f"{one.told.volcano} {one.flag}" for one in kept)
     run.warn(f"{group.words}; held as noted until the next assessment: {names}")
-    body = (
-        f"{group.words[0].upper()}{group.words[1:]}.\n\nSo many stacks that cross together are rarely volcanoes. These "
-        "flags are held as noted. Each is raised, with a notice of its own, where its next assessment is still over the "
-        "level:\n\n"
-        + "\n".join(
-            f"{one.told.volcano}  {one.flag}  score {one.told.score:.4g} over {one.told.threshold:.4g}" for one in kept
-        )
-    )
     payload = {
         "kind": REGION,
         "day": str(group.day),
@@ -87,13 +82,18 @@ def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised])
         "held": [str(one.flag) for one in kept],
     }
     channels = sorted({row.channel for one in kept for row in one.rows})
-    s.ledger.put("", [_notice(channel, group, body, payload) for channel in channels])
+    s.ledger.put("", [_notice(s, channel, group, [one.told for one in kept], payload) for channel in channels])
 
 
-def _notice(channel: str, group: Together, body: str, payload: Mapping[str, object]) -> NewNotice:
+def _notice(
+    s: Installation, channel: str, group: Together, held: Sequence[Payload], payload: Mapping[str, object]
+) -> NewNotice:
+    every = notify.destinations(s.config.channel, s.config.route)
+    destination = notify.destination_of(channel, every, notify.named(s.config.channel))
+    language = destination.language if destination else DEFAULT
+    words = said("notify", "messages/region", language, group=group, held=held)
     key = f"{REGION}:{group.day}:{group.track or 'all'}:{channel}"
-    subject = f"Screening: {group.words}"
-    return in_words(key, channel, REGION, subject=subject, body=body, payload=payload)
+    return in_words(key, channel, REGION, words, payload=payload, language=language)
 
 
 def with_others(s: Installation, told: Payload) -> Payload:

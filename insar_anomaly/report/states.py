@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -80,14 +80,14 @@ def state_row(stack: str, state: StackState) -> dict[str, object]:
     return {"stack": stack} | plain | parts | {"summit_measured": state.summit_measured}
 
 
-def arrivals(states: Mapping[str, StackState]) -> Sequence[str]:
-    """One line for each stack that got acquisitions in the night: their days and satellites, and how old its data are."""
-    lines = []
+def arrivals(states: Mapping[str, StackState]) -> list[tuple[str, str, int | None]]:
+    """The stacks that got acquisitions in the night: their days with the satellites, and the age of their data in days."""
+    found = []
     for stack, state in sorted(states.items()):
         if state.acquisitions:
             days = [f"{day_of(day)} ({Platform(one).words})" for day, one in state.acquisitions.items()]
-            lines.append(f"{stack}: {', '.join(days)}; data {state.age_days} days old")
-    return lines
+            found.append((stack, ", ".join(days), state.age_days))
+    return found
 
 
 def _stacks(number: int, of: int) -> str:
