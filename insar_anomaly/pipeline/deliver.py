@@ -12,7 +12,7 @@ from insar_anomaly.ledger.leases import NOTICES
 from insar_anomaly.ledger.records import NoticeRow
 from insar_anomaly.names import FlagName
 from insar_anomaly.notify import wording
-from insar_anomaly.notify.links import Links
+from insar_anomaly.notify.links import Links, Purpose
 from insar_anomaly.notify.message import Message
 from insar_anomaly.notify.payload import Payload
 from insar_anomaly.pipeline.dispatch import dispatch
@@ -36,12 +36,10 @@ def deliver_notices(s: Installation, run: Run) -> None:
         run.fail("every stack", "notify", problem)
 
 
-def _link(s: Installation, told: Payload) -> str | None:
-    """The link by which a person acts on the flag; None where nobody serves it."""
+def _links(s: Installation) -> Links | None:
+    """What makes the links of notices; None where nobody serves them."""
     its = s.config.serve
-    if its.url is None:
-        return None
-    return Links(its.url, secret(its.secret_env) or "", its.link_days).of(FlagName.of(told.flag), datetime.now(UTC))
+    return None if its.url is None else Links(its.url, secret(its.secret_env) or "", its.link_days)
 
 
 def _waits(run: Run, words: str) -> None:
@@ -51,7 +49,8 @@ def _waits(run: Run, words: str) -> None:
 def _message(s: Installation, run: Run, row: NoticeRow, *, language: str, whole: bool) -> Message:
     """The message of one flag's notice; without `whole` it is told in a list, and gets no figure."""
     found = telling(s, run, row.payload, language) if whole else Telling(Payload.read(row.payload), None)
-    told = replace(found.told, link=_link(s, found.told))
+    links, flag, now = _links(s), FlagName.of(found.told.flag), datetime.now(UTC)
+    told = replace(found.told, link=links.of(flag, now, Purpose.FLAG, language) if links else None)
     return Message(
         key=row.key,
         kind=row.kind,
@@ -60,8 +59,9 @@ def _message(s: Installation, run: Run, row: NoticeRow, *, language: str, whole:
         body=wording.body(told, language),
         payload=told.as_dict(),
         figure=found.figure,
-        created=datetime.now(UTC),
+        created=now,
         language=language,
         html=wording.html(told, language, figure=found.figure is not None),
         brief=wording.chat(told, language),
+        figure_url=links.of(flag, now, Purpose.FIGURE, language) if links else None,
     )
