@@ -151,7 +151,7 @@ def test_a_notice_opens_with_what_how_much_where_when_and_how_sure(language):
 def test_growth_is_told_with_what_was_told_before():
     body = wording.body(OF_KIND["escalated"])
     assert "the motion is larger, and more ground moves, and the other direction sees it too." in body
-    assert "Last told: 5.1 ± 1.1 cm away from the satellite, 1.2 km², 4 to 16 January 2017." in body
+    assert "In the last notice: 5.1 ± 1.1 cm away from the satellite, 1.2 km², 4 to 16 January 2017." in body
     assert "Now it is 12.3 ± 1.1 cm" in body
     spanish = wording.body(OF_KIND["escalated"], "es")
     assert "el movimiento es mayor, se mueve más suelo y también se ve desde la otra dirección." in spanish
@@ -177,7 +177,7 @@ def test_the_return_period_is_told_where_it_is_known():
     )
     assert (
         "How sure: on quiet ground this stack reaches such a score once in 40 years (95 % range: 12 to 130). "
-        "Notices tell what is rarer than once in 12 years."
+        "Notices are sent for what is rarer than once in 12 years."
     ) in wording.body(rare)
     assert "una vez cada 40 años (intervalo del 95 %: de 12 a 130)" in wording.body(rare, "es")
     assert Payload.read(rare.text).text == rare.text
@@ -237,7 +237,8 @@ def test_what_could_not_be_measured_is_said_so(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_kind_without_a_template_is_told_all_the_same(language):
     told = replace(TOLD, kind="noted")
-    assert "noted" in wording.subject(told, language)
+    assert LANGUAGES[language].states["noted"] in wording.subject(told, language)
+    assert "unheard-of" in wording.subject(replace(TOLD, kind="unheard-of"), language)
     assert "1.6 km" in wording.body(told, language)
 
 

@@ -150,8 +150,8 @@ def _contradictions(file: Path, lines: Lines, config: Config) -> list[str]:
     if config.flags.rests_on == "interval" and "interval" not in config.fusion.evidence:
         line = lines.line(["flags", "rests_on"] if lines.written("flags", "rests_on") else ["fusion", "evidence"])
         out.append(
-            f'{file}:{line}: [flags] rests_on = "interval" needs "interval" in [fusion] evidence: add it, or let flags rest '
-            'on "pair"'
+            f'{file}:{line}: [flags] rests_on = "interval" needs "interval" in [fusion] evidence: add it, or write '
+            'rests_on = "pair"'
         )
     for name, section in (("heartbeat", config.heartbeat), ("serve", config.serve), ("cap", config.cap)):
         out += [f"{file}:{lines.line([name, key])}: [{name}] {key}: {words}" for key, words in section.mistakes()]

@@ -192,7 +192,7 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
     sent = [_line(say.flag(flag)) for flag in digest.open_flags if flag.state.told]
     noted = [_line(say.flag(flag)) for flag in digest.open_flags if not flag.state.told]
     out = [_line(say.first(digest))]
-    out += _listed(titles["told"], sent) or [f"  {_line(say.none_open())}"]
+    out += _listed(titles["open"], sent) or [f"  {_line(say.none_open())}"]
     out += _listed(titles["noted"], noted)
     out += _listed(titles["failed"], [_line(say.failure(one)) for one in digest.failures if failures])
     out += _listed(titles["blind"], [f"{one.stack}: {one.why}" for one in digest.blind])
