@@ -239,7 +239,10 @@ def test_a_spanish_link_shows_and_acts_in_spanish(flagged):
 # -- figures ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_figure_of_a_flag_is_drawn_for_its_link_once_and_the_page_shows_it(flagged):
+def test_the_figure_of_any_flag_is_drawn_for_its_link_once_and_the_page_shows_it(flagged):
+    """Also of one that was only noted: no night has drawn it."""
+    with closing(sqlite3.connect(flagged.folder / "ledger.sqlite")) as database, database:
+        database.execute("update episode set state = 'noted', told = null")
     drawn = []
 
     def draw(flag, language):
@@ -252,6 +255,7 @@ def test_the_figure_of_a_flag_is_drawn_for_its_link_once_and_the_page_shows_it(f
         status, own, picture = ask(address, "GET", f"/{place}")
         again = ask(address, "GET", link(purpose=Purpose.FIGURE))
         head = ask(address, "HEAD", f"/{place}")
+    assert "<dd>noted</dd>" in page
     assert "img-src 'self'" in headers["Content-Security-Policy"]
     assert (status, own["Content-Type"], own["X-Content-Type-Options"]) == (200, "image/png", "nosniff")
     assert own["Content-Security-Policy"] == "default-src 'none'; sandbox; frame-ancestors 'none'"
@@ -301,7 +305,7 @@ def test_a_webhook_gets_a_link_to_the_figure_and_none_to_act(flagged, hook, monk
     monkeypatch.setenv("LINKS_SECRET", SECRET)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     url, came = hook
-    with sqlite3.connect(flagged.folder / "ledger.sqlite") as database:
+    with closing(sqlite3.connect(flagged.folder / "ledger.sqlite")) as database, database:
         database.execute("update notice set channel = 'webhook', delivered_at = null")
     text = flagged.config.read_text().partition("[[channel]]")[0]
     served = '[serve]\nurl = "https://screening.example.org"\nsecret_env = "LINKS_SECRET"\n'
