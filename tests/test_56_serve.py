@@ -223,7 +223,7 @@ def test_a_spanish_link_shows_and_acts_in_spanish(flagged):
         _, _, done = ask(address, "POST", f"/{action}", {"act": "label", "by": "Ada", "label": "volcanic"})
         _, _, wrong = ask(address, "POST", f"/{action}", {"act": "ack", "by": ""})
         other = unescape(search(r'hreflang="en" href="([^"]+)"', page)[1])
-        _, _, english = ask(address, "GET", f"/{other}", **{"Accept-Language": "en"})
+        _, _, english = ask(address, "GET", f"/{other}", **{"Accept-Language": "es"})
         gone = ask(address, "GET", "/flag", **{"Accept-Language": "es"})
     assert '<html lang="es">' in page
     assert "<h1>Cono Naciente</h1>" in page

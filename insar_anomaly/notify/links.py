@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 
 from insar_anomaly.errors import ConfigError, UsageError
 from insar_anomaly.names import FlagName
-from insar_anomaly.spoken import DEFAULT
 
 SHORTEST_SECRET = 32
 """Characters of a secret: shorter ones can be guessed."""
@@ -56,12 +55,12 @@ class Links:
                 "`openssl rand -hex 32` makes them"
             )
 
-    def of(self, flag: FlagName, now: datetime, purpose: Purpose = Purpose.FLAG, language: str = DEFAULT) -> str:
-        """The link of a flag, made at an aware moment; what it shows is in `language`."""
+    def of(self, flag: FlagName, now: datetime, purpose: Purpose = Purpose.FLAG, language: str | None = None) -> str:
+        """The link of a flag, made at an aware moment; what it shows is in `language`, None: in that of who opens it."""
         expires = int((now + timedelta(days=self.days)).timestamp())
         return f"{self.url.rstrip('/')}/{self.reference(flag, expires, purpose, language)}"
 
-    def reference(self, flag: FlagName, expires: int, purpose: Purpose, language: str = DEFAULT) -> str:
+    def reference(self, flag: FlagName, expires: int, purpose: Purpose, language: str | None = None) -> str:
         """The end of a link's address, ``flag?flag=...``, as it may stand in a page of the same server.
 
         Parameters
@@ -69,7 +68,7 @@ class Links:
         expires : seconds since 1970 in UTC
         """
         query = {"flag": str(flag), "expires": str(expires), "signature": self._signature(purpose, str(flag), expires)}
-        query |= {"language": language} if language != DEFAULT else {}
+        query |= {"language": language} if language else {}
         return f"{purpose}?{urlencode(query)}"
 
     def read(self, query: Mapping[str, str], now: datetime, purpose: Purpose = Purpose.FLAG) -> FlagName:

@@ -20,6 +20,7 @@ from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.leases import patiently
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.telling import Telling, telling
+from insar_anomaly.spoken import DEFAULT
 
 
 def deliver_notices(s: Installation, run: Run) -> None:
@@ -50,7 +51,8 @@ def _message(s: Installation, run: Run, row: NoticeRow, *, language: str, whole:
     """The message of one flag's notice; without `whole` it is told in a list, and gets no figure."""
     found = telling(s, run, row.payload, language) if whole else Telling(Payload.read(row.payload), None)
     links, flag, now = _links(s), FlagName.of(found.told.flag), datetime.now(UTC)
-    told = replace(found.told, link=links.of(flag, now, Purpose.FLAG, language) if links else None)
+    chosen = language if language != DEFAULT else None  # where nobody chose, the page is in the reader's own
+    told = replace(found.told, link=links.of(flag, now, Purpose.FLAG, chosen) if links else None)
     return Message(
         key=row.key,
         kind=row.kind,
