@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -85,7 +85,7 @@ def flag_page(row: EpisodeRow, acts: Sequence[ActRow], shown: Shown, language: s
 
 
 def _page(
-    title: str, language: str, *, heading: str = "", lines: Sequence[str] = (), flag: dict[str, Any] | None = None
+    title: str, language: str, *, heading: str = "", lines: Sequence[str] = (), flag: Mapping[str, object] | None = None
 ) -> str:
     say = _words(language)
     return (

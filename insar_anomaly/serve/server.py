@@ -70,7 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
         place = urlsplit(self.path)
         query = dict(parse_qsl(place.query, max_num_fields=10)) if place.query.count("&") < 10 else {}
         language = language_of(query, self.headers.get("Accept-Language", ""))
-        do = known.get(place.path.rpartition("/")[2])  # what stands before is the web server's in front of this one
+        # what stands before the last part is the web server's in front of this one
+        do = next((one for name, one in known.items() if place.path.endswith(f"/{name}")), None)
         if do is None:
             answer = Answer.page(HTTPStatus.NOT_FOUND, pages.message("nothing", "nothing", language))
         else:
