@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from markupsafe import Markup
-
 from insar_anomaly.ledger.records import ActRow, EpisodeRow
 from insar_anomaly.names import FlagName, span_of
 from insar_anomaly.spoken import DEFAULT, LANGUAGES, one_line
@@ -99,7 +97,7 @@ def _page(
             flag=flag,
             words=say.words,
             labels=say.labels,
-            style=Markup(STYLE),  # noqa: S704  the constant above
+            style=STYLE,
         )
     )
 
