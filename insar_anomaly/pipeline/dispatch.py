@@ -195,7 +195,8 @@ class _Dispatch:
         if len(letters) == 1:
             self._send(post, letters[0])
             return 1
-        sent, problems = {row.key for row in ledger.notices() if row.delivered_at}, []
+        sent = {row.key for row in ledger.notices() if row.delivered_at}
+        problems: list[Exception] = []
         for letter in (one for one in letters if parcel.receipt_of(one) not in sent):
             try:
                 message = self._send(post, letter)
