@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -134,7 +135,7 @@ def png(figure: Figure) -> bytes:
     has.
     """
     figure.set_dpi(DPI)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     tag = PngInfo()
     tag.add_text("Software", "insar-anomaly")
