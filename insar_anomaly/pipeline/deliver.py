@@ -37,10 +37,14 @@ def deliver_notices(s: Installation, run: Run) -> None:
         run.fail("every stack", "notify", problem)
 
 
-def _links(s: Installation) -> Links | None:
-    """What makes the links of notices; None where nobody serves them."""
+def _addresses(s: Installation, told: Payload, now: datetime, language: str) -> tuple[str | None, str | None]:
+    """The links to the page and to the figure of a notice's flag; None where nobody serves them."""
     its = s.config.serve
-    return None if its.url is None else Links(its.url, secret(its.secret_env) or "", its.link_days)
+    if its.url is None:
+        return None, None
+    links, flag = Links(its.url, secret(its.secret_env) or "", its.link_days), FlagName.of(told.flag)
+    chosen = language if language != DEFAULT else None  # where nobody chose, the page is in the reader's own
+    return links.of(flag, now, Purpose.FLAG, chosen), links.of(flag, now, Purpose.FIGURE, language)
 
 
 def _waits(run: Run, words: str) -> None:
@@ -50,9 +54,9 @@ def _waits(run: Run, words: str) -> None:
 def _message(s: Installation, run: Run, row: NoticeRow, *, language: str, whole: bool) -> Message:
     """The message of one flag's notice; without `whole` it is told in a list, and gets no figure."""
     found = telling(s, run, row.payload, language) if whole else Telling(Payload.read(row.payload), None)
-    links, flag, now = _links(s), FlagName.of(found.told.flag), datetime.now(UTC)
-    chosen = language if language != DEFAULT else None  # where nobody chose, the page is in the reader's own
-    told = replace(found.told, link=links.of(flag, now, Purpose.FLAG, chosen) if links else None)
+    now = datetime.now(UTC)
+    page, figure_url = _addresses(s, found.told, now, language)
+    told = replace(found.told, link=page)
     return Message(
         key=row.key,
         kind=row.kind,
@@ -65,5 +69,5 @@ def _message(s: Installation, run: Run, row: NoticeRow, *, language: str, whole:
         language=language,
         html=wording.html(told, language, figure=found.figure is not None),
         brief=wording.chat(told, language),
-        figure_url=links.of(flag, now, Purpose.FIGURE, language) if links else None,
+        figure_url=figure_url,
     )
