@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 import re
@@ -168,3 +169,26 @@ def test_docstrings_name_modules_of_today():
             if name.split(".")[0] in MODULES and not name.endswith(ENDINGS):
                 wrong += [] if named(name.removeprefix("insar_anomaly."), file) else [f"{file.relative_to(ROOT)}: {name}"]
     assert wrong == []
+
+
+STORED = {" looked at", "([0-9.e+-]+) cm(, first assessment| at once)?"}
+"""Words of earlier versions that ledgers and figures still hold."""
+
+
+def strings_of(file):
+    """The text constants of a Python file that are sentences or parts of one, without its docstrings."""
+    tree = ast.parse(text_of(file))
+    bodies = [one.body for one in ast.walk(tree) if isinstance(getattr(one, "body", None), list)]
+    said = {id(line.value) for body in bodies for line in body if isinstance(line, ast.Expr)}
+    every = [one for one in ast.walk(tree) if isinstance(one, ast.Constant) and id(one) not in said]
+    return [
+        one.value for one in every if isinstance(one.value, str) and " " in one.value.strip() and one.value not in STORED
+    ]
+
+
+def test_retired_phrases_stay_out_of_what_people_read_of_the_program():
+    files = [file for room in ("insar_anomaly", "flows") for file in sorted((ROOT / room).rglob("*.py"))]
+    said = [text for file in files if "migrations" not in file.parts for text in strings_of(file)]
+    said += [text_of(file) for kind in ("*.j2", "*.schema.json") for file in (ROOT / "insar_anomaly").rglob(kind)]
+    phrase = re.compile("|".join(RETIRED), re.I)
+    assert [text[:100] for text in said if phrase.search(" ".join(text.split()))] == []

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from insar_anomaly.catalogue.read import load
 from insar_anomaly.catalogue.volcano import Box, Volcano
 from insar_anomaly.errors import CatalogueError
+from insar_anomaly.files import lines
 
 TAAL = {"gvp": 273070, "name": "Taal", "lat": 14.0106, "lon": 120.9975, "frames": ("032D_07536_111313", "142A_07606_131313")}
 
@@ -449,3 +450,36 @@ def test_nothing_is_excluded_where_no_polygon_is_given():
 def test_polygons_are_read_from_toml(tmp_path):
     (first, _) = load(written(tmp_path, TOML.replace("contacts", "exclude = [[[0, 0], [1, 0], [0, 1]]]\ncontacts", 1)))
     assert first.exclude == (((0, 0), (1, 0), (0, 1)),)
+
+
+class Counting:
+    """A pattern that counts the lines that it was tried on."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern, self.tried = pattern, 0
+
+    def match(self, line: str) -> re.Match[str] | None:
+        self.tried += 1
+        return self.pattern.match(line)
+
+
+@pytest.mark.parametrize("volcanoes", [20, 400])
+@pytest.mark.parametrize("lat", [14.0, 114.0])
+def test_a_catalogue_is_searched_once_for_its_lines_however_many_volcanoes_and_mistakes_it_has(
+    volcanoes, lat, tmp_path, monkeypatch
+):
+    header = Counting(lines._HEADER)
+    monkeypatch.setattr(lines, "_HEADER", header)
+    entry = '[[volcano]]\ngvp = {}\nname = "Taal"\nlat = {}\nlon = 120.9975\nframes = ["032D_07536_111313"]\n'
+    text = "".join(entry.format(273070 + number, lat) for number in range(volcanoes))
+    if lat > 90:
+        assert f"line {6 * volcanoes - 2}: [[volcano]] number {volcanoes} (Taal): lat" in mistakes(tmp_path, text)
+    else:
+        assert len(load(written(tmp_path, text))) == volcanoes
+    assert header.tried == 6 * volcanoes
+
+
+def test_a_list_over_several_lines_is_no_header(tmp_path):
+    ring = "exclude = [\n  [[40.6, 13.5], [40.7, 13.5],\n   [40.7, 13.6]],\n]\n"
+    said = mistakes(tmp_path, TOML.replace("box_km = 30", f"{ring}box_km = -3"))
+    assert ": line 20: [[volcano]] number 2 (Casiri): box_km" in said

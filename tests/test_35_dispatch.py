@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from datetime import UTC, datetime
@@ -10,8 +11,11 @@ from itertools import product
 
 import outbox
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from outbox import NIGHT, webhook
 from receivers import receiving
+from test_34_notify import mail_server
 
 from insar_anomaly import cli, pipeline
 from insar_anomaly.config.load import load
@@ -171,10 +175,86 @@ def test_what_was_put_together_once_goes_out_together_again_and_new_notices_apar
     assert [event["id"] for event in apart] == late
 
 
-def test_a_volcanos_contacts_never_get_the_notices_of_another():
-    waiting = [Waiting(f"k{number}", "raised", 221080, (f"{number % 2}@example.org",)) for number in range(10)]
-    found = parcels("email", waiting, above=3)
-    assert sorted((one.contacts, len(one.keys)) for one in found) == [(("0@example.org",), 5), (("1@example.org",), 5)]
+def received(mailbox):
+    """Of each receiver, what every mail to it says: the numbers of the volcanoes."""
+    found = {}
+    for mail, receivers in zip(mailbox.mails, mailbox.received_by, strict=True):
+        text = mail.get_body(("plain",)).get_content()
+        for one in receivers:
+            found.setdefault(one, []).append(sorted({int(gvp) for gvp in re.findall(r"Volcano (\d+)", text)}))
+    return found
+
+
+def with_contacts(folder, port, contacts, own=("duty@example.org",)):
+    """An installation with one e-mail channel that groups, and these contacts by volcano."""
+    mail = (
+        f'[[channel]]\nkind = "email"\nhost = "127.0.0.1"\nport = {port}\nsender = "flags@example.org"\n'
+        f"starttls = false\ngroup_above = 2\nrecipients = {list(own)}\n"
+    )
+    place = outbox.build(folder, mail, gvps=[])
+    entry = '[[volcano]]\ngvp = {}\nname = "Volcano {}"\nlat = 0.0\nlon = 40.0\nframes = ["{}"]\ncontacts = {}\n'
+    text = "".join(entry.format(gvp, gvp, outbox.FRAME, list(who)) for gvp, who in contacts.items())
+    (folder / "volcanoes.toml").write_text(text.replace("'", '"'))
+    place.config.write_text(place.config.read_text().replace("'", '"'))
+    return place
+
+
+SHARED = {
+    221000: ("north@b.org", "both@b.org"),
+    221001: ("both@b.org",),
+    221002: ("north@b.org", "both@b.org", "duty@example.org"),
+    343100: ("south@b.org", "both@b.org"),
+    343101: (),
+}
+
+
+def test_nobody_gets_two_mails_of_a_region_nor_a_notice_of_a_volcano_that_is_not_theirs(tmp_path):
+    with mail_server() as (mailbox, email):
+        place = with_contacts(tmp_path, email().port, SHARED)
+        place.put(*SHARED, channel="email")
+        assert place.deliver().failures == []
+        assert place.deliver().failures == []
+    assert received(mailbox) == {
+        "duty@example.org": [[221000, 221001, 221002], [343100, 343101]],
+        "both@b.org": [[221000, 221001, 221002], [343100]],
+        "north@b.org": [[221000, 221002]],
+        "south@b.org": [[343100]],
+    }
+    assert len({mail["Message-ID"] for mail in mailbox.mails}) == len(mailbox.mails) == 4
+    assert place.waiting() == []
+
+
+def test_a_contact_whose_address_is_refused_does_not_bring_the_others_the_same_mail_again(tmp_path):
+    with mail_server() as (mailbox, email):
+        place = with_contacts(tmp_path, email().port, SHARED)
+        keys = place.put(221000, 221001, 221002, channel="email")
+        mailbox.refused = {"north@b.org"}
+        for night in range(2):
+            [failure] = place.deliver(night).failures
+            assert "north@b.org" in failure.error
+        assert place.waiting() == keys
+        assert received(mailbox) == {name: [[221000, 221001, 221002]] for name in ("duty@example.org", "both@b.org")}
+        mailbox.refused = set()
+        assert place.deliver(2).failures == []
+    assert received(mailbox)["north@b.org"] == [[221000, 221002]]
+    assert len(mailbox.mails) == 2
+    assert place.waiting() == []
+
+
+PEOPLE = st.sampled_from(["a@b.org", "b@b.org", "c@b.org", "duty@b.org"])
+
+
+@given(st.lists(st.lists(PEOPLE, max_size=4).map(tuple), min_size=1, max_size=6), st.sampled_from([(), ("duty@b.org",)]))
+def test_each_receiver_is_in_one_letter_that_has_just_their_notices(contacts, own):
+    waiting = [Waiting(f"k{number}", "raised", 221080, who) for number, who in enumerate(contacts)]
+    [parcel] = parcels("email", waiting, above=1) if len(waiting) > 1 else parcels("email", waiting, above=9)
+    letters = parcel.letters(own)
+    wanted = {one: tuple(w.key for w in waiting if one in own or one in w.contacts) for who in contacts for one in who}
+    wanted |= dict.fromkeys(own, parcel.keys)
+    got = [(one, letter.keys) for letter in letters for one in (*letter.contacts, *(own if letter.own else ()))]
+    assert sorted(got) == sorted(wanted.items())
+    assert {key for letter in letters for key in letter.keys} == set(parcel.keys)  # also of what nobody gets
+    assert len({parcel.receipt_of(letter) for letter in letters}) == len(letters)
 
 
 def test_few_notices_and_those_of_a_night_go_alone():

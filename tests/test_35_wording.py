@@ -22,6 +22,7 @@ from insar_anomaly.notify.message import DISCLAIMERS, FIGURE_ID, FIGURE_LIMIT, M
 from insar_anomaly.notify.payload import Alone, Payload
 from insar_anomaly.report.figures.words import WORDS
 from insar_anomaly.spoken import LANGUAGES
+from insar_anomaly.spoken.sentences import clean
 
 KINDS = {"raised", "escalated", "released", "reopened", "cleared", "withdrawn"}
 MOVED = Moved(
@@ -166,7 +167,7 @@ def test_growth_is_told_with_what_was_told_before():
     rare = {f"return_period_{name}": years for name, years in (("years", 20.0), ("low", 2.0), ("high", 400.0))}
     blind = replace(OF_KIND["escalated"], asked_return_period_years=5.0, unmeasured_summits=(TOLD.stack,), **rare)
     assert f"5 years.{both}\nBlind: " in wording.body(blind)
-    assert "Last told: 5.1 ± 1.1 cm away from the satellite, 1.2 km², 4 to 16 January 2017." in body
+    assert "In the last notice: 5.1 ± 1.1 cm away from the satellite, 1.2 km², 4 to 16 January 2017." in body
     assert "Now it is 12.3 ± 1.1 cm" in body
     spanish = wording.body(OF_KIND["escalated"], "es")
     said = "la puntuación es mucho mayor, más suelo supera el umbral (8.4 km²) y un aviso desde la otra dirección coincide."
@@ -193,7 +194,7 @@ def test_the_return_period_is_told_where_it_is_known():
     )
     assert (
         "How sure: on quiet ground this stack reaches such a score once in 40 years (95 % range: 12 to 130). "
-        "Notices tell what is rarer than once in 12 years."
+        "Notices are sent for what is rarer than once in 12 years."
     ) in wording.body(rare)
     assert "una vez cada 40 años (intervalo del 95 %: de 12 a 130)" in wording.body(rare, "es")
     assert Payload.read(rare.text).text == rare.text
@@ -268,7 +269,8 @@ def test_what_could_not_be_measured_is_said_so(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_kind_without_a_template_is_told_all_the_same(language):
     told = replace(TOLD, kind="noted")
-    assert "noted" in wording.subject(told, language)
+    assert LANGUAGES[language].states["noted"] in wording.subject(told, language)
+    assert "unheard-of" in wording.subject(replace(TOLD, kind="unheard-of"), language)
     assert "1.6 km" in wording.body(told, language)
 
 
@@ -310,7 +312,7 @@ def test_any_name_is_harmless_and_stands_as_it_is(name, which):
     assert len(body.splitlines()) == len(wording.body(OF_KIND[kind], language).splitlines())
     page = Text(wording.html(told, language))
     assert "script" not in page.tags
-    shown = wording._clean(name)
+    shown = clean(name)
     assert shown in body
     assert shown in page.words
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
+import sqlite3
 import subprocess
 import threading
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from re import search
+from re import DOTALL, findall, search
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from installation import RISING, command
+from outbox import webhook
+from test_46_stored_forms import mistakes, schema
 
-from insar_anomaly.errors import ConfigError
+from insar_anomaly import pipeline
+from insar_anomaly.config.load import load
+from insar_anomaly.errors import ConfigError, StoreFailed
 from insar_anomaly.names import FlagName
-from insar_anomaly.notify.links import BadLink, Links
+from insar_anomaly.notify.links import BadLink, Links, Purpose
+from insar_anomaly.pipeline.redraw import picture_of
 from insar_anomaly.serve import pages, server
+from insar_anomaly.serve.desk import language_of
 
 SECRET = "0123456789abcdef" * 2
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -72,10 +81,20 @@ def test_another_secret_reads_nothing_and_a_short_one_is_refused():
 # -- the endpoint ----------------------------------------------------------------------------------------------------
 
 
+def drawing(place):
+    """Draws the figures of an installation."""
+
+    def draw(flag, language):
+        with pipeline.open_installation(load(place.config)) as s:
+            return picture_of(s, flag, language)
+
+    return draw
+
+
 @contextmanager
-def serving(place):
+def serving(place, **more):
     """The endpoint of an installation, at its address."""
-    with server(f"sqlite:///{place.folder}/ledger.sqlite", LINKS, host="127.0.0.1", port=0) as made:
+    with server(f"sqlite:///{place.folder}/ledger.sqlite", LINKS, host="127.0.0.1", port=0, **more) as made:
         thread = threading.Thread(target=made.serve_forever)
         thread.start()
         try:
@@ -90,12 +109,14 @@ def ask(address, method, path, form=None, **headers):
         body = None if form is None else urlencode(form)
         connection.request(method, path, body, {"Content-Type": "application/x-www-form-urlencoded"} | headers)
         answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read().decode()
+        content = answer.read()
+        text = content if answer.headers["Content-Type"] == "image/png" else content.decode()
+        return answer.status, dict(answer.getheaders()), text
 
 
-def link(days_ago=0):
-    made = urlsplit(LINKS.of(FLAG, datetime.now(UTC) - timedelta(days=days_ago)))
-    return f"/flag?{made.query}"
+def link(days_ago=0, **how):
+    made = urlsplit(LINKS.of(FLAG, datetime.now(UTC) - timedelta(days=days_ago), **how))
+    return f"{made.path.removeprefix('/flags')}?{made.query}"
 
 
 def test_opening_a_link_shows_the_flag_and_changes_nothing(flagged):
@@ -106,7 +127,11 @@ def test_opening_a_link_shows_the_flag_and_changes_nothing(flagged):
     assert status == 200
     assert f"Screening flag {FLAG}" in page
     assert "Nobody has done anything yet" in page
-    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert "script" not in page
+    [style] = findall("<style>(.*?)</style>", page, DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in headers["Content-Security-Policy"]
     assert (headers["Referrer-Policy"], headers["Cache-Control"]) == ("no-referrer", "no-store")
     assert (head[0], head[2]) == (200, "")
     assert flagged.rows("select * from act") == []
@@ -122,11 +147,11 @@ def test_the_form_of_the_page_acts_once_it_is_sent(flagged):
             {"act": "label", "by": "Ada", "label": "volcanic"},
             {"act": "mute", "by": "Bo", "until": str(until), "note": "field work"},
         ):
-            status, _, page = ask(address, "POST", f"/flag{action}", form)
+            status, _, page = ask(address, "POST", f"/{action}", form)
             assert status == 200
     assert "Ada acknowledged: on my way" in page
     assert "Ada labelled as volcanic" in page
-    assert f"Muted until {until}" in page
+    assert f"<dt>Muted until</dt><dd>{until}</dd>" in page
     assert flagged.rows("select state from episode where stack = ?", RISING) == [("acknowledged",)]
     assert flagged.rows("select stack, episode, kind from act") == [
         (RISING, 1, "acknowledged"),
@@ -166,7 +191,135 @@ def test_names_and_notes_are_escaped(flagged):
     assert "<script>" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
-    assert "<b>" not in pages.message("<b>", "<b>")
+    assert "<b>" not in pages.message("link", "gone", about="<b>")
+
+
+# -- language --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accepted", "named", "language"),
+    [
+        ("", None, "en"),
+        ("es", None, "es"),
+        ("es-EC,es;q=0.9,en;q=0.8", None, "es"),
+        ("fr, en;q=0.4, es;q=0.7", None, "es"),
+        ("fr,de;q=0.5", None, "en"),
+        ("es;q=0", None, "en"),
+        ("es;q=high", None, "en"),
+        ("es", "en", "en"),
+        ("en", "es", "es"),
+        ("en", "../es", "en"),
+    ],
+)
+def test_the_language_is_that_of_the_link_else_the_first_of_the_browsers(accepted, named, language):
+    assert language_of({} if named is None else {"language": named}, accepted) == language
+
+
+def test_a_spanish_link_shows_and_acts_in_spanish(flagged):
+    with serving(flagged, volcanoes={990002: "Cono Naciente"}) as address:
+        _, _, page = ask(address, "GET", link(language="es"), **{"Accept-Language": "en"})
+        action = unescape(search(r'action="([^"]+)"', page)[1])
+        _, _, done = ask(address, "POST", f"/{action}", {"act": "label", "by": "Ada", "label": "volcanic"})
+        _, _, wrong = ask(address, "POST", f"/{action}", {"act": "ack", "by": ""})
+        other = unescape(search(r'hreflang="en" href="([^"]+)"', page)[1])
+        _, _, english = ask(address, "GET", f"/{other}", **{"Accept-Language": "es"})
+        gone = ask(address, "GET", "/flag", **{"Accept-Language": "es"})
+    assert '<html lang="es">' in page
+    assert "<h1>Cono Naciente</h1>" in page
+    assert f"Aviso de cribado {FLAG}" in page
+    assert "Nadie ha hecho nada todavía." in page
+    assert "<dd>en aumento</dd>" in page
+    assert "Ada etiquetó como volcánico" in done
+    assert "escriba su nombre" in wrong
+    assert "Ada labelled as volcanic" in english
+    assert (gone[0], "este enlace está incompleto" in gone[2]) == (403, True)
+
+
+# -- figures ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_figure_of_any_flag_is_drawn_for_its_link_once_and_the_page_shows_it(flagged):
+    """Also of one that was only noted: no night has drawn it."""
+    with closing(sqlite3.connect(flagged.folder / "ledger.sqlite")) as database, database:
+        database.execute("update episode set state = 'noted', told = null")
+    drawn = []
+
+    def draw(flag, language):
+        drawn.append((flag, language))
+        return drawing(flagged)(flag, language)
+
+    with serving(flagged, draw=draw) as address:
+        _, headers, page = ask(address, "GET", link())
+        place = unescape(search(r'<img src="([^"]+)"', page)[1])
+        status, own, picture = ask(address, "GET", f"/{place}")
+        again = ask(address, "GET", link(purpose=Purpose.FIGURE))
+        head = ask(address, "HEAD", f"/{place}")
+    assert "<dd>noted</dd>" in page
+    assert "img-src 'self'" in headers["Content-Security-Policy"]
+    assert (status, own["Content-Type"], own["X-Content-Type-Options"]) == (200, "image/png", "nosniff")
+    assert own["Content-Security-Policy"] == "default-src 'none'; sandbox; frame-ancestors 'none'"
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert again[2] == picture
+    assert (head[0], head[1]["Content-Length"], head[2]) == (200, str(len(picture)), b"")
+    assert drawn == [(FLAG, "en")]
+    assert flagged.rows("select * from act") == []
+
+
+def test_a_link_to_a_figure_lets_nobody_act_and_one_to_a_page_is_none_to_a_figure(flagged):
+    figure, page = urlsplit(link(purpose=Purpose.FIGURE)).query, urlsplit(link()).query
+    with serving(flagged, draw=lambda flag, language: b"\x89PNG") as address:
+        assert ask(address, "POST", f"/flag?{figure}", {"act": "ack", "by": "Eve"})[0] == 403
+        assert ask(address, "GET", f"/flag?{figure}")[0] == 403
+        assert ask(address, "GET", f"/figure?{page}")[0] == 403
+        assert ask(address, "POST", f"/figure?{figure}", {"act": "ack", "by": "Eve"})[0] == 404
+        assert ask(address, "GET", link(days_ago=15, purpose=Purpose.FIGURE))[0] == 403
+        for other in ("/figure/../ledger.sqlite", "/figures/990002.png", "/ledger.sqlite", "/figure%2f..%2fa", "/flag/"):
+            assert ask(address, "GET", f"{other}?{figure}")[0] == 404
+    assert flagged.rows("select * from act") == []
+
+
+@pytest.mark.parametrize("named", ["../../etc/passwd:1", "990002/../../x:1", "990002/%2e%2e:1", "990002/x/y/z:1"])
+def test_a_flag_of_another_name_is_never_a_file(named, flagged):
+    """Even one that is signed: the name is looked up in the ledger, and opens nothing."""
+    reference = LINKS.reference(named, 2**40 // 300, Purpose.FIGURE)
+    with serving(flagged, draw=lambda flag, language: b"\x89PNG") as address:
+        assert ask(address, "GET", f"/{reference}")[0] == 403
+
+
+def test_without_its_data_a_flag_has_a_page_and_no_figure(flagged):
+    def draw(flag, language):
+        raise StoreFailed("the store is gone")
+
+    with serving(flagged, draw=draw) as address:
+        assert ask(address, "GET", link())[0] == 200
+        status, headers, page = ask(address, "GET", link(purpose=Purpose.FIGURE, language="es"))
+    assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "Este aviso no se puede dibujar ahora" in page
+    with serving(flagged) as address:
+        assert "<img" not in ask(address, "GET", link())[2]
+        assert ask(address, "GET", link(purpose=Purpose.FIGURE))[0] == 404
+
+
+def test_a_webhook_gets_a_link_to_the_figure_and_none_to_act(flagged, hook, monkeypatch):
+    monkeypatch.setenv("LINKS_SECRET", SECRET)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    url, came = hook
+    with closing(sqlite3.connect(flagged.folder / "ledger.sqlite")) as database, database:
+        database.execute("update notice set channel = 'webhook', delivered_at = null")
+    text = flagged.config.read_text().partition("[[channel]]")[0]
+    served = '[serve]\nurl = "https://screening.example.org"\nsecret_env = "LINKS_SECRET"\n'
+    flagged.config.write_text(f"{text}\n{webhook(url)}\n{served}")
+    with flagged.opened("notify") as (s, run):
+        pipeline.deliver(s, run)
+    [(_, body)] = came
+    data = json.loads(body)["data"]
+    address = urlsplit(data["figure"]["url"])
+    assert (address.scheme, address.netloc, address.path) == ("https", "screening.example.org", "/figure")
+    assert Links("https://x", SECRET, 14).read(query(data["figure"]["url"]), datetime.now(UTC), Purpose.FIGURE) == FLAG
+    with pytest.raises(BadLink):
+        Links("https://x", SECRET, 14).read(query(data["figure"]["url"]), datetime.now(UTC))
+    assert mistakes(schema("notify", "notice"), data) == []
 
 
 def test_a_notice_has_a_link_where_somebody_serves_it_and_the_payload_has_none(fitted, monkeypatch):
@@ -197,7 +350,8 @@ def test_the_command_says_where_it_listens_and_what_it_lacks(flagged, monkeypatc
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as running:
         try:
             port = int(search(r":(\d+);", running.stderr.readline())[1])
-            assert ask(("127.0.0.1", port), "GET", link())[0] == 200
+            assert "<h1>Rising Cone</h1>" in ask(("127.0.0.1", port), "GET", link())[2]
+            assert ask(("127.0.0.1", port), "GET", link(purpose=Purpose.FIGURE))[2].startswith(b"\x89PNG")
         finally:
             running.terminate()
             running.communicate(timeout=20)

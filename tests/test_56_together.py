@@ -257,3 +257,13 @@ def test_the_ledger_says_which_satellites_came_on_the_nights_from_a_day_on(tmp_p
             ledger.record_state(RISING, StackState(night, acquisitions=came))
         assert ledger.satellites(OTHER) == {RISING: {OTHER: "S1C", DAY: "S1A"}}  # of the third one nobody says it
         assert ledger.satellites(DAY) == {RISING: {DAY: "S1A"}}
+
+
+def test_the_notice_of_a_region_is_in_the_language_of_its_channel(crowd):
+    crowd.change('kind = "files"', 'kind = "files"\nlanguage = "es"')
+    flagged_and_held(crowd)
+    [path] = crowd.notices
+    said = json.loads(path.read_text())
+    assert said["subject"].startswith("Cribado: probablemente un efecto atmosférico o del procesamiento: 7 de ")
+    assert "Estos avisos quedan como anotados." in said["body"]
+    assert said["language"] == "es"

@@ -368,7 +368,7 @@ def test_the_satellites_of_stored_pairs_are_heard():
     heard.stored(QUIET, {"20250107_20250113": Window(empty, empty, 0.0, half)})
     assert heard.came[QUIET] == {"20250101": Platform.S1A, "20250107": Platform.S1C, "20250113": Platform.S1A}
     state = replace(STATE, acquisitions=heard.came[QUIET])
-    assert arrivals({QUIET: state}) == [f"{QUIET}: 2025-01-01 (S1A), 2025-01-07 (S1C), 2025-01-13 (S1A); data 3 days old"]
+    assert arrivals({QUIET: state}) == [(QUIET, "2025-01-01 (S1A), 2025-01-07 (S1C), 2025-01-13 (S1A)", 3)]
 
 
 # an open flag on a stack to which nothing comes

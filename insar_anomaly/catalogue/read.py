@@ -9,7 +9,7 @@ from pathlib import Path
 from insar_anomaly.catalogue.table import FORMS, rows
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import CatalogueError
-from insar_anomaly.files.lines import line_of
+from insar_anomaly.files.lines import Lines
 from insar_anomaly.files.mistakes import Mistake, validated
 from insar_anomaly.files.text import NotText, Table, toml
 
@@ -72,21 +72,22 @@ def load(path: str | Path) -> list[Volcano]:
 
 def _tables(file: Path) -> list[_Entry]:
     text, content = toml(file)
+    lines = Lines.of(text)
     if unknown := sorted(set(content) - {"volcano"}):
-        line = line_of(text, (unknown[0],))
+        line = lines.line((unknown[0],))
         raise CatalogueError(f"{file}: line {line}: unknown key {unknown[0]!r}; a catalogue holds [[volcano]] tables only")
     tables = content.get("volcano", [])
     if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-        line = line_of(text, ("volcano",))
+        line = lines.line(("volcano",))
         raise CatalogueError(
             f"{file}: line {line}: volcano: give each volcano a table of its own, with two brackets: [[volcano]]"
         )
     return [
         _Entry(
             table,
-            line_of(text, ("volcano", number)),
+            lines.line(("volcano", number)),
             f"[[volcano]] number {number + 1} ({table.get('name', 'no name')})",
-            {key: line_of(text, ("volcano", number, key)) for key in table},
+            {key: lines.line(("volcano", number, key)) for key in table},
         )
         for number, table in enumerate(tables)
     ]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import file_of
-from insar_anomaly.errors import UsageError
+from insar_anomaly.errors import CatalogueError, UsageError
+
+if TYPE_CHECKING:
+    from insar_anomaly.config import Config
+    from insar_anomaly.names import FlagName
 
 
 def serve_arguments(sub: argparse.ArgumentParser) -> None:
@@ -28,8 +34,9 @@ def serve_command(args: argparse.Namespace) -> int:
     if config.serve.url is None:
         raise UsageError('[serve] url is not set: write url = "https://..." under which people reach this, and secret_env')
     links = Links(config.serve.url, secret(config.serve.secret_env) or "", config.serve.link_days)
+    draw, volcanoes = partial(_drawn, config), _names(config.catalogue)
     try:
-        made = server(config.ledger, links, host=args.host, port=args.port)
+        made = server(config.ledger, links, host=args.host, port=args.port, draw=draw, volcanoes=volcanoes)
     except OSError as problem:
         raise UsageError(f"--host {args.host} --port {args.port}: {problem.strerror or problem}") from None
     host, port = made.server_address[:2]
@@ -37,3 +44,23 @@ def serve_command(args: argparse.Namespace) -> int:
     with made:
         made.serve_forever()
     return Exit.OK
+
+
+def _drawn(config: Config, flag: FlagName, language: str) -> bytes:
+    """The figure of a flag, from the store; the installation is opened for it alone."""
+    from insar_anomaly.pipeline import open_installation
+    from insar_anomaly.pipeline.redraw import picture_of
+
+    with open_installation(config) as s:
+        return picture_of(s, flag, language)
+
+
+def _names(file: str) -> dict[int, str]:
+    """The volcanoes' names by number; none where the catalogue cannot be read: links are answered all the same."""
+    from insar_anomaly import catalogue
+
+    try:
+        return {volcano.gvp: volcano.name for volcano in catalogue.load(file)}
+    except CatalogueError as problem:
+        print(f"pages have no names of volcanoes: {problem}", file=sys.stderr)
+        return {}

@@ -13,7 +13,7 @@ from insar_anomaly.config.routes import route_mistakes
 from insar_anomaly.config.section import Section
 from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import ConfigError
-from insar_anomaly.files.lines import line_of
+from insar_anomaly.files.lines import Lines
 from insar_anomaly.files.mistakes import Mistake, header, nearest, validated
 from insar_anomaly.files.text import NotText, Table, toml
 
@@ -32,14 +32,15 @@ def load(path: str | Path, *, secrets: bool = True) -> Config:
     """
     file = Path(path)
     text, values = _parsed(file)
+    lines = Lines.of(text)
     mistakes = _unknown_variables()
     try:
         config, wrong = validated(Config, values)
     except SettingsError as problem:
         raise ConfigError("\n".join([*mistakes, _not_json(problem)])) from None
-    mistakes += sorted((_told(file, text, mistake) for mistake in wrong), key=_by_line)
+    mistakes += sorted((_told(file, lines, mistake) for mistake in wrong), key=_by_line)
     if config is not None:
-        mistakes += _contradictions(file, text, config) + (_unset_secrets(file, text, config) if secrets else [])
+        mistakes += _contradictions(file, lines, config) + (_unset_secrets(file, lines, config) if secrets else [])
     if config is None or mistakes:
         raise ConfigError("\n".join(mistakes))
     return _resolved(config, file.resolve().parent)
@@ -65,7 +66,7 @@ def source_tables(path: str | Path) -> list[Table]:
 def where(path: str | Path, *place: str | int) -> str:
     """``file:line`` of a section, the number of a table among its like, or a key: ``where(file, "source", 0, "url")``."""
     file = Path(path)
-    return f"{file}:{line_of(toml(file)[0], place)}"
+    return f"{file}:{Lines.of(toml(file)[0]).line(place)}"
 
 
 def secret(variable: str | None) -> str | None:
@@ -78,14 +79,14 @@ def secret(variable: str | None) -> str | None:
     return os.environ[variable] if variable else None
 
 
-def _told(file: Path, text: str, mistake: Mistake) -> str:
+def _told(file: Path, lines: Lines, mistake: Mistake) -> str:
     if not mistake.names:  # of settings that do not go together: the words name them
         return f"{file}: {mistake}"
     *sections, key = mistake.names
     section = f"{header(Config, sections[0])} " if sections else ""
     variable = f"INSAR_ANOMALY_{'__'.join(mistake.names).upper()}"
     given_there = variable in os.environ
-    where = f"environment variable {variable}" if given_there else f"{file}:{line_of(text, mistake.place)}"
+    where = f"environment variable {variable}" if given_there else f"{file}:{lines.line(mistake.place)}"
     return f"{where}: {section}{key}: {mistake}"
 
 
@@ -130,54 +131,54 @@ def _unknown_variables() -> list[str]:
     return lines
 
 
-def _contradictions(file: Path, text: str, config: Config) -> list[str]:
-    lines = [
-        f"{file}:{line_of(text, ['source', i, key])}: [[source]] {key}: {words}"
+def _contradictions(file: Path, lines: Lines, config: Config) -> list[str]:
+    out = [
+        f"{file}:{lines.line(['source', i, key])}: [[source]] {key}: {words}"
         for i, source in enumerate(config.source)
         for key, words in source.mistakes()
     ]
-    lines += [
-        f"{file}:{line_of(text, [table, number, key])}: [[{table}]] {key}: {words}"
+    out += [
+        f"{file}:{lines.line([table, number, key])}: [[{table}]] {key}: {words}"
         for table, number, key, words in route_mistakes(config)
     ]
     if config.preset and config.detector.kind != PRESETS[config.preset]["detector"]["kind"]:
-        place = f"{file}:{line_of(text, ['preset'])}"
-        lines.append(f'{place}: preset = "{config.preset}" is a form of padim, not of {config.detector.kind}: leave one out')
+        place = f"{file}:{lines.line(['preset'])}"
+        out.append(f'{place}: preset = "{config.preset}" is a form of padim, not of {config.detector.kind}: leave one out')
     if "directions" in config.fusion.evidence and "interval" not in config.fusion.evidence:
-        line = line_of(text, ["fusion", "evidence"])
-        lines.append(f'{file}:{line}: [fusion] evidence: "directions" puts intervals together: add "interval"')
+        line = lines.line(["fusion", "evidence"])
+        out.append(f'{file}:{line}: [fusion] evidence: "directions" puts intervals together: add "interval"')
     if config.flags.rests_on == "interval" and "interval" not in config.fusion.evidence:
-        line = line_of(text, ["flags", "rests_on"] if "rests_on" in text else ["fusion", "evidence"])
-        lines.append(
-            f'{file}:{line}: [flags] rests_on = "interval" needs "interval" in [fusion] evidence: add it, or let flags rest '
-            'on "pair"'
+        line = lines.line(["flags", "rests_on"] if lines.written("flags", "rests_on") else ["fusion", "evidence"])
+        out.append(
+            f'{file}:{line}: [flags] rests_on = "interval" needs "interval" in [fusion] evidence: add it, or write '
+            'rests_on = "pair"'
         )
     for name, section in (("heartbeat", config.heartbeat), ("serve", config.serve), ("cap", config.cap)):
-        lines += [f"{file}:{line_of(text, [name, key])}: [{name}] {key}: {words}" for key, words in section.mistakes()]
+        out += [f"{file}:{lines.line([name, key])}: [{name}] {key}: {words}" for key, words in section.mistakes()]
     if config.cluster.kind == "address" and not config.cluster.address:
-        line = line_of(text, ["cluster", "kind"])
-        lines.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
-    return lines
+        line = lines.line(["cluster", "kind"])
+        out.append(f'{file}:{line}: [cluster] kind = "address" needs address = "tcp://host:port"')
+    return out
 
 
-def _unset_secrets(file: Path, text: str, config: Config) -> list[str]:
-    lines = []
+def _unset_secrets(file: Path, lines: Lines, config: Config) -> list[str]:
+    out = []
     for i, channel in enumerate(config.channel):
         for key, variable in channel.variables.items():
             if variable not in os.environ:
-                line = line_of(text, ["channel", i, key])
-                lines.append(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
+                line = lines.line(["channel", i, key])
+                out.append(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
     signing = config.serve.secret_env
     if config.serve.url and signing and signing not in os.environ:
-        line = line_of(text, ["serve", "secret_env"])
-        lines.append(f"{file}:{line}: [serve] secret_env: environment variable {signing} is not set: give it a value")
+        line = lines.line(["serve", "secret_env"])
+        out.append(f"{file}:{line}: [serve] secret_env: environment variable {signing} is not set: give it a value")
     password = config.heartbeat.icinga_password_env
     if password and password not in os.environ:
-        line = line_of(text, ["heartbeat", "icinga_password_env"])
-        lines.append(
+        line = lines.line(["heartbeat", "icinga_password_env"])
+        out.append(
             f"{file}:{line}: [heartbeat] icinga_password_env: environment variable {password} is not set: give it a value"
         )
-    return lines
+    return out
 
 
 def _with_preset(values: Table) -> Table:

@@ -30,7 +30,7 @@ _SECRET = re.compile("password|secret|token|key")
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in a file: `place` is where, as `lines.line_of` takes it, `words` what is wrong and what mends it, `meaning`
+    """A mistake in a file: `place` is where, as `Lines.line` takes it, `words` what is wrong and what mends it, `meaning`
     what the setting is for (empty where that does not help)."""
 
     place: tuple[str | int, ...]

@@ -118,7 +118,7 @@ class Episode:
         if self.state.open != (self.cleared is None):
             raise ValueError(f"flag {self.number} is {self.state} and its day of clearing is {self.cleared}")
         if self.state.told and self.told is None:
-            raise ValueError(f"flag {self.number} is {self.state} and nobody was told a score")
+            raise ValueError(f"flag {self.number} is {self.state} and has no score of a notice")
 
     @property
     def withdrawn(self) -> bool:

@@ -49,6 +49,12 @@ class Outbox(Part):
         with self._transaction(writes=True) as tx:
             return sum(put_in_outbox(tx, stack, notice) for notice in notices)
 
+    def arrived(self, notice: NewNotice) -> None:
+        """Write down a message that has arrived and waited in no outbox, as a letter of several does."""
+        with self._transaction(writes=True) as tx:
+            put_in_outbox(tx, "", notice)
+            tx.execute(update(t.notice).where(t.notice.c.key == notice.key).values(delivered_at=now(), attempts=1))
+
     def drop(self, key: str, why: str) -> None:
         """Take a notice out of the outbox by a person's decision. Raises StoreFailed where none of this key waits there."""
         if key not in {row.key for row in self.notices() if row.waits}:

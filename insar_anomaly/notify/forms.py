@@ -84,6 +84,8 @@ def pagerduty(message: Message, key: str | None) -> bytes:
             "custom_details": {"text": message.text, "key": message.key},
         },
     }
+    if message.figure_url:
+        event["images"] = [{"src": message.figure_url, "href": message.figure_url, "alt": message.subject}]
     return as_json(event)
 
 
@@ -105,7 +107,8 @@ def _alert(message: Message) -> dict[str, object]:
     end = message.created if ended(message) else message.created + _FOR_EVER
     return {
         "labels": {name: value for name, value in labels.items() if value},
-        "annotations": {"summary": message.subject, "description": message.text},
+        "annotations": {"summary": message.subject, "description": message.text}
+        | ({"figure": message.figure_url} if message.figure_url else {}),
         "startsAt": rfc3339(message.created.astimezone(UTC)),
         "endsAt": rfc3339(end.astimezone(UTC)),
     }

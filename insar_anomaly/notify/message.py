@@ -66,8 +66,9 @@ class Message:
     `key` is the same on every attempt, so that receivers can drop repeats; `stack` is `gvp/frame`, empty where the notice is
     not of one stack; `body` is plain text; `payload` is JSON-able and free of NaN; `figure` is a PNG; `created` is an aware
     datetime. `language` is that of subject, body, `html` (the same as a page, with the disclaimer; None where there is none)
-    and `brief` (a short text for chat, empty where there is none). `figure_url` is where the figure can be seen, if
-    anywhere. `parts` are the notices that this one tells together, if it does: their keys, and what they say.
+    and `brief` (a short text for chat, empty where there is none). `figure_url` is where the flag's figure can be seen, as
+    it stands when somebody looks; None where nobody serves it. `parts` are the notices that this one tells together, if it
+    does: their keys, and what they say.
     """
 
     key: str

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
+from jinja2 import Environment, TemplateNotFound
 
 from insar_anomaly.names import EvidenceKind, direction, frame_of, place, span_of, track
 from insar_anomaly.notify.alternatives import alternatives
 from insar_anomaly.notify.message import FIGURE_ID, disclaimer
 from insar_anomaly.notify.payload import Payload
-from insar_anomaly.spoken import DEFAULT, LANGUAGES, Language, one_line, place_in_words, rounded
+from insar_anomaly.spoken import DEFAULT, LANGUAGES, Language, one_line
+from insar_anomaly.spoken.sentences import layouts, sentences
 from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM
 
 PARTS = ("lead", "doubts", "next", "numbers")
@@ -70,7 +71,7 @@ def html(told: Payload, language: str = DEFAULT, *, figure: bool = False) -> str
         "figure": f"cid:{FIGURE_ID}" if figure else None,
         "disclaimer": disclaimer(language),
     }
-    return _layout().get_template("notice.html.j2").render(shown)
+    return layouts("notify").get_template("notice.html.j2").render(shown)
 
 
 def parts(told: Payload, language: str = DEFAULT) -> list[Part]:
@@ -87,11 +88,12 @@ def parts(told: Payload, language: str = DEFAULT) -> list[Part]:
 
 def kinds(language: str) -> set[str]:
     """The kinds of notices that a language has a template for."""
-    return {name.removesuffix(".j2") for name in _sentences(language).list_templates()} - {"sentences", "other"}
+    found = {name.removesuffix(".j2") for name in _sentences(language).list_templates() if "/" not in name}
+    return found - {"sentences", "other"}
 
 
 def _lines(text: str) -> tuple[tuple[str, str], ...]:
-    """The lines of a macro's text. A label ends with the mark ``=>``, which no text from elsewhere has, see `_clean`."""
+    """The lines of a macro's text. A label ends with the mark ``=>``, which no text from elsewhere has, see `clean`."""
     found = []
     for line in filter(None, (one_line(line) for line in text.splitlines())):
         label, mark, words = line.partition("=>")
@@ -99,50 +101,17 @@ def _lines(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _clean(text: str) -> str:
-    """A name that somebody has written, as it may stand in a line of a template."""
-    return one_line(text).replace("=>", "= >")
-
-
 @lru_cache(maxsize=8)
 def _sentences(language: str) -> Environment:
-    words = LANGUAGES[language]
-    made = Environment(
-        loader=PackageLoader("insar_anomaly.notify", f"templates/{language}"),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701  plain text; what goes into HTML is escaped there
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {
-        "clean": _clean,
-        "r": rounded,
-        "years": words.years,
-        "day": words.one_day,
-        "dates": lambda name: _dates(name, words),
-        "compass": words.compass,
-        "seen_from": lambda stack: _seen_from(stack, words),
-    }
+    words, made = LANGUAGES[language], sentences("notify", language)
+    made.filters |= {"dates": lambda name: _dates(name, words), "seen_from": lambda stack: _seen_from(stack, words)}
     made.globals |= {
-        "span": words.span,
-        "place": place_in_words,
         "alternatives": alternatives,
         "RECENT": RECENT,
         "SUMMIT_KM": SUMMIT_KM,
         "OF_PAIRS": EvidenceKind.PAIR,
     }
     return made
-
-
-@lru_cache(maxsize=1)
-def _layout() -> Environment:
-    return Environment(
-        loader=PackageLoader("insar_anomaly.notify", "templates/layout"),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _template(kind: str, language: str) -> Any:

@@ -12,7 +12,7 @@ from insar_anomaly.ledger.leases import NOTICES
 from insar_anomaly.ledger.records import NoticeRow
 from insar_anomaly.names import FlagName
 from insar_anomaly.notify import wording
-from insar_anomaly.notify.links import Links
+from insar_anomaly.notify.links import Links, Purpose
 from insar_anomaly.notify.message import Message
 from insar_anomaly.notify.payload import Payload
 from insar_anomaly.pipeline.dispatch import dispatch
@@ -20,6 +20,7 @@ from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.leases import patiently
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.telling import Telling, telling
+from insar_anomaly.spoken import DEFAULT
 
 
 def deliver_notices(s: Installation, run: Run) -> None:
@@ -36,12 +37,14 @@ def deliver_notices(s: Installation, run: Run) -> None:
         run.fail("every stack", "notify", problem)
 
 
-def _link(s: Installation, told: Payload) -> str | None:
-    """The link by which a person acts on the flag; None where nobody serves it."""
+def _addresses(s: Installation, told: Payload, now: datetime, language: str) -> tuple[str | None, str | None]:
+    """The links to the page and to the figure of a notice's flag; None where nobody serves them."""
     its = s.config.serve
     if its.url is None:
-        return None
-    return Links(its.url, secret(its.secret_env) or "", its.link_days).of(FlagName.of(told.flag), datetime.now(UTC))
+        return None, None
+    links, flag = Links(its.url, secret(its.secret_env) or "", its.link_days), FlagName.of(told.flag)
+    chosen = language if language != DEFAULT else None  # where nobody chose, the page is in the reader's own
+    return links.of(flag, now, Purpose.FLAG, chosen), links.of(flag, now, Purpose.FIGURE, language)
 
 
 def _waits(run: Run, words: str) -> None:
@@ -51,7 +54,9 @@ def _waits(run: Run, words: str) -> None:
 def _message(s: Installation, run: Run, row: NoticeRow, *, language: str, whole: bool) -> Message:
     """The message of one flag's notice; without `whole` it is told in a list, and gets no figure."""
     found = telling(s, run, row.payload, language) if whole else Telling(Payload.read(row.payload), None)
-    told = replace(found.told, link=_link(s, found.told))
+    now = datetime.now(UTC)
+    page, figure_url = _addresses(s, found.told, now, language)
+    told = replace(found.told, link=page)
     return Message(
         key=row.key,
         kind=row.kind,
@@ -60,8 +65,9 @@ def _message(s: Installation, run: Run, row: NoticeRow, *, language: str, whole:
         body=wording.body(told, language),
         payload=told.as_dict(),
         figure=found.figure,
-        created=datetime.now(UTC),
+        created=now,
         language=language,
         html=wording.html(told, language, figure=found.figure is not None),
         brief=wording.chat(told, language),
+        figure_url=figure_url,
     )

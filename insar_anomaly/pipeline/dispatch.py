@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 
 from insar_anomaly import notify
 from insar_anomaly.config.channel import ChannelSettings
-from insar_anomaly.errors import InsarAnomalyError, StackFailed
+from insar_anomaly.errors import ConfigError, InsarAnomalyError, StackFailed
 from insar_anomaly.flags.mutes import muted_until
 from insar_anomaly.ledger.leases import NOTICES
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
-from insar_anomaly.notify.message import Message, Refused
-from insar_anomaly.notify.parcels import Breaker, Parcel, Waiting, parcels
+from insar_anomaly.notify.message import Message, NotDelivered, Refused, Unreachable
+from insar_anomaly.notify.parcels import Breaker, Letter, Parcel, Waiting, parcels
 from insar_anomaly.notify.routing import Destination
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.leases import Holding
 from insar_anomaly.pipeline.limits import Limit
-from insar_anomaly.pipeline.messages import Desk, Make, parked_elsewhere
+from insar_anomaly.pipeline.messages import Desk, Make, parked_elsewhere, receipt
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.report.digest import Count
 
@@ -63,7 +63,7 @@ def _elsewhere(work: _Dispatch, parked: Sequence[NoticeRow]) -> list[NewNotice]:
     for (channel, key), rows in messages.items():
         mine = channel.partition("@")[0]
         other = next((name for name, one in work.channels.items() if name != mine and notify.reaches(one, ())), None)
-        told += [parked_elsewhere(work.desk, rows, key, other)] if other else []
+        told += [parked_elsewhere(work.desk, rows, key, other, work.channels[other].language)] if other else []
     return told
 
 
@@ -123,8 +123,7 @@ class _Dispatch:
         while posts and not self.stopped.is_set() and not breaker.open and limit.allows:
             post = posts.popleft()
             waiting -= len(post.rows)
-            self._attempt(post, breaker, waiting=waiting)
-            limit.count()
+            limit.count(self._attempt(post, breaker, waiting=waiting))
         if self.stopped.is_set() or breaker.open:
             self._pass_over(posts, f"not tried in run {self.run.number}: {breaker.why}" if breaker.open else "")
             return
@@ -161,11 +160,11 @@ class _Dispatch:
             return ()
         return (self.s.by_stack | self.s.by_couple)[row.stack].contacts
 
-    def _attempt(self, post: _Post, breaker: Breaker, *, waiting: int) -> None:
-        """Send one message; write down at once what became of it."""
-        keys = [row.key for row in post.rows]
+    def _attempt(self, post: _Post, breaker: Breaker, *, waiting: int) -> int:
+        """Send one parcel; write down what became of it before anything else. Returns the messages that it took."""
+        keys, messages = [row.key for row in post.rows], 1
         try:
-            self._deliver(post)
+            messages = self._deliver(post)
         except StackFailed as lost:  # another process delivers now: what it has sent must not be sent again
             self.stopped.set()
             self._fail("every stack", str(lost))
@@ -182,15 +181,45 @@ class _Dispatch:
         with self.lock:
             self.done += len(keys)
             self.s.watch("notify", self.done, self.total)
+        return messages
 
-    def _deliver(self, post: _Post) -> None:
-        destination, parcel = post.destination, post.parcel
-        channel = notify.opened(destination.settings, destination.name, parcel.contacts)
-        message: Message = self.desk.message(post.rows, destination.language, bundle=parcel.bundle, region=parcel.region)
+    def _deliver(self, post: _Post) -> int:
+        """Send a parcel: one message, or several where receivers get different notices of it; returns their number.
+
+        Where one of several does not arrive, the others are sent all the same, each once, and the first error is raised.
+        """
+        parcel, ledger = post.parcel, self.s.ledger
         if parcel.bundle is not None:
-            self.s.ledger.bundle(parcel.bundle, [row.key for row in post.rows if row.bundle != parcel.bundle])
+            ledger.bundle(parcel.bundle, [row.key for row in post.rows if row.bundle != parcel.bundle])
+        letters = parcel.letters(getattr(post.destination.settings, "recipients", ()))
+        if len(letters) == 1:
+            self._send(post, letters[0])
+            return 1
+        sent = {row.key for row in ledger.notices() if row.delivered_at}
+        problems: list[Exception] = []
+        for letter in (one for one in letters if parcel.receipt_of(one) not in sent):
+            try:
+                message = self._send(post, letter)
+            except (NotDelivered, ConfigError) as problem:
+                problems.append(problem)
+                if isinstance(problem, Unreachable):
+                    break
+            else:
+                ledger.arrived(receipt(parcel.receipt_of(letter), post.destination.name, message))
+        if problems:
+            raise problems[0]
+        return len(letters)
+
+    def _send(self, post: _Post, letter: Letter) -> Message:
+        destination, bundle = post.destination, post.parcel.key_of(letter)
+        settings = destination.settings if letter.own else _without_recipients(destination.settings)
+        channel = notify.opened(settings, destination.name, letter.contacts)
+        chosen = set(letter.keys)
+        rows = [row for row in post.rows if row.key in chosen]
+        message = self.desk.message(rows, destination.language, bundle=bundle, region=post.parcel.region)
         self.held.insist(NOTICES)
         channel.deliver(message)
+        return message
 
     def _failed(self, post: _Post, problem: Exception, breaker: Breaker, waiting: int) -> None:
         """Write a failure down in the outbox, and say it once."""
@@ -235,3 +264,9 @@ class _Dispatch:
     def _say(self, words: str) -> None:
         with self.lock:
             self.run.warn(words)
+
+
+def _without_recipients(settings: ChannelSettings) -> ChannelSettings:
+    """The settings of a channel for messages that a volcano's contacts alone get."""
+    known = "recipients" in type(settings).model_fields
+    return settings.model_copy(update={"recipients": ()}) if known else settings

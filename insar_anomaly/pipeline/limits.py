@@ -12,6 +12,7 @@ from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.notify.message import Message
 from insar_anomaly.pipeline.run import Run
+from insar_anomaly.spoken.sentences import said
 
 _HOUR = timedelta(hours=1)
 
@@ -39,10 +40,10 @@ class Limit:
         """True where one more may go out."""
         return self.left is None or self.left > 0
 
-    def count(self) -> None:
-        """One more was sent, or tried."""
+    def count(self, messages: int) -> None:
+        """So many more were sent, or tried."""
         if self.left is not None:
-            self.left -= 1
+            self.left -= messages
 
     def tell(self, ledger: Ledger, run: Run, waiting: Sequence[str]) -> None:
         """Say by the channel that the limit begins or ends, once each; `waiting` are the keys that it holds back."""
@@ -66,26 +67,20 @@ class Limit:
 
 
 def _begins(limit: Limit, waiting: Sequence[str]) -> Message:
-    number = len(waiting)
-    return _message(
-        f"limit begins:{limit.channel}:{waiting[0]}",
-        f"Limit of notices reached: {number} wait",
-        f"This channel ({limit.channel}) has sent {limit.most} messages within an hour, which is its limit (max_per_hour). "
-        f"{number} notices wait and come with a later run. `insar-anomaly notices` lists them.",
-        {"channel": limit.channel, "max_per_hour": limit.most, "waiting": number, "limited": True},
-    )
+    key, number = f"limit begins:{limit.channel}:{waiting[0]}", len(waiting)
+    return _message(limit, key, "messages/limit_begins", waiting=number, limited=True)
 
 
 def _ends(limit: Limit) -> Message:
     assert limit.since is not None
-    return _message(
-        f"limit ends:{limit.channel}:{limit.since.isoformat()}",
-        "Limit of notices has ended",
-        f"The limit of this channel ({limit.channel}), reached on {limit.since:%Y-%m-%d at %H:%M} UTC, has ended. "
-        "No notice waits for it any more.",
-        {"channel": limit.channel, "max_per_hour": limit.most, "waiting": 0, "limited": False},
-    )
+    key = f"limit ends:{limit.channel}:{limit.since.isoformat()}"
+    return _message(limit, key, "messages/limit_ends", waiting=0, limited=False)
 
 
-def _message(key: str, subject: str, body: str, payload: dict[str, object]) -> Message:
-    return Message(key, "limit", "", subject, body, {"kind": "limit", **payload}, None, datetime.now(UTC))
+def _message(limit: Limit, key: str, kind: str, *, waiting: int, limited: bool) -> Message:
+    language = limit.settings.language
+    values = {"channel": limit.channel, "most": limit.most, "waiting": waiting, "since": limit.since}
+    words = said("notify", kind, language, **values)
+    payload: dict[str, object] = {"kind": "limit", "channel": limit.channel, "max_per_hour": limit.most}
+    payload |= {"waiting": waiting, "limited": limited}
+    return Message(key, "limit", "", words.subject, words.body, payload, None, datetime.now(UTC), language)

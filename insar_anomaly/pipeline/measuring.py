@@ -186,7 +186,12 @@ class Measuring:
         """The pairs of the time that the model was fitted on, which a replay of the past has not reached yet."""
         fitted = Period(self.model.fit_from, self.model.fit_to)
         pairs = [pair for pair in accepted_until(self.s, self.shown.stack, fitted) if fitted.holds(pair)]
-        return None if not pairs else replace(self, dataset=static_loaded(self.s.store.open(self.shown.stack, pairs=pairs)))
+        if not pairs:
+            return None
+        here = np.isin(self.dataset["pair"].values, pairs)
+        if here.sum() == len(pairs):
+            return replace(self, dataset=self.dataset.isel(pair=np.flatnonzero(here)))
+        return replace(self, dataset=static_loaded(self.s.store.open(self.shown.stack, pairs=pairs)))
 
     def window(self, first: int, last: int, *, before: int | None = None, after: int | None = None) -> Window | None:
         reach = self.reach
@@ -202,12 +207,11 @@ class Measuring:
     def _maps(self, windows: Sequence[Window]) -> Iterator[Map]:
         step = range_step(self.recipe.cleaning.range_form, self.reach.range_rad)
         self.cleaned.hold(sorted({pair for window in windows for pair in window.pairs}))
-        for window in windows:
-            if not self.cleaned.network.carried(window).any():
-                continue
-            one = fusion.fused(self.cleaned, step, [window]).isel(pair=0)
-            if one["valid"].values.any():
-                yield Map(one["phase"].values, one["valid"].values)
+        carried = [window for window in windows if self.cleaned.network.carried(window).any()]
+        found = fusion.fused(self.cleaned, step, carried)
+        for phase, valid in zip(found["phase"].values, found["valid"].values, strict=True):
+            if valid.any():
+                yield Map(phase, valid)
 
     def _quiet(self, steps: int) -> list[Map]:
         """Maps of spans of as many acquisitions in the time that the model was fitted on, outside of the flag."""

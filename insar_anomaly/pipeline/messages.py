@@ -12,9 +12,11 @@ from typing import Protocol
 
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
 from insar_anomaly.notify.message import Message
-from insar_anomaly.notify.parcels import ALONE, PARKED, counted
+from insar_anomaly.notify.parcels import ALONE, GROUP, PARKED, counted
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.run import Run
+from insar_anomaly.spoken import DEFAULT
+from insar_anomaly.spoken.sentences import Said, said
 
 _KEPT = 32
 """Messages that are kept for the other channels, which tell the same."""
@@ -46,16 +48,16 @@ class Desk:
             parts = [self.make(self.s, self.run, row, language=language, whole=False) for row in rows]
         return together(bundle, parts, region, language)
 
-    def short(self, row: NoticeRow) -> Message:
+    def short(self, row: NoticeRow, language: str) -> Message:
         """The message of a row for a list: nothing is drawn or measured."""
         if row.kind in ALONE:
             return worded(row)
         with self._lock:
-            return self.make(self.s, self.run, row, language="en", whole=False)
+            return self.make(self.s, self.run, row, language=language, whole=False)
 
     def _single(self, row: NoticeRow, language: str) -> Message:
         if row.kind in ALONE:
-            return worded(row, language)
+            return worded(row)
         with self._lock:
             told = row.payload, language
             if told not in self._kept:
@@ -66,24 +68,18 @@ class Desk:
             return replace(self._kept[told], key=row.key, kind=row.kind)
 
 
-def together(bundle: str, parts: Sequence[Message], region: str, language: str = "en") -> Message:
+def together(bundle: str, parts: Sequence[Message], region: str, language: str = DEFAULT) -> Message:
     """One message of many notices: a line for each, with its key, so that each can be found again."""
     kinds = counted(part.kind for part in parts)
+    words = said("notify", "messages/group", language, number=len(parts), kinds=kinds, region=region, parts=parts)
     return Message(
         key=bundle,
-        kind="group",
+        kind=GROUP,
         stack="",
-        subject=f"Screening flags: {len(parts)} notices of region {region} ({kinds})",
-        body="\n".join(
-            [
-                f"{len(parts)} notices were waiting at once and are told together: {kinds}.",
-                "Figures and all numbers: `insar-anomaly notices --all --json`.",
-                "",
-                *(f"{part.subject}  [{part.key}]" for part in parts),
-            ]
-        ),
+        subject=words.subject,
+        body=words.body,
         payload={
-            "kind": "group",
+            "kind": GROUP,
             "region": region,
             "notices": [_entry(part) for part in parts],
         },
@@ -94,8 +90,11 @@ def together(bundle: str, parts: Sequence[Message], region: str, language: str =
     )
 
 
-def worded(row: NoticeRow, language: str = "en") -> Message:
-    """The message of a row that holds its words: a digest, or what is told of a night."""
+def worded(row: NoticeRow) -> Message:
+    """The message of a row that holds its words: a digest, or what is said of a night.
+
+    Words of before they were written in more than one language are English.
+    """
     content = row.content
     payload = content.get("payload")
     return Message(
@@ -107,39 +106,49 @@ def worded(row: NoticeRow, language: str = "en") -> Message:
         payload=dict(payload) if isinstance(payload, Mapping) else {},
         figure=None,
         created=datetime.now(UTC),
-        language=language,
+        language=str(content.get("language", "en")),
     )
 
 
-def in_words(key: str, destination: str, kind: str, *, subject: str, body: str, payload: Mapping[str, object]) -> NewNotice:
-    """A notice for the outbox that holds its words."""
-    content = {"subject": subject, "body": body, "payload": dict(payload)}
+def in_words(
+    key: str, destination: str, kind: str, words: Said, *, payload: Mapping[str, object], language: str
+) -> NewNotice:
+    """A notice for the outbox that holds its words, which are in `language`."""
+    content = {"subject": words.subject, "body": words.body, "payload": dict(payload), "language": language}
     return NewNotice(key, destination, kind, json.dumps(content, allow_nan=False))
 
 
-def parked_elsewhere(desk: Desk, rows: Sequence[NoticeRow], key: str, channel: str) -> NewNotice:
+def receipt(key: str, destination: str, message: Message) -> NewNotice:
+    """What the outbox keeps of a message of many notices that some of their receivers have got."""
+    words = Said(message.subject, message.body)
+    return in_words(key, destination, GROUP, words, payload=message.payload, language=message.language)
+
+
+def parked_elsewhere(desk: Desk, rows: Sequence[NoticeRow], key: str, channel: str, language: str = DEFAULT) -> NewNotice:
     """What another channel says of a message that its own channel does not take; `key` is the message's."""
-    first, told = rows[0], [desk.short(row) for row in rows]
-    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    said = told[0].body if len(rows) == 1 else "\n".join(f"{one.subject}  [{one.key}]" for one in told)
-    return in_words(
-        f"{key}:parked:{channel}",
-        channel,
-        PARKED,
-        subject=f"Not taken by channel {first.channel}: {told[0].subject}{more}",
-        body=(
-            f"Channel {first.channel} refused this on {first.refused} nights, and it is parked: {first.parked}\n"
-            f"`insar-anomaly notices --retry {first.key}` takes it up again. What it says:\n\n{said}"
-        ),
-        payload={
-            "kind": PARKED,
-            "channel": first.channel,
-            "error": first.parked,
-            "notices": [one.payload if len(rows) == 1 else _entry(one) for one in told],
-        },
+    first, parts = rows[0], [desk.short(row, language) for row in rows]
+    words = said(
+        "notify",
+        "messages/parked",
+        language,
+        channel=first.channel,
+        key=first.key,
+        refused=first.refused,
+        error=first.parked,
+        first=parts[0].subject,
+        more=len(rows) - 1,
+        said=parts[0].body if len(rows) == 1 else "\n".join(f"{one.subject}  [{one.key}]" for one in parts),
     )
+    payload = {
+        "kind": PARKED,
+        "channel": first.channel,
+        "error": first.parked,
+        "notices": [one.payload if len(rows) == 1 else _entry(one) for one in parts],
+    }
+    return in_words(f"{key}:parked:{channel}", channel, PARKED, words, payload=payload, language=language)
 
 
 def _entry(message: Message) -> dict[str, object]:
     """A notice's place in a list of many."""
-    return {"key": message.key} | {name: message.payload[name] for name in _SHORT if name in message.payload}
+    seen = {"figure_url": message.figure_url} if message.figure_url else {}
+    return {"key": message.key} | {name: message.payload[name] for name in _SHORT if name in message.payload} | seen

@@ -10,10 +10,10 @@ from insar_anomaly.notify.routing import Destination
 from insar_anomaly.pipeline.deliver import deliver_notices
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.messages import in_words
-from insar_anomaly.pipeline.outcome import failures_of
 from insar_anomaly.pipeline.run import Run
-from insar_anomaly.report.digest import Digest, flag_words, lines
+from insar_anomaly.report.digest import Digest, lines
 from insar_anomaly.report.states import stale_of
+from insar_anomaly.spoken.sentences import said
 
 
 def tell_night(s: Installation, run: Run, digest: Digest) -> None:
@@ -31,74 +31,56 @@ def _of(destination: Destination, digest: Digest) -> Iterator[NewNotice]:
     """What a destination gets of a night."""
     for kind, tell in _TOLD.items():
         if destination.takes_of_a_night(kind):
-            yield from tell(destination.name, digest)
+            yield from tell(destination.name, digest, destination.language)
 
 
-def _digest(name: str, digest: Digest) -> Iterator[NewNotice]:
+def _digest(name: str, digest: Digest, language: str) -> Iterator[NewNotice]:
     """The whole digest, also where nothing happened."""
-    words, open_flags = lines(digest), sum(flag.state.told for flag in digest.open_flags)
-    yield in_words(
-        f"digest:{digest.as_of}:{name}",
-        name,
-        "digest",
-        subject=f"{words[0].rstrip(':')}, {open_flags} open flag{'' if open_flags == 1 else 's'}",
-        body="\n".join(words),
-        payload={"kind": "digest", "digest": digest.as_dict()},
-    )
+    number = sum(flag.state.told for flag in digest.open_flags)
+    text = "\n".join(lines(digest, language=language))
+    words = said("report", "digest", language, digest=digest, number=number, text=text)
+    payload = {"kind": "digest", "digest": digest.as_dict()}
+    yield in_words(f"digest:{digest.as_of}:{name}", name, "digest", words, payload=payload, language=language)
 
 
-def _noted(name: str, digest: Digest) -> Iterator[NewNotice]:
-    """The flags below the level from which on each is told, where there are any."""
+def _noted(name: str, digest: Digest, language: str) -> Iterator[NewNotice]:
+    """The flags below the level from which on each has a notice, where there are any."""
     noted = [flag for flag in digest.open_flags if not flag.state.told]
     if not noted:
         return
-    number = f"{len(noted)} noted flag{'' if len(noted) == 1 else 's'}"
     listed = [
         {"stack": flag.stack, "volcano": flag.name, "number": flag.number, "peak_score": flag.peak_score} for flag in noted
     ]
-    yield in_words(
-        f"noted:{digest.as_of}:{name}",
-        name,
-        "noted",
-        subject=f"Screening of {digest.as_of}: {number}",
-        body="\n".join([f"{number}, over the stack's own threshold and below the level:", *map(flag_words, noted)]),
-        payload={"kind": "noted", "as_of": str(digest.as_of), "flags": listed},
-    )
+    words = said("report", "noted", language, as_of=digest.as_of, flags=noted)
+    payload = {"kind": "noted", "as_of": str(digest.as_of), "flags": listed}
+    yield in_words(f"noted:{digest.as_of}:{name}", name, "noted", words, payload=payload, language=language)
 
 
-def _failure(name: str, digest: Digest) -> Iterator[NewNotice]:
+def _failure(name: str, digest: Digest, language: str) -> Iterator[NewNotice]:
     """What failed, where something did."""
     if not digest.failures:
         return
-    told = [{"stack": one.stack, "stage": one.stage, "error": one.error} for one in digest.failures]
-    yield in_words(
-        f"failure:{digest.as_of}:{name}",
-        name,
-        "failure",
-        subject=f"Screening of {digest.as_of}: {len(told)} failure{'' if len(told) == 1 else 's'}",
-        body="\n".join(failures_of(digest.failures)),
-        payload={"kind": "failure", "as_of": str(digest.as_of), "failures": told},
-    )
+    failed = [{"stack": one.stack, "stage": one.stage, "error": one.error} for one in digest.failures]
+    words = said("report", "failure", language, as_of=digest.as_of, failures=digest.failures)
+    payload = {"kind": "failure", "as_of": str(digest.as_of), "failures": failed}
+    yield in_words(f"failure:{digest.as_of}:{name}", name, "failure", words, payload=payload, language=language)
 
 
-def _stale(name: str, digest: Digest) -> Iterator[NewNotice]:
+def _stale(name: str, digest: Digest, language: str) -> Iterator[NewNotice]:
     """One notice for each stack that is stale, once for each time that it becomes so."""
     for one in stale_of(digest.states):
-        newest = digest.states[one.stack].newest
-        yield in_words(
-            f"stale:{one.stack}:{newest}:{name}",
-            name,
-            "stale",
-            subject=f"Nothing usable comes any more: {one.stack}",
-            body=one.words,
-            payload={"kind": "stale", "stack": one.stack, "as_of": str(digest.as_of), "newest": newest and str(newest)},
-        )
+        state = digest.states[one.stack]
+        newest = state.newest and str(state.newest)
+        words = said("report", "stale", language, stack=one.stack, state=state)
+        payload = {"kind": "stale", "stack": one.stack, "as_of": str(digest.as_of), "newest": newest}
+        key = f"stale:{one.stack}:{newest}:{name}"
+        yield in_words(key, name, "stale", words, payload=payload, language=language)
 
 
-_TOLD: dict[str, Callable[[str, Digest], Iterator[NewNotice]]] = {
+_TOLD: dict[str, Callable[[str, Digest, str], Iterator[NewNotice]]] = {
     "digest": _digest,
     "noted": _noted,
     "failure": _failure,
     "stale": _stale,
 }
-"""What is told of a night, by its kind."""
+"""What is said of a night, by its kind."""

@@ -110,9 +110,7 @@ def _known(s: Installation, flag: FlagName) -> EpisodeRow:
     if not found.state.stands:
         raise UsageError(f"flag {flag} was withdrawn on {found.cleared}: nothing stands for it any more; nothing is sent")
     if found.told is None:
-        raise UsageError(
-            f"flag {flag} was only noted: it lies below the level from which on flags are told; nothing is sent"
-        )
+        raise UsageError(f"flag {flag} was only noted: it lies below the level from which on notices are sent; none is sent")
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from insar_anomaly.errors import UsageError, writing
 from insar_anomaly.ledger.records import EpisodeRow, ScoredAssessment
-from insar_anomaly.names import EvidenceKind, Period, Span, file_stem, span_of
+from insar_anomaly.names import EvidenceKind, FlagName, Period, Span, file_stem, span_of
 from insar_anomaly.notify import wording
 from insar_anomaly.pipeline.couples import joint_assessments
 from insar_anomaly.pipeline.drawing import drawn
@@ -51,14 +51,23 @@ def redraw(s: Installation, name: str, day: date | None, *, out: str | None = No
         which names the file, where it cannot be written.
     """
     wanted = _day(s, name, day, language) if day is not None else _flag(s, name, language)
-    volcano = (s.by_stack | s.by_couple)[wanted.stack]
-    scenes = [scene_of(s, part) for part in wanted.parts]
-    picture = drawn(volcano, scenes, heading=wanted.heading, note=wanted.note, language=language)
+    picture = _picture(s, wanted, language)
     file = Path(out) if out else Path(s.config.figures) / "flags" / f"{file_stem(wanted.stack)}_{wanted.stem}.png"
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(picture)
     return file
+
+
+def picture_of(s: Installation, flag: FlagName, language: str = DEFAULT) -> bytes:
+    """The figure (PNG) of a flag as it stands now. Raises UsageError and StoreFailed as `redraw`."""
+    return _picture(s, _flag(s, str(flag), language), language)
+
+
+def _picture(s: Installation, wanted: _Wanted, language: str) -> bytes:
+    volcano = (s.by_stack | s.by_couple)[wanted.stack]
+    scenes = [scene_of(s, part) for part in wanted.parts]
+    return drawn(volcano, scenes, heading=wanted.heading, note=wanted.note, language=language)
 
 
 def _flag(s: Installation, name: str, language: str) -> _Wanted:

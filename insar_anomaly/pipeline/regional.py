@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from insar_anomaly import notify
 from insar_anomaly.flags.together import FEWEST, New, Together, by_platform, together, track_of
 from insar_anomaly.ledger.outbox import HELD, flag_of
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
@@ -16,6 +17,8 @@ from insar_anomaly.pipeline.level import level_of
 from insar_anomaly.pipeline.messages import in_words
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.report.digest import Count
+from insar_anomaly.spoken import DEFAULT
+from insar_anomaly.spoken.sentences import said
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,6 @@ def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised])
         return
     names = ", ".join(f"{one.told.volcano} {one.flag}" for one in kept)
     run.warn(f"{group.words}; held as noted until the next assessment: {names}")
-    body = (
-        f"{group.words[0].upper()}{group.words[1:]}.\n\nSo many stacks that cross together are rarely volcanoes. These "
-        "flags are held as noted. Each is raised, with a notice of its own, where its next assessment is still over the "
-        "level:\n\n"
-        + "\n".join(
-            f"{one.told.volcano}  {one.flag}  score {one.told.score:.4g} over {one.told.threshold:.4g}" for one in kept
-        )
-    )
     payload = {
         "kind": REGION,
         "day": str(group.day),
@@ -99,16 +94,22 @@ def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised])
         "held": [str(one.flag) for one in kept],
     }
     channels = sorted({row.channel for one in kept for row in one.rows})
-    notices = [_notice(channel, group, body, payload)._replace(dropped=run.unsent) for channel in channels]
+    told = [one.told for one in kept]
+    notices = [_notice(s, channel, group, told, payload)._replace(dropped=run.unsent) for channel in channels]
     count = Count.NEW_NOTICES if run.unsent is None else Count.UNSENT_NOTICES
     more = s.ledger.put("", notices) - sum(newly.values())
     run.counts[count] = max(0, run.counts[count] + more)  # an earlier run of the night may have counted what is held now
 
 
-def _notice(channel: str, group: Together, body: str, payload: Mapping[str, object]) -> NewNotice:
+def _notice(
+    s: Installation, channel: str, group: Together, held: Sequence[Payload], payload: Mapping[str, object]
+) -> NewNotice:
+    every = notify.destinations(s.config.channel, s.config.route)
+    destination = notify.destination_of(channel, every, notify.named(s.config.channel))
+    language = destination.language if destination else DEFAULT
+    words = said("notify", "messages/region", language, group=group, held=held)
     key = f"{REGION}:{group.day}:{group.name}:{channel}"
-    subject = f"Screening: {group.words}"
-    return in_words(key, channel, REGION, subject=subject, body=body, payload=payload)
+    return in_words(key, channel, REGION, words, payload=payload, language=language)
 
 
 def with_others(s: Installation, told: Payload) -> Payload:

@@ -161,8 +161,9 @@ def assessment_tiles(task: ScoreTask) -> xr.Dataset:
 
 
 def static_loaded(stack: xr.Dataset) -> xr.Dataset:
-    """The stack with the layers that all pairs share in memory: every batch of tiles needs them."""
-    return stack.assign({name: array.load() for name, array in stack.data_vars.items() if "pair" not in array.dims})
+    """The stack with the layers that all pairs share, and its coordinates, in memory: every batch of tiles needs them."""
+    static = {name: array.load() for name, array in stack.data_vars.items() if "pair" not in array.dims}
+    return stack.assign(static).assign_coords({name: array.load() for name, array in stack.coords.items()})
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,8 @@ from insar_anomaly import notify
 from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import InsarAnomalyError, UsageError
 from insar_anomaly.notify.message import Message
+from insar_anomaly.spoken import DEFAULT
+from insar_anomaly.spoken.sentences import said
 
 EVERY = "all"
 
@@ -53,18 +55,16 @@ def _tried(one: notify.Destination) -> Tried:
     return Tried(one.name, True, "the test has arrived")
 
 
-def trial(destination: str, language: str = "en") -> Message:
+def trial(destination: str, language: str = DEFAULT) -> Message:
     """The test: marked in its key, subject, body and payload."""
     now = datetime.now(UTC)
+    words = said("notify", "messages/test", language, destination=destination)
     return Message(
         key=f"test:{destination}:{now:%Y-%m-%dT%H:%M:%S.%fZ}",
         kind="test",
         stack="",
-        subject=f"[TEST] insar-anomaly: test of {destination}",
-        body=(
-            f"THIS IS A TEST of {destination}. No flag was raised, and nothing has to be done.\n"
-            "A person has asked for it with `insar-anomaly notify --test`. Notices of flags come by the same way."
-        ),
+        subject=words.subject,
+        body=words.body,
         payload={"kind": "test", "test": True, "destination": destination},
         figure=None,
         created=now,

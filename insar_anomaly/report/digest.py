@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind
-from insar_anomaly.report.states import arrivals, partly_of, stale_of, state_row, unmeasured_of
-from insar_anomaly.stack.freshness import StackState
+from insar_anomaly.report.states import arrivals, beside, partly_of, stale_of, state_row, unmeasured_of
+from insar_anomaly.spoken import DEFAULT, one_line
+from insar_anomaly.spoken.sentences import template
+from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM, StackState
 
 VERSION = 6
 """Of the JSON form. 1: no ``version``; an open flag had ``cleared``, ``withdrawn`` and ``standing``. 2: no ``costs``.
@@ -203,56 +206,38 @@ class Digest:
         return json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
 
 
-def lines(digest: Digest, *, failures: bool = True) -> list[str]:
-    """The digest in words, most urgent first; without `failures` where these are printed elsewhere."""
-    counts = digest.counts
-    out = [f"Screening of {digest.as_of} ({digest.status}): {digest.stacks} stack{'' if digest.stacks == 1 else 's'}"]
-    told = [flag for flag in digest.open_flags if flag.state.told]
-    noted = [flag for flag in digest.open_flags if not flag.state.told]
-    out += _listed("open flags", [flag_words(flag) for flag in told]) or ["  no flag is open"]
-    out += _listed(
-        "noted, without a notice: over their own threshold, below the level", [flag_words(flag) for flag in noted]
-    )
-    out += _listed("failed", [f"{one.stack} ({one.stage}): {one.error}" for one in digest.failures if failures])
-    out += _listed("blind: no threshold, so never flagged", [f"{one.stack}: {one.why}" for one in digest.blind])
-    out += _listed("stale: nothing usable comes any more", [one.words for one in stale_of(digest.states)])
-    out += _listed("summit not measured", [f"{one.stack}: {one.why}" for one in unmeasured_of(digest.states)])
-    partly = [f"{one.stack}: {one.why}" for one in partly_of(digest.states)]
-    out += _listed("box measured in part", _first(partly, "`insar-anomaly doctor`"))
-    out += _listed("notices that have not arrived", _first(digest.undelivered))
-    out += _listed("warnings", digest.warnings)
-    out += _listed("new acquisitions", arrivals(digest.states))
-    if counts[Count.OLD_FLAGS]:
-        out.append(
-            f"  {counts[Count.OLD_FLAGS]} flags were raised, too old for a notice: `insar-anomaly flags` lists them; "
-            "`insar-anomaly notices --resend GVP/FRAME:NUMBER` sends the notice of one"
-        )
-    out.append(
-        f"  pairs: {counts[Count.NEW_PAIRS]} new, {counts[Count.REPLACED_PAIRS]} replaced, {counts[Count.WITHDRAWN_PAIRS]} "
-        f"withdrawn, {counts[Count.RETURNED_PAIRS]} returned; {counts[Count.REJECTED_PAIRS]} rejected; "
-        f"assessed: {counts[Count.SCORED_PAIRS]} pairs, {counts[Count.SCORED_INTERVALS]} assessments of intervals, "
-        f"{counts[Count.SCORED_ACQUISITIONS]} acquisitions, {counts[Count.SCORED_DIRECTIONS]} of both directions; "
-        f"{counts[Count.NEW_NOTICES]} new notices, {counts[Count.DELIVERED]} delivered"
-    )
+def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> list[str]:
+    """The digest in words, most urgent first; without `failures` where these are printed elsewhere.
+
+    Errors and warnings stand in it as the program says them, in English.
+    """
+    say, counts, states = template("report", "digest", language), digest.counts, digest.states
+    titles = say.titles
+    sent = [_line(say.flag(flag)) for flag in digest.open_flags if flag.state.told]
+    noted = [_line(say.flag(flag)) for flag in digest.open_flags if not flag.state.told]
+    out = [_line(say.first(digest))]
+    out += _listed(titles["open"], sent) or [f"  {_line(say.none_open())}"]
+    out += _listed(titles["noted"], noted)
+    out += _listed(titles["failed"], [_line(say.failure(one)) for one in digest.failures if failures])
+    out += _listed(titles["blind"], [f"{one.stack}: {one.why}" for one in digest.blind])
+    out += _listed(titles["stale"], [_line(say.stale(one.stack, states[one.stack])) for one in stale_of(states)])
+    out += _listed(titles["summit"], _summits(digest, say))
+    partly = [
+        _line(say.partly(one.stack, states[one.stack], RECENT, beside(one.stack, states))) for one in partly_of(states)
+    ]
+    out += _listed(titles["partly"], _first(partly, say, "insar-anomaly doctor"))
+    out += _listed(titles["undelivered"], _first(digest.undelivered, say))
+    out += _listed(titles["warnings"], digest.warnings)
+    out += _listed(titles["new"], [_line(say.arrival(stack, days, age)) for stack, days, age in arrivals(states)])
+    out += [f"  {_line(say.old(counts[Count.OLD_FLAGS]))}"] if counts[Count.OLD_FLAGS] else []
+    out.append(f"  {_line(say.counts({count.value: number for count, number in counts.items()}))}")
     out += [f"  {digest.level}"] if digest.level else []
-    return out + _listed("cost", [cost_words(row) for row in digest.costs])
+    return out + _listed(titles["cost"], [cost_words(row, language) for row in digest.costs])
 
 
-def cost_words(row: CostRow) -> str:
+def cost_words(row: CostRow, language: str = DEFAULT) -> str:
     """What a stage took, in one line: seconds, CPU, traffic and memory, without what is 0."""
-    parts = [f"{row.wall_s:.1f} s over all processes"]
-    parts += [f"CPU {row.driver_cpu_s:.1f} s here"] if row.driver_cpu_s else []
-    parts += [f"CPU {row.worker_cpu_s:.1f} s on workers"] if row.worker_cpu_s else []
-    for number, words in ((row.pairs, "pairs or assessments"), (row.requests, "requests"), (row.commits, "commits")):
-        parts += [f"{number} {words}"] if number else []
-    for size, words in (
-        (row.read_bytes, "read"),
-        (row.written_bytes, "written"),
-        (row.driver_peak_bytes, "peak memory here"),
-        (row.worker_peak_bytes, "peak memory of the largest worker"),
-    ):
-        parts += [f"{size_words(size)} {words}"] if size else []
-    return f"{row.stage}: {', '.join(parts)}"
+    return _line(template("report", "digest", language).cost(row, size_words))
 
 
 def size_words(number: int) -> str:
@@ -269,30 +254,22 @@ def _rounded(row: CostRow) -> dict[str, object]:
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(row).items()}
 
 
-def flag_words(flag: OpenFlag) -> str:
-    """An open flag in one line."""
-    return (
-        f"{flag.name} {flag.stack}: {flag.state} flag {flag.number}, since {flag.since}, last over the threshold "
-        f"{flag.until}, peak {flag.peak_score:.4g} in {flag.peak_pair} (threshold {flag.threshold:.4g}), "
-        f"{(flag.evidence or EvidenceKind.PAIR).counted(flag.pairs_over)} over{_since_then(flag)}"
-        + (f"; nothing new can clear it: {flag.stale}" if flag.stale else "")
-    )
+def _summits(digest: Digest, say: Any) -> list[str]:
+    """The stacks that are blind at their summit, in words."""
+    hidden = [(one.stack, digest.states[one.stack]) for one in unmeasured_of(digest.states)]
+    return [_line(say.summit(stack, state, SUMMIT_KM, RECENT)) for stack, state in hidden]
 
 
-def _since_then(flag: OpenFlag) -> str:
-    """What a new threshold says of the flag; nothing where it is the one that raised it."""
-    now = flag.threshold_now
-    if now is None or now == flag.threshold:
-        return ""
-    return f" the threshold in force when they came; over the present one, {now:.4g}: {flag.pairs_over_now}"
-
-
-def _first(entries: Sequence[str], command: str = "`insar-anomaly notices`") -> list[str]:
+def _first(entries: Sequence[str], say: Any, command: str = "insar-anomaly notices") -> list[str]:
     """The first of many, how many more there are, and the command that lists them."""
     more = len(entries) - _LONGEST
-    rest = [f"and {more} more: {command} lists them"] if more > 0 else []
-    return [*entries[:_LONGEST], *rest]
+    return [*entries[:_LONGEST], *([_line(say.more(more, command))] if more > 0 else [])]
 
 
 def _listed(title: str, entries: Sequence[str]) -> list[str]:
     return [f"  {title}:", *(f"    {entry}" for entry in entries)] if entries else []
+
+
+def _line(text: object) -> str:
+    """What a macro says, without the line breaks of its template."""
+    return one_line(str(text))

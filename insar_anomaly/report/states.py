@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 
-from insar_anomaly.names import JsonObject, Stack, day_of, direction, frame_of, track
+from insar_anomaly.names import JsonObject, Stack, day_of, direction, track
 from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM, StackState
 from insar_anomaly.units import Platform
 
@@ -54,18 +53,20 @@ def unmeasured_of(states: Mapping[str, StackState]) -> tuple[Unmeasured, ...]:
 
 def partly_of(states: Mapping[str, StackState]) -> tuple[Unmeasured, ...]:
     """The stacks that measure a part of their volcano's box only, with what another frame of the same track measures."""
-    beside: dict[tuple[int, int | None, str | None], list[str]] = defaultdict(list)
-    for name in sorted(states):
-        beside[_pass_of(name)].append(name)
     why = "{:.0%} of the volcano's box was measured in the pairs of the last {} acquisitions: motion elsewhere is not seen"
     out = []
     for stack, state in sorted(states.items()):
-        if not state.partly:
-            continue
-        others = [one for one in beside[_pass_of(stack)] if one != stack and track(frame_of(one)) is not None]
-        added = [f"; {one}, of the same track, measures {states[one].area or 0:.0%}" for one in others]
-        out.append(Unmeasured(stack, why.format(state.area, RECENT) + "".join(added)))
+        if state.partly:
+            added = [f"; {one}, of the same track, measures {area:.0%}" for one, area in beside(stack, states)]
+            out.append(Unmeasured(stack, why.format(state.area, RECENT) + "".join(added)))
     return tuple(out)
+
+
+def beside(stack: str, states: Mapping[str, StackState]) -> list[tuple[str, float]]:
+    """Other stacks that see the volcano from the same track, each with the part of the box that it measures."""
+    mine = _pass_of(stack)
+    others = [one for one in sorted(states) if one != stack and _pass_of(one) == mine and mine[1] is not None]
+    return [(one, states[one].area or 0.0) for one in others]
 
 
 def _pass_of(stack: str) -> tuple[int, int | None, str | None]:
@@ -115,14 +116,14 @@ _DAYS = ("as_of", "newest", "expected", "listed_newest")
 _PLATFORMS = {one.words: one for one in Platform}
 
 
-def arrivals(states: Mapping[str, StackState]) -> Sequence[str]:
-    """One line for each stack that got acquisitions in the night: their days and satellites, and how old its data are."""
-    lines = []
+def arrivals(states: Mapping[str, StackState]) -> list[tuple[str, str, int | None]]:
+    """The stacks that got acquisitions in the night: their days with the satellites, and the age of their data in days."""
+    found = []
     for stack, state in sorted(states.items()):
         if state.acquisitions:
             days = [f"{day_of(day)} ({Platform(one).words})" for day, one in state.acquisitions.items()]
-            lines.append(f"{stack}: {', '.join(days)}; data {state.age_days} days old")
-    return lines
+            found.append((stack, ", ".join(days), state.age_days))
+    return found
 
 
 def _stacks(number: int, of: int) -> str:

@@ -1,64 +1,110 @@
-"""What the endpoint shows, as HTML. Everything that comes from elsewhere is escaped."""
+"""What the endpoint shows, as HTML. Everything that comes from elsewhere is escaped.
+
+The words are in ``templates/<language>/page.j2``, the page in ``templates/layout/page.html.j2``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from insar_anomaly.ledger.people_rows import ActRow, Label
+from insar_anomaly.ledger.people_rows import ActRow
 from insar_anomaly.ledger.records import EpisodeRow
-from insar_anomaly.names import FlagName
+from insar_anomaly.names import FlagName, span_of
+from insar_anomaly.spoken import DEFAULT, LANGUAGES, one_line
+from insar_anomaly.spoken.sentences import layouts, sentences
 
-_HEAD = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>{title}</title></head><body><main><h1>{title}</h1>{body}</main></body></html>"
-)
-
-
-def page(title: str, body: str) -> str:
-    """A whole page; `body` is HTML."""
-    return _HEAD.format(title=escape(title), body=body)
-
-
-def message(title: str, words: str) -> str:
-    """A page with one paragraph."""
-    return page(title, f"<p>{escape(words)}</p>")
-
-
-def flag_page(row: EpisodeRow, acts: Sequence[ActRow], *, action: str, muted: str | None) -> str:
-    """The page of a flag: what it is, what was done, and the forms. `action` is where they post to."""
-    name = FlagName(row.stack, row.number)
-    end = f", {row.state} on {row.cleared}" if row.cleared else ""
-    done = "".join(f"<li>{escape(_said(act))}</li>" for act in acts)
-    body = (
-        f"<p>State: {escape(str(row.state))}. Time: {row.since} to {row.until}{end}. Highest score {row.peak_score:.4g} in "
-        f"{escape(row.peak_pair)}, threshold {row.threshold:.4g}.</p>"
-        + (f"<p>Muted until {escape(muted)}.</p>" if muted else "")
-        + (f"<h2>What was done</h2><ul>{done}</ul>" if done else "<p>Nobody has done anything yet.</p>")
-        + _form(action, "ack", "Acknowledge", "")
-        + _form(action, "label", "Say what it is", _labels())
-        + _form(action, "mute", "Mute this volcano", '<p><label>Until <input type="date" name="until" required></label></p>')
-    )
-    return page(f"Screening flag {name}", body)
+STYLE = """
+:root { color-scheme: light dark; --paper: #ffffff; --ink: #1a1a1a; --quiet: #5c5c5c; --line: #c8c8c8; --act: #0b5394; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #16181b; --ink: #e8e8e8; --quiet: #a6a6a6; --line: #44484e; --act: #2f6fab; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.45 system-ui, Roboto, Arial, sans-serif; }
+main { max-width: 44rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.35rem; line-height: 1.25; margin: 0 0 .75rem; }
+h2 { font-size: 1.1rem; margin: 0 0 .5rem; }
+p, ul, dl { margin: 0 0 1rem; }
+ul { padding-left: 1.2rem; }
+dt { color: var(--quiet); font-size: .85rem; }
+dd { margin: 0 0 .5rem; }
+img { display: block; width: 100%; height: auto; min-height: 2rem; margin: 0 0 1rem; background: #ffffff; color: #1a1a1a; }
+form { border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; margin: 0 0 1rem; }
+label { display: block; margin: 0 0 .75rem; }
+input, select, button { font: inherit; display: block; width: 100%; min-height: 2.75rem; margin-top: .25rem; }
+input, select { color: inherit; background: var(--paper); border: 1px solid var(--quiet); border-radius: .35rem; }
+input, select { padding: .4rem .6rem; }
+button { background: var(--act); color: #ffffff; border: 0; border-radius: .35rem; font-weight: 600; cursor: pointer; }
+a { color: inherit; }
+.small { color: var(--quiet); font-size: .85rem; margin: 0 0 .5rem; }
+"""
+STYLE_HASH = f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
+"""What the Content-Security-Policy calls the style: nothing else may style the page."""
 
 
-def _labels() -> str:
-    options = "".join(f'<option value="{one}">{one}</option>' for one in Label)
-    return f'<p><label>It is <select name="label">{options}</select></label></p>'
+@dataclass(frozen=True)
+class Shown:
+    """What the page of a flag shows beside its row: the volcano's name, where forms post to, the figure's address (None
+    where nobody draws it), the day until which it is muted, and the page's address in each other language."""
+
+    volcano: str
+    action: str
+    figure: str | None
+    muted: str | None
+    languages: Sequence[tuple[str, str]]
 
 
-def _form(action: str, act: str, title: str, fields: str) -> str:
+def message(kind: str, why: str, language: str = DEFAULT, *, about: object = "") -> str:
+    """A page with one sentence: `kind` is its title and `why` the reason, as the templates call them."""
+    say = _words(language)
+    return _page(say.titles[kind], language, lines=[str(say.reasons[why]).format(about)])
+
+
+def flag_page(row: EpisodeRow, acts: Sequence[ActRow], shown: Shown, language: str = DEFAULT) -> str:
+    """The page of a flag: what it is, its figure, what was done, and the forms."""
+    say, name = _words(language), FlagName(row.stack, row.number)
+    words, time = say.words, LANGUAGES[language].span(row.since, row.until)
+    state = one_line(say.ended(row)) if row.cleared else LANGUAGES[language].states[row.state]
+    facts = [(words["state"], state), (words["time"], time), (words["score"], one_line(say.over(row)))]
+    facts += [(words["muted"], shown.muted)] if shown.muted else []
+    content = {
+        "facts": facts,
+        "figure": shown.figure,
+        "action": shown.action,
+        "acts": [one_line(say.act(act)) for act in acts],
+        "languages": [(code, _words(code).words["language"], address) for code, address in shown.languages],
+    }
+    title = f"{words['title']} {name}"
+    lines = [title] if shown.volcano else []
+    return _page(title, language, heading=shown.volcano or title, lines=lines, flag=content)
+
+
+def _page(
+    title: str, language: str, *, heading: str = "", lines: Sequence[str] = (), flag: Mapping[str, object] | None = None
+) -> str:
+    say = _words(language)
     return (
-        f'<h2>{title}</h2><form method="post" action="{escape(action, quote=True)}">'
-        f'<input type="hidden" name="act" value="{act}">{fields}'
-        '<p><label>Your name <input name="by" required maxlength="100" autocomplete="name"></label></p>'
-        '<p><label>Note <input name="note" maxlength="1000"></label></p>'
-        f"<p><button>{title}</button></p></form>"
+        layouts("serve")
+        .get_template("page.html.j2")
+        .render(
+            language=language,
+            title=title,
+            heading=heading or title,
+            lines=lines,
+            flag=flag,
+            words=say.words,
+            labels=say.labels,
+            style=STYLE,
+        )
     )
 
 
-def _said(act: ActRow) -> str:
-    label = f" as {act.label}" if act.label else ""
-    until = f" until {act.until}" if act.until else ""
-    note = f": {act.note}" if act.note else ""
-    return f"{act.at:%Y-%m-%d %H:%M} UTC {act.by} {act.kind}{label}{until}{note}"
+@lru_cache(maxsize=8)
+def _words(language: str) -> Any:
+    made, words = sentences("serve", language), LANGUAGES[language]
+    made.globals["when"] = lambda name: words.span(found.first, found.last) if (found := span_of(name)) else name
+    return made.get_template("page.j2").module

@@ -1,6 +1,7 @@
 """Dates, directions and numbers as people say them, in each language that notices are written in.
 
-A further language is one more `Language` here and one more folder of templates beside those of `notify/templates`.
+A further language is one more `Language` here, one more folder of templates beside those of `notify/templates`,
+`report/templates` and `serve/templates`, and one more entry in `report.figures.words`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Language:
     `spans` what a span is that stays within a month, within a year, or within none. `passes` are ascending and descending,
     `track` says where a satellite sees from, `both` joins two of these,
     `scored` says how something was scored, `none` stands for a number that is not known, and `beyond` for one of years that
-    is larger than anybody can mean.
+    is larger than anybody can mean. `states` are those of a flag, by their names in the ledger.
     """
 
     months: tuple[str, ...]
@@ -34,6 +35,7 @@ class Language:
     scored: str
     none: str
     beyond: str
+    states: Mapping[str, str]
 
     def one_day(self, day: date) -> str:
         """``4 January 2017``."""
@@ -71,6 +73,14 @@ LANGUAGES: Mapping[str, Language] = {
         scored="{span}: score {score}, threshold {threshold}",
         none="not known",
         beyond="more than 10,000",
+        states={
+            "noted": "noted",
+            "raised": "raised",
+            "escalated": "escalated",
+            "acknowledged": "acknowledged",
+            "cleared": "cleared",
+            "withdrawn": "withdrawn",
+        },
     ),
     "es": Language(
         months=tuple(
@@ -89,6 +99,14 @@ LANGUAGES: Mapping[str, Language] = {
         scored="{span}: puntuación {score}, umbral {threshold}",
         none="desconocido",
         beyond="más de 10 000",
+        states={
+            "noted": "anotado",
+            "raised": "emitido",
+            "escalated": "en aumento",
+            "acknowledged": "confirmado",
+            "cleared": "cerrado",
+            "withdrawn": "retirado",
+        },
     ),
 }
 """By code (ISO 639-1)."""
