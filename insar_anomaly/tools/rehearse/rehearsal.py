@@ -135,7 +135,8 @@ def _fit_first_group(plan: Plan, config: Path) -> None:
             ingest(s, run)
             fit(s, run, period=Period(last=plan.world.days[-3 - plan.world.nights]))
         if run.failures:
-            raise UsageError(f"the rehearsal's past cannot be fitted: {run.failures[0].error}; try more --pixels or another --detector")
+            why = run.failures[0].error
+            raise UsageError(f"the rehearsal's past cannot be fitted: {why}; try more --pixels or another --detector")
         with s.run("nightly", day) as run:
             nightly(s, run)
 
