@@ -79,6 +79,34 @@ def test_what_was_not_tried_is_in_the_digest_too(tmp_path):
     assert any("and 20 more: `insar-anomaly notices`" in line for line in lines(digest))
 
 
+def test_a_dead_channel_costs_one_deadline_in_a_night_that_sends_a_digest_too(tmp_path):
+    wants = '[[route]]\nchannel = "webhook"\nkinds = ["raised", "digest"]\n'
+    with receiving(hang=True) as dead:
+        place = outbox.build(tmp_path, webhook(dead.url, timeout_s=0.5) + wants)
+        [key] = place.put(221080)
+        with place.opened("nightly", NIGHT) as (s, one):
+            pipeline.deliver(s, one)
+            pipeline.summary(s, one)
+        assert len(dead.came) == 1
+        assert [failure.stage for failure in one.failures] == ["notify"]
+        assert place.waiting() == [key, f"digest:{NIGHT}:webhook"]
+        dead.hang = False
+        assert place.deliver().failures == []
+        assert place.waiting() == []
+
+
+def test_what_a_receiver_could_not_take_is_not_tried_again_with_the_digest(tmp_path):
+    wants = '[[route]]\nchannel = "webhook"\nkinds = ["raised", "digest"]\n'
+    with receiving(answer=lambda body: 204 if b"digest" in body else 500) as receiver:
+        place = outbox.build(tmp_path, webhook(receiver.url) + wants)
+        [key] = place.put(221080)
+        with place.opened("nightly", NIGHT) as (s, one):
+            pipeline.deliver(s, one)
+            pipeline.summary(s, one)
+        assert [event["id"] for event in events(receiver)] == [key, f"digest:{NIGHT}:webhook"]
+        assert place.waiting() == [key]
+
+
 def test_channels_do_not_wait_for_each_other(tmp_path):
     """The slow channel gets its answer only once the other one has got its notice."""
     arrived = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,16 +24,17 @@ from insar_anomaly.pipeline.telling import Telling, telling
 from insar_anomaly.spoken import DEFAULT
 
 
-def deliver_notices(s: Installation, run: Run) -> None:
+def deliver_notices(s: Installation, run: Run, *, only: Collection[str] | None = None) -> None:
     """Send what waits in the outbox, see `dispatch`. What does not arrive stays there for the next run, and fails this one.
 
-    One run delivers at a time, so that nothing is sent twice; another one waits, and finds what is left.
+    One run delivers at a time, so that nothing is sent twice; another one waits, and finds what is left. `only` as in
+    `dispatch`.
     """
     cluster = s.config.cluster
     waiting = {"lease_s": cluster.lease_s, "wait_s": cluster.wait_s}
     try:
         with patiently(s.ledger, [NOTICES], what=run.what, say=partial(_waits, run), **waiting) as held:
-            dispatch(s, run, held, _message)
+            dispatch(s, run, held, _message, only)
     except Busy as problem:
         run.fail("every stack", "notify", problem)
 

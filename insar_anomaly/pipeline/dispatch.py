@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,12 +29,16 @@ from insar_anomaly.report.digest import Count
 log = logging.getLogger(__name__)
 
 
-def dispatch(s: Installation, run: Run, held: Holding, make: Make) -> None:
-    """Send everything that waits and may go out now; what was parked in this run is told by another channel."""
+def dispatch(s: Installation, run: Run, held: Holding, make: Make, only: Collection[str] | None = None) -> None:
+    """Send everything that waits and may go out now; what was parked in this run is told by another channel.
+
+    With `only`, the keys of notices, these alone: the others were tried in this run already.
+    """
     flaggable = s.by_stack | s.by_couple
     channels = notify.named(s.config.channel)
     work = _Dispatch(s, run, held, Desk(s, run, make), channels, notify.destinations(s.config.channel, s.config.route))
-    rows = _not_muted(s, run, [row for row in s.ledger.pending() if not row.stack or row.stack in flaggable])
+    waiting = [row for row in s.ledger.pending() if only is None or row.key in only]
+    rows = _not_muted(s, run, [row for row in waiting if not row.stack or row.stack in flaggable])
     work.send(rows)
     if told := _elsewhere(work, s.ledger.parked()):
         s.ledger.put("", told)
@@ -118,7 +122,7 @@ class _Dispatch:
         if channel not in self.channels:
             self._unconfigured(rows)
             return
-        posts, breaker = deque(self._posts(rows)), Breaker()
+        posts, breaker = deque(self._posts(rows)), self.run.breakers.setdefault(channel, Breaker())
         limit, waiting = Limit.of(self.s.ledger, channel, self.channels[channel]), sum(len(one.rows) for one in posts)
         while posts and not self.stopped.is_set() and not breaker.open and limit.allows:
             post = posts.popleft()

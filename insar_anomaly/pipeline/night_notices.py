@@ -24,7 +24,7 @@ def tell_night(s: Installation, run: Run, digest: Digest) -> None:
     every = notify.destinations(s.config.channel, s.config.route).values()
     new = [notice for one in every for notice in _of(one, digest)]
     if new and s.ledger.put("", new):
-        deliver_notices(s, run)
+        deliver_notices(s, run, only={notice.key for notice in new})
 
 
 def _of(destination: Destination, digest: Digest) -> Iterator[NewNotice]:

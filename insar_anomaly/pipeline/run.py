@@ -13,6 +13,7 @@ from insar_anomaly.errors import InsarAnomalyError, not_written
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import ALL_TIME, Period
+from insar_anomaly.notify.parcels import Breaker
 from insar_anomaly.pipeline.heard import Heard
 from insar_anomaly.pipeline.leases import Holding
 from insar_anomaly.pipeline.meter import Meter, this_process
@@ -66,6 +67,9 @@ class Run:
     """Why notices of this run are written down and not sent; None where they are sent."""
     tellings: dict[tuple[str, str], Telling] = field(default_factory=dict, repr=False)
     """What notices tell, by payload and language: measured and drawn once for all channels, see `pipeline.telling`."""
+
+    breakers: dict[str, Breaker] = field(default_factory=dict, repr=False)
+    """By channel: one that is dead costs one deadline in a run, however often the run sends."""
 
     @property
     def replays(self) -> bool:
