@@ -9,11 +9,11 @@ from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.flags import machine as flags
 from insar_anomaly.ledger.records import Decision, EpisodeRow, ScoreRow
-from insar_anomaly.names import Acquisition, EvidenceKind, Period, stamp
+from insar_anomaly.names import EvidenceKind, Period
 from insar_anomaly.pipeline.amended import Remade, amended
 from insar_anomaly.pipeline.couples import joint_assessments
 from insar_anomaly.pipeline.couples import members as members_of
-from insar_anomaly.pipeline.flag_notices import Rules, Teller, of_tonight, unheard_of
+from insar_anomaly.pipeline.flag_notices import Rules, Teller, alone_of, of_tonight, unheard_of
 from insar_anomaly.pipeline.freshness import sight_of
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import Telling, level_of
@@ -55,9 +55,7 @@ def _advance_each(s: Installation, run: Run, stack: str, volcano: Volcano) -> No
     resting, _ = s.resting(stack, current)
     for model in filter(None, map(current.get, s.evidence)):
         if resting is not None and model.model == resting.model:
-            rows = s.ledger.assessments(stack, EvidenceKind.ACQUISITION)
-            known = [row for row in rows if row.seen is None or row.seen <= run.as_of]
-            alone = {stamp(Acquisition.of(row.pair).first): row for row in known}
+            alone = alone_of(s, run, stack)
             remade, sight = Remade.of(s, stack, model, rests_on=[stack]), sight_of(s, run, [stack])
             rules, telling = Rules.of(s, run, volcano), Telling.of(model, level_of(s))
             teller = Teller(rules, stack, volcano, model, telling, alone=alone, sight=sight)

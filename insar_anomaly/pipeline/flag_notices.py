@@ -14,10 +14,10 @@ from insar_anomaly.evidence.directions import Joint
 from insar_anomaly.flags import machine as flags
 from insar_anomaly.ledger.outbox import OWED
 from insar_anomaly.ledger.records import EpisodeRow, ModelRow, NewNotice, ScoredAssessment, ScoreRow
-from insar_anomaly.names import EvidenceKind, Interval, Pair, stamp
+from insar_anomaly.names import Acquisition, EvidenceKind, Interval, Pair, stamp
 from insar_anomaly.notify.payload import Alone, EpisodeTold, Member, Payload, Reliability
 from insar_anomaly.pipeline.couples import members as members_of
-from insar_anomaly.pipeline.freshness import Sight
+from insar_anomaly.pipeline.freshness import Sight, sight_of
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import Telling, level_of
 from insar_anomaly.pipeline.run import Run
@@ -176,6 +176,13 @@ def held_back(notices: Sequence[NewNotice]) -> list[NewNotice]:
     return [notice._replace(dropped=OWED) for notice in notices]
 
 
+def alone_of(s: Installation, run: Run, stack: str) -> dict[str, ScoredAssessment]:
+    """Date -> what the stack's acquisition of that date shows alone, as far as this night could know."""
+    rows = s.ledger.assessments(stack, EvidenceKind.ACQUISITION)
+    known = [row for row in rows if row.seen is None or row.seen <= run.as_of]
+    return {stamp(Acquisition.of(row.pair).first): row for row in known}
+
+
 def raised_again(s: Installation, run: Run, row: EpisodeRow, score: ScoreRow) -> list[NewNotice]:
     """The notices of a raised flag as this night would write them, one for each channel that reaches somebody.
 
@@ -187,7 +194,10 @@ def raised_again(s: Installation, run: Run, row: EpisodeRow, score: ScoreRow) ->
     volcano, model = (s.by_stack | s.by_couple)[row.stack], s.ledger.model(row.stack, row.model)
     if model is None:
         raise StoreFailed(f"{row.stack}: the ledger has no model {row.model}, by which flag {row.number} was raised")
-    teller = Teller(Rules.of(s, run, volcano), row.stack, volcano, model, Telling.of(model, level_of(s)))
+    alone = alone_of(s, run, row.stack) if row.stack in s.by_stack else {}
+    sight = sight_of(s, run, [row.stack] if row.stack in s.by_stack else members_of(row.stack))
+    telling = Telling.of(model, level_of(s))
+    teller = Teller(Rules.of(s, run, volcano), row.stack, volcano, model, telling, alone=alone, sight=sight)
     return teller.outbox([flags.Notice("raised", row.episode, score.pair)], [score], closed=())
 
 
