@@ -123,6 +123,41 @@ def test_a_label_is_kept_and_the_next_fit_does_not_learn_a_volcanic_flags_time_a
     assert [act["by"] for act in told["acts"]] == ["Ada", "Bo"]
 
 
+def test_a_line_break_in_a_name_makes_no_line_of_somebody_else(flagged, capsys):
+    assert run(flagged, "ack", FLAG, "--by", "Ann\n2026-01-01 Bob acknowledged", "--note", "red \x1b[31m\nink") == 0
+    capsys.readouterr()
+    assert run(flagged, "show", FLAG) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert [line for line in said.splitlines() if "Bob" in line and "Ann" not in line] == []
+    assert "Ann 2026-01-01 Bob acknowledged acknowledged: red [31m ink" in said
+
+
+def test_what_stays_muted_by_another_mute_is_said(flagged, capsys):
+    for target in ("99*", "990002"):
+        assert run(flagged, "mute", target, "--until", NEXT_YEAR, "--why", "field work", "--by", "Ada") == 0
+    capsys.readouterr()
+    assert run(flagged, "unmute", "990002", "--by", "Ada") == 0
+    assert f"990002 stays muted until {NEXT_YEAR}: its region is" in capsys.readouterr().out
+    assert run(flagged, "unmute", "99*", "--by", "Ada") == 0
+    assert "stays muted" not in capsys.readouterr().out
+    assert run(flagged, "unmute", "99*", "--by", "Ada") == 2
+    assert "99* is not muted; nothing is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("whatif", "--years", "2100"), ("serve", "--port", "99999"), ("serve", "--port", "-1")])
+def test_numbers_that_cannot_be_are_refused(words, flagged, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(flagged, *words)
+    assert ended.value.code == 2
+    assert words[-1] in capsys.readouterr().err
+
+
+def test_whatif_counts_up_to_today(flagged, capsys):
+    assert run(flagged, "whatif", "--as-of", NEXT_YEAR) == 2
+    assert "is in the future" in capsys.readouterr().err
+
+
 def test_a_mute_ends_on_its_day_or_when_it_is_taken_back(flagged, capsys):
     assert run(flagged, "mute", "990002", "--until", NEXT_YEAR, "--why", "field work", "--by", "Ada") == 0
     assert f"Ada muted 990002 until {NEXT_YEAR}: field work" in capsys.readouterr().out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from insar_anomaly.cli.arguments import as_of_argument
@@ -66,7 +65,7 @@ def whatif_arguments(sub: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"try this policy for the threshold of each stack, with its aim in [calibrate]: {', '.join(_POLICIES)}",
     )
-    sub.add_argument("--years", type=_positive, default=1.0, metavar="N", help="count the last N years (default: 1)")
+    sub.add_argument("--years", type=_years, default=1.0, metavar="N", help="count the last N years (default: 1)")
     as_of_argument(sub)
 
 
@@ -74,6 +73,7 @@ def whatif_command(args: argparse.Namespace) -> int:
     """Count the flags that each volcano would have had."""
     from insar_anomaly.pipeline import open_installation
     from insar_anomaly.pipeline.check import load_checked
+    from insar_anomaly.pipeline.tonight import date_of
     from insar_anomaly.pipeline.whatif import Policy, whatif
 
     if args.false_alarms_per_year and args.policy not in (None, _POLICIES[0]):
@@ -81,7 +81,7 @@ def whatif_command(args: argparse.Namespace) -> int:
             f"--false-alarms-per-year is the aim of policy {_POLICIES[0]}, not of {args.policy}: give one of both"
         )
     policy = Policy(args.false_flags_per_year, args.false_alarms_per_year, args.policy)
-    today = args.as_of or datetime.now(UTC).date()
+    today = date_of(args.as_of)
     with open_installation(load_checked(file_of(args), needs=()), only=args.volcano) as s:
         found = whatif(s, policy, as_of=today, years=args.years)
     if args.json:
@@ -108,4 +108,10 @@ def _positive(text: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _years(text: str) -> float:
+    if (value := _positive(text)) > 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 100 years: no archive is as long")
     return value

@@ -89,15 +89,18 @@ def unmute_command(args: argparse.Namespace) -> int:
 
     today = datetime.now(UTC).date()
     with ledger_of(args) as ledger:
-        mutes = ledger.mutes()
-        mine = {mute.target: mute.until for mute in mutes}.get(args.target)
+        last = {mute.target: mute.until for mute in ledger.mutes()}
+        mine = last.get(args.target)
         if mine is None or mine <= today:
-            others = sorted(str(m.target) for m in mutes if m.until and m.until > today)
-            hint = f"; muted are {', '.join(dict.fromkeys(others))}" if others else "; nothing is"
+            others = sorted(str(target) for target, until in last.items() if until and until > today)
+            hint = f"; muted are {', '.join(others)}" if others else "; nothing is"
             raise UsageError(f"{args.target} is not muted{hint}")
         done = _did(args, ledger, _act(args, args.target, ActKind.UNMUTED, note=args.why))
-        if "/" in str(args.target) and (until := muted_until(ledger.mutes(), str(args.target), today)) and not args.quiet:
-            print(f"{args.target} stays muted until {until}: its volcano or its region is")
+        name = str(args.target)
+        its = name if "/" in name else f"{name}/any"  # a volcano is muted by its region, a stack by its volcano too
+        until = None if name.endswith("*") else muted_until(ledger.mutes(), its, today)
+        if until and not args.quiet and not args.json:
+            print(f"{name} stays muted until {until}: {'its volcano or its region' if '/' in name else 'its region'} is")
         return done
 
 

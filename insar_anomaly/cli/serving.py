@@ -20,8 +20,14 @@ def serve_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the arguments of `serve`."""
     sub.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen at (default: 127.0.0.1)")
     sub.add_argument(
-        "--port", type=int, default=8080, metavar="N", help="port to listen at (default: 8080; 0: any free one)"
+        "--port", type=_port, default=8080, metavar="N", help="port to listen at (default: 8080; 0: any free one)"
     )
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
 
 
 def serve_command(args: argparse.Namespace) -> int:

@@ -62,7 +62,8 @@ def _described(model: type[BaseModel], skip: tuple[str, ...] = ()) -> list[str]:
         if field.is_required() and choices:
             lines.append(f"{name} = {as_toml(choices[0])}")
         elif field.is_required():
-            lines.append(f'{name} = "..."  # required: {field.description}')
+            given = '["..."]' if get_origin(annotation) in (list, tuple) else '"..."'
+            lines.append(f"{name} = {given}  # required: {field.description}")
         elif field.default is None:
             lines.append(f"# {name} =  # unset; {field.description}{hint}")
         else:

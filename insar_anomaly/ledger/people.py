@@ -16,6 +16,7 @@ from insar_anomaly.ledger.people_rows import ActKind, ActRow, PoolRow
 from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.ledger.sql import columns, insert, upsert
 from insar_anomaly.names import Target
+from insar_anomaly.spoken import one_line
 
 
 class People(Part):
@@ -25,13 +26,15 @@ class People(Part):
         """Write down what a person did; returns the flag as it is after that, None where the act is about no single flag.
 
         An acknowledgement also changes the flag's state, in the same transaction: an assessment that is taken into account
-        at the same time comes before it or after it.
+        at the same time comes before it or after it. Names and notes are kept as one line without control characters: a
+        line break in one would make lines of other people's acts.
 
         Raises
         ------
         StoreFailed
             where there is no such flag; nothing is written then.
         """
+        act = replace(act, by=one_line(act.by), note=one_line(act.note))
         with self._transaction(writes=True) as tx:
             row = None
             if act.episode is not None:
