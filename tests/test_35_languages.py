@@ -19,7 +19,8 @@ import insar_anomaly
 from insar_anomaly import cli
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.flags.together import Together
-from insar_anomaly.ledger.records import ActKind, CostRow, Label
+from insar_anomaly.ledger.people_rows import ActKind, Label
+from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind, FlagName
 from insar_anomaly.notify.message import DISCLAIMERS
 from insar_anomaly.pipeline.messages import worded

@@ -244,7 +244,7 @@ def test_the_ledger_says_who_was_over_on_a_date(crowd):
             for row in s.ledger.assessments(name, "interval"):
                 if day in Interval.of(row.pair).days and row.verdict == 0:
                     slow[name] = slow.get(name, False) or row.over
-        near = s.ledger.assessed_near([day, day], "interval")
+        near = s.ledger.assessed_near([day, day], "interval", known=AS_OF)
     assert found == slow
     assert {one.stack: any(other.over for other in near if other.stack == one.stack) for one in near} == slow
     assert all(day in one.days for one in near)

@@ -175,10 +175,11 @@ def _measured(again: Measured) -> Iterator[Step]:
     )
     yield Step("distance of the patches", f"{again.raw:.6g} for the scene; the largest, {again.highest:.6g}, at {where}")
     if again.level is not None:
+        parts = [f"{name} {value:.4g}" for name, value in again.level.items() if value is not None]
         yield Step(
             "measured by what is quiet",
             f"noise variance {again.variance:.4g}, {again.days:.0f} days: ({again.raw:.6g} - location) / spread = "
-            f"{again.score:.6g}, with {', '.join(f'{name} {value:.4g}' for name, value in again.level.items())}",
+            f"{again.score:.6g}, with {', '.join(parts)}",
         )
 
 
