@@ -134,6 +134,32 @@ def test_numbers_that_cannot_be_a_phase_are_refused_with_file_value_and_remedy(t
     assert caught.value.verdict == Verdict.WRONG_NUMBERS
 
 
+@pytest.mark.parametrize("tags", [{"DATA_UNITS": "MILLIMETRES"}, {"units": "cm"}])
+def test_a_unit_in_a_tag_counts_as_one_in_its_own_place(tags, tmp_path):
+    file = write(tmp_path / "tagged.tif", smooth()[0])
+    with rasterio.open(file, "r+") as tif:
+        tif.update_tags(**tags)
+    with refused(Verdict.WRONG_NUMBERS, f"phase in {next(iter(tags.values())).lower()}, and rad is needed"):
+        numbers(file)
+    with rasterio.open(file, "r+") as tif:
+        tif.update_tags(**dict.fromkeys(tags, "RADIANS"))
+    np.testing.assert_array_equal(numbers(file), smooth()[0])
+
+
+def test_other_words_in_a_unit_tag_are_no_unit(tmp_path):
+    file = write(tmp_path / "tagged.tif", smooth()[0])
+    with rasterio.open(file, "r+") as tif:
+        tif.update_tags(units="see the header")
+    np.testing.assert_array_equal(numbers(file), smooth()[0])
+
+
+def test_a_pipe_is_named_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "20220101_20220113.unw.tif")
+    found = Archive(str(tmp_path)).below(str(tmp_path), levels=1)
+    assert found.files == ()
+    assert found.unlisted == (f"{tmp_path}/20220101_20220113.unw.tif: it is neither a file nor a folder; remove it",)
+
+
 def test_infinite_values_are_no_measurement(tmp_path):
     field, hole = smooth()
     file = write(tmp_path / "inf.tif", np.where(hole, np.inf, field).astype(np.float32))

@@ -129,6 +129,9 @@ def scanned(folder: str, unlisted: list[str]) -> list[Entry]:
                 continue
             barred = "" if os.access(one.path, os.R_OK, effective_ids=True) else NOT_READABLE
             is_folder = stat.S_ISDIR(found.st_mode)
+            if not is_folder and not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for whoever writes into it
+                unlisted.append(f"{shown(one.path)}: it is neither a file nor a folder; remove it")
+                continue
             mark = f"{found.st_mtime}{barred}"
             out.append(Entry(one.path, one.name, is_folder, found.st_size, mark, found.st_mtime))
     return out

@@ -64,6 +64,15 @@ FLAG = Quantity("mask", ("mask", "water", "land"), ("", "1"), 1e9, integers=True
 """A mask or a count."""
 
 
+_UNIT_TAGS = ("units", "unit", "data_units")
+"""Tags in which programs write the unit; GDAL has a place of its own for it, which counts first."""
+_UNITS = frozenset(
+    "rad radian radians deg degree degrees m metre metres meter meters cm centimetre centimetres centimeter centimeters "
+    "mm millimetre millimetres millimeter millimeters".split()
+)
+"""What counts as a unit in a tag: other programs write other things there."""
+
+
 def read_numbers(tif: rasterio.DatasetReader, pixels: Pixels | None, what: Quantity, *, uri: str) -> NDArray[np.float32]:
     """A window (y, x) float32 in the quantity's first unit; NaN where the file holds no measurement.
 
@@ -197,8 +206,15 @@ def _band(tif: rasterio.DatasetReader, what: Quantity, uri: str) -> int:
 
 def _insist_on_unit(tif: rasterio.DatasetReader, band: int, what: Quantity, uri: str) -> None:
     unit = (tif.units[band - 1] or "").strip().lower()
+    tagged = (str(value).strip().lower() for name, value in _tags(tif, band) if name.lower() in _UNIT_TAGS)
+    unit = unit or next((one for one in tagged if one in _UNITS), "")
     if unit and unit not in what.units:
         raise _wrong(uri, f"{what.words} in {unit}, and {what.units[0] or 'no unit'} is needed", "convert it")
+
+
+def _tags(tif: rasterio.DatasetReader, band: int) -> list[tuple[str, str]]:
+    """The tags of the band, then those of the file."""
+    return [*tif.tags(band).items(), *tif.tags().items()]
 
 
 @contextmanager
