@@ -66,10 +66,8 @@ FLAG = Quantity("mask", ("mask", "water", "land"), ("", "1"), 1e9, integers=True
 
 _UNIT_TAGS = ("units", "unit", "data_units")
 """Tags in which programs write the unit; GDAL has a place of its own for it, which counts first."""
-_UNITS = frozenset(
-    "rad radian radians deg degree degrees m metre metres meter meters cm centimetre centimetres centimeter centimeters "
-    "mm millimetre millimetres millimeter millimeters".split()
-)
+_LENGTHS = [f"{small}{one}" for small in ("", "centi", "milli") for one in ("metre", "metres", "meter", "meters")]
+_UNITS = frozenset(["rad", "radian", "radians", "deg", "degree", "degrees", "m", "cm", "mm", *_LENGTHS])
 """What counts as a unit in a tag: other programs write other things there."""
 
 
