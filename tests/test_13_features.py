@@ -26,6 +26,7 @@ from insar_anomaly.detectors.backbone import (
     random_weights,
     torchvision_models,
 )
+from insar_anomaly.detectors.base import pack_network, unpacked_once
 
 torch.set_num_threads(1)
 
@@ -371,3 +372,27 @@ def test_tiles_that_do_not_fit_into_the_memory_go_by_halves():
     most = 0
     with pytest.raises(torch.OutOfMemoryError):
         embedder(tiles[:1])
+
+
+# ------------------------------------------------------------------------------------------------------ shared networks
+
+
+def test_networks_of_the_same_bytes_are_unpacked_once_and_others_are_never_taken_for_them():
+    """Three networks in turn, more than a process keeps: each model gets its own weights, whoever came before."""
+    networks = [random_weights(BACKBONE, seed) for seed in range(3)]
+    packed = [pack_network(one) for one in networks]
+    for turn in (0, 0, 1, 2, 0, 2):
+        found = unpacked_once(packed[turn].copy(deep=True))
+        assert digest(found) == digest(networks[turn])
+    assert unpacked_once(packed[2].copy(deep=True)) is found
+
+
+def test_folding_is_kept_for_a_network_and_not_for_its_channels():
+    """Two choices of channels on one network give what a network folded anew gives, in any order."""
+    tile = np.random.default_rng(5).normal(size=(1, 64, 64)).astype(np.float32).clip(-1, 1)
+    kept, choices = random_weights(BACKBONE, 1), [Channels(BACKBONE, dims, 0) for dims in (20, 60, 0)]
+    for choice in [*choices, *reversed(choices)]:
+        anew = Embedder(BACKBONE, dict(kept), choice, stride=8)(tile)
+        assert torch.equal(Embedder(BACKBONE, kept, choice, stride=8)(tile), anew)
+    others = Embedder(BACKBONE, random_weights(BACKBONE, 2), choices[0], stride=8)(tile)
+    assert not torch.equal(others, Embedder(BACKBONE, kept, choices[0], stride=8)(tile))

@@ -6,12 +6,15 @@ al. 2018, section 3.2), the three equal input channels into one, and the last bl
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+KEPT = 2
+"""Networks of which a process keeps the arithmetic: an installation has one, and a second one while models change over."""
 _EPS = 1e-5
 """What torchvision's batch normalisation adds to a variance."""
 
@@ -81,23 +84,45 @@ class _Stem:
         return nn.functional.conv2d(squares, self.kernel, self.bias)
 
 
+@dataclass(frozen=True)
+class _Whole:
+    """The arithmetic of a network with all of its channels."""
+
+    stem: _Stem
+    layers: tuple[tuple[_Block, ...], ...]
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor], where: torch.device) -> _Whole:
+        """Fold a network; one whose weights are the same object as before was folded then."""
+        for kept, place, whole in tuple(_folded_before):
+            if kept is weights and place == where:
+                return whole
+        state = {name: tensor.to(where) for name, tensor in weights.items() if tensor.is_floating_point()}
+        stem = _Stem.of(_folded(state, "stem.0", "stem.1", stride=2))
+        whole = cls(stem, tuple(tuple(_blocks(state, f"layer{i}.", stride=min(i, 2))) for i in (1, 2, 3)))
+        _folded_before.append((weights, where, whole))
+        return whole
+
+
+_folded_before: deque[tuple[Mapping[str, Tensor], torch.device, _Whole]] = deque(maxlen=KEPT)
+
+
 class FoldedTrunk:
     """conv1 .. layer3 of a ResNet on grey tiles, frozen.
 
     Parameters
     ----------
-    weights : state of a `backbone.Trunk`
+    weights : state of a `backbone.Trunk`; not to be changed afterwards
     wanted : channels of layer1, layer2 and layer3 that are given back, in this order
     where : device
     """
 
     def __init__(self, weights: Mapping[str, Tensor], wanted: tuple[Tensor, Tensor, Tensor], where: torch.device) -> None:
-        state = {name: tensor.to(where) for name, tensor in weights.items() if tensor.is_floating_point()}
-        self._stem = _Stem.of(_folded(state, "stem.0", "stem.1", stride=2))
-        self._layers = [_blocks(state, f"layer{i}.", stride=min(i, 2)) for i in (1, 2, 3)]
-        self._wanted = wanted
+        whole = _Whole.of(weights, where)
+        self._stem, self._layers, self._wanted = whole.stem, whole.layers, wanted
         if len(wanted[2]):
-            self._layers[2][-1] = self._layers[2][-1].only(wanted[2])
+            *first, last = self._layers[2]
+            self._layers = (*self._layers[:2], (*first, last.only(wanted[2])))
 
     def __call__(self, grey: Tensor) -> Iterator[Tensor]:
         """Wanted channels (n, channel, v, u) of each layer of tiles (n, y, x); the layers below the last wanted one only."""

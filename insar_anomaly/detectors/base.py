@@ -20,6 +20,7 @@ scored (masked, or never seen in the fit); a NaN score is a pair of which nothin
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -233,6 +234,23 @@ def unpack_network(packed: xr.DataArray) -> dict[str, torch.Tensor]:
     from safetensors.torch import load
 
     return dict(load(np.ascontiguousarray(packed.values, np.uint8).tobytes()))
+
+
+def unpacked_once(packed: xr.DataArray) -> dict[str, torch.Tensor]:
+    """`unpack_network` for a network that many models share: the same bytes give the same tensors.
+
+    Nobody may change these tensors.
+    """
+    wanted = packed.values
+    for kept, weights in tuple(_unpacked):
+        if kept is wanted or np.array_equal(kept, wanted):
+            return weights
+    weights = unpack_network(packed)
+    _unpacked.append((wanted, weights))
+    return weights
+
+
+_unpacked: deque[tuple[NDArray[np.uint8], dict[str, torch.Tensor]]] = deque(maxlen=2)
 
 
 def settings_of(dataset: xr.Dataset) -> JsonObject:

@@ -31,7 +31,7 @@ from insar_anomaly.detectors.base import (
     scores,
     settings_of,
     silent,
-    unpack_network,
+    unpacked_once,
 )
 from insar_anomaly.detectors.gaussians import Distance, Gaussian, Moments, PatchGaussian, Samples
 from insar_anomaly.names import JsonObject
@@ -231,7 +231,7 @@ class PadimScorer:
         gaussians = tuple(gaussian_of(dataset, i) for i in range(int(dataset.attrs["parts"])))
         shape = (int(dataset.attrs["shape"][0]), int(dataset.attrs["shape"][1]))
         pairs = tuple(str(p) for p in dataset["fitted_pair"].values)
-        return cls(gaussians, unpack_network(dataset["network"]), settings_of(dataset), shape, pairs)
+        return cls(gaussians, unpacked_once(dataset["network"]), settings_of(dataset), shape, pairs)
 
 
 REGISTRATION = Registration(Padim, PadimScorer)

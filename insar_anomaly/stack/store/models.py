@@ -7,6 +7,7 @@ from itertools import count
 
 import icechunk
 import xarray as xr
+import zarr
 
 from insar_anomaly.errors import NotFitted
 from insar_anomaly.stack.arrays import content_hash, text_from_attributes, text_to_attributes, whole_chunks
@@ -69,9 +70,9 @@ class Models(Backbones):
         with self._explained(stack):
             if not self._exists("models", stack):
                 raise NotFitted(f"{stack}: no model is stored under {self.url}; run `insar-anomaly fit`")
-            repository = self._repository("models", stack)
-            if model not in groups(repository):
-                raise NotFitted(f"{stack}: model {model} is not in {self.url}; run `insar-anomaly fit` again")
-            session = repository.readonly_session(BRANCH)
-            with xr.open_zarr(counted(session), group=model, consolidated=False, chunks=None) as dataset:
-                return self._joined(stack, text_from_attributes(dataset.load()), spare)
+            session = self._repository("models", stack).readonly_session(BRANCH)
+            try:
+                with xr.open_zarr(counted(session), group=model, consolidated=False, chunks=None) as dataset:
+                    return self._joined(stack, text_from_attributes(dataset.load()), spare)
+            except zarr.errors.GroupNotFoundError:
+                raise NotFitted(f"{stack}: model {model} is not in {self.url}; run `insar-anomaly fit` again") from None
