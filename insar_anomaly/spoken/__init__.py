@@ -22,8 +22,8 @@ class Language:
     `spans` what a span is that stays within a month, within a year, or within none. `passes` are ascending and descending,
     `track` says where a satellite sees from, `both` joins two of these,
     `scored` says how something was scored, `none` stands for a number that is not known, and `beyond` for one of years that
-    is larger than anybody can mean. `states` are those of a flag, by their names in the ledger; `told` says whether people were
-    told of one, by the words of `flags.told`.
+    is larger than anybody can mean. `states` are those of a flag, by their names in the ledger; `told` says whether people
+    were told of one, by the words of `flags.told`.
     """
 
     months: tuple[str, ...]
