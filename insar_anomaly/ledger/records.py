@@ -181,10 +181,11 @@ class ModelRow:
 class ScoreRow:
     """One assessment scored by one model. `score` is None where the verdict is not 0 and the assessment has no score.
 
-    `pair` names the pair, the interval, or the acquisition (its date twice); `after` is the number of acquisitions after it
-    that were seen and `inputs` a hash of the pairs that were fused, both 0 for a pair; `seen` is the day of the last
-    acquisition that the assessment needed; `return_period` says in how many years the stack's quiet ground reaches the score
-    once, and `area` is the ground, km2, whose score is over the threshold; both None where that is not known.
+    `pair` names the pair, the interval, or the acquisition (its date twice); `after` is the number of acquisitions that were
+    seen from its second one on, that one included, and `inputs` a hash of the pairs that were fused, both 0 for a pair;
+    `seen` is the day of the last acquisition that the assessment needed; `return_period` says in how many years the stack's
+    quiet ground reaches the score once, and `area` is the ground, km2, whose score is over the threshold; both None where
+    that is not known.
     """
 
     pair: str

@@ -160,7 +160,9 @@ score = Table(
     metadata,
     Column("stack", Text, primary_key=True),
     Column("pair", Text, primary_key=True),  # or the interval, or the acquisition with its date twice
-    Column("after", Integer, primary_key=True, server_default="0"),  # acquisitions after it that were seen
+    Column(
+        "after", Integer, primary_key=True, server_default="0"
+    ),  # acquisitions that were seen from its second one on, that one included
     Column("model", Text, primary_key=True),
     Column("score", Double),
     Column("threshold", Double),
