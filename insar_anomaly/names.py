@@ -16,7 +16,7 @@ The printed form of each is its key in the ledger and in the store.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -56,6 +56,23 @@ _ONE_AND_MANY = {
     EvidenceKind.ACQUISITION: ("acquisition", "acquisitions"),
     EvidenceKind.DIRECTIONS: ("interval from both directions", "intervals from both directions"),
 }
+
+
+def later_of(kind: EvidenceKind, after: int) -> int:
+    """Acquisitions strictly after the last date of an assessment, of the `after` that stand in its name.
+
+    `after` counts an interval's own second acquisition too, as the first of those on its later side. Of both directions it
+    is the sum of two intervals', of which one at least ends with the time that they share.
+    """
+    own = kind in (EvidenceKind.INTERVAL, EvidenceKind.DIRECTIONS)
+    return max(0, after - 1) if own else after
+
+
+def later_of_both(members: Sequence[tuple[str, int]]) -> int:
+    """The same of the time that two intervals share, from the name and the `after` of each, however they end."""
+    ends = [Pair.of(name).last for name, _ in members]
+    return sum(max(0, after - (end == min(ends))) for (_, after), end in zip(members, ends, strict=True))
+
 
 OF_A_STACK = (EvidenceKind.PAIR, EvidenceKind.INTERVAL, EvidenceKind.ACQUISITION)
 """Kinds that are assessed for one stack alone; `EvidenceKind.DIRECTIONS` is assessed for a couple."""

@@ -17,14 +17,18 @@ from receivers import receiving
 
 import insar_anomaly
 from insar_anomaly import cli
+from insar_anomaly.errors import Verdict
+from insar_anomaly.flags.events import FlagEvent
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.flags.together import Together
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.people_rows import ActKind, Label
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind, FlagName
 from insar_anomaly.notify.message import DISCLAIMERS
 from insar_anomaly.pipeline.messages import worded
 from insar_anomaly.pipeline.night_notices import tell_night
+from insar_anomaly.report.changes import FlagChange
 from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Digest, Failure, OpenFlag, lines
 from insar_anomaly.report.states import stale_of
 from insar_anomaly.serve.pages import _words as page_words
@@ -42,20 +46,28 @@ STALE = StackState(
 NOTED = OpenFlag(
     STACK, "Erta Ale", 1, NIGHT, NIGHT, "p", "p", 2.0, 1.0, 1, "m", EvidenceKind.PAIR, 1.5, 1, "why", FlagState.NOTED
 )
+REJECTIONS = [one for one in Verdict if Verdict.OK < one < Verdict.IN_FIT]
 DIGEST = Digest(
     NIGHT,
     1,
     "nightly",
     2,
     dict.fromkeys(OF_A_NIGHT, 3),
-    (NOTED, replace(NOTED, number=2, state=FlagState.RAISED, pairs_over=4, evidence=EvidenceKind.INTERVAL)),
+    (NOTED, replace(NOTED, number=2, state=FlagState.RAISED, pairs_over=4, evidence=EvidenceKind.INTERVAL, told=Told.TOLD)),
     (Failure(STACK, "ingest", "the disk is full"),),
     (Blind(STACK, "too few pairs"),),
     tuple(f"key {number}" for number in range(12)),
     ("a warning",),
     (CostRow("night", *[3] * 11),),
-    {STACK: replace(STALE, acquisitions={"20210601": 1})},
+    {STACK: replace(STALE, acquisitions={"20210601": 1})}
+    | {f"22108{n}/001A_00001_010101": replace(STALE, age_days=n, stale=False) for n in range(1, 9)}
+    | {"221089/001A_00001_010101": StackState(NIGHT)},
     "the level",
+    tuple(
+        FlagChange(what, STACK, n, "Erta Ale", FlagState.CLEARED, NIGHT, NIGHT, "p", 2.0, 1.0, NIGHT, Told.DELIVERED)
+        for n, what in enumerate(FlagEvent, 1)
+    ),
+    dict.fromkeys(REJECTIONS, 3) | {Verdict.NO_DATA: 1},
 )
 GROUP = Together(date(2026, 3, 2), "014A", 31, 40, (FlagName(STACK, 1),))
 MESSAGES = {
@@ -112,7 +124,7 @@ def test_every_template_has_the_same_macros_and_tables_in_every_language(languag
         assert names(room, language) == names(room, "en")
         for name in names(room, "en"):
             mine, english = content(room, name, language), content(room, name, "en")
-            own = {"acquisitions", "days", "quiet"}  # helpers of a language that counts otherwise
+            own = {"acquisitions", "days", "quiet", "reasons_of"}  # helpers of a language that counts otherwise
             assert {key: one for key, one in mine.items() if key not in own} == english, (room, name)
 
 
@@ -125,6 +137,7 @@ def test_every_language_has_every_word(field):
         if not isinstance(english, str):
             assert len(found) == len(english)
     assert LANGUAGES["en"].states.keys() == {str(state) for state in FlagState}
+    assert LANGUAGES["en"].told.keys() == {str(one) for one in Told}
 
 
 def test_no_text_is_left_out_of_these_tests():

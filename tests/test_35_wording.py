@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
@@ -16,10 +17,11 @@ from test_34_notify import mail_server
 from test_46_stored_forms import COUPLE, EPISODE, PAYLOAD, mistakes, schema
 
 from insar_anomaly.evidence.moved import Moved
+from insar_anomaly.names import EvidenceKind
 from insar_anomaly.notify import wording
 from insar_anomaly.notify.alternatives import ALTERNATIVES, Speaks, alternatives
 from insar_anomaly.notify.message import DISCLAIMERS, FIGURE_ID, FIGURE_LIMIT, Message
-from insar_anomaly.notify.payload import Alone, Payload
+from insar_anomaly.notify.payload import Alone, Member, Payload
 from insar_anomaly.report.figures.words import WORDS
 from insar_anomaly.spoken import LANGUAGES
 from insar_anomaly.spoken.sentences import clean
@@ -56,6 +58,7 @@ OF_KIND = {
         before=EARLIER,
         growth=("peak", "area", "direction"),
         area_over_km2=8.4,
+        before_over_km2=2.5,
         agrees=("221080/014A_07688_131313:1",),
     ),
     "released": replace(TOLD, kind="released"),
@@ -160,19 +163,81 @@ def test_a_notice_opens_with_what_how_much_where_when_and_how_sure(language):
 
 def test_growth_is_told_with_what_was_told_before():
     body = wording.body(OF_KIND["escalated"])
-    more = "more ground is over the threshold (8.4 km²)"
+    more = "the score is over the threshold on more ground (8.4 km², 2.5 km² in the last notice)"
     assert f"the score is much higher, and {more}, and a flag from the other direction agrees." in body
     both = "\nBoth directions: flagged from the other direction too, at the same time: 221080/014A_07688_131313:1."
     assert both in body
     rare = {f"return_period_{name}": years for name, years in (("years", 20.0), ("low", 2.0), ("high", 400.0))}
     blind = replace(OF_KIND["escalated"], asked_return_period_years=5.0, unmeasured_summits=(TOLD.stack,), **rare)
     assert f"5 years.{both}\nBlind: " in wording.body(blind)
-    assert "In the last notice: 5.1 ± 1.1 cm away from the satellite, 1.2 km², 4 to 16 January 2017." in body
-    assert "Now it is 12.3 ± 1.1 cm" in body
+    assert (
+        "What moved then and now: 5.1 ± 1.1 cm away from the satellite in the last notice (4 to 16 January 2017), "
+        "12.3 ± 1.1 cm away from the satellite now (4 to 28 January 2017)."
+    ) in body
     spanish = wording.body(OF_KIND["escalated"], "es")
-    said = "la puntuación es mucho mayor, más suelo supera el umbral (8.4 km²) y un aviso desde la otra dirección coincide."
-    assert said in spanish
+    more = "la puntuación supera el umbral en más suelo (8.4 km²; en la última notificación, 2.5 km²)"
+    assert f"la puntuación es mucho mayor, {more} y un aviso desde la otra dirección coincide." in spanish
     assert "unknown reason" in wording.body(replace(TOLD, kind="escalated", growth=("unknown reason",)))
+
+
+def test_every_area_of_an_escalated_notice_says_what_it_is_the_area_of():
+    """Of the ground over the threshold the old and the new one, of the motion only the one of now: nothing contradicts."""
+    body = wording.body(OF_KIND["escalated"])
+    assert re.findall(r"[\d.]+ km²[^,.;)]*", body) == [
+        "8.4 km²",
+        "2.5 km² in the last notice",
+        "4.1 km² moved by at least half as much",
+    ]
+    unknown = wording.body(replace(OF_KIND["escalated"], before_over_km2=None))
+    assert "the score is over the threshold on more ground (8.4 km²)" in unknown
+    assert "on more ground, and" in wording.body(replace(OF_KIND["escalated"], area_over_km2=None))
+
+
+@pytest.mark.parametrize("kind", ["raised", "escalated", "released", "reopened"])
+def test_a_notice_of_a_flag_that_has_ended_says_so_first_and_on_what_date(kind):
+    over = replace(OF_KIND[kind], episode=replace(EPISODE, cleared=date(2020, 4, 1)))
+    first, _, second, *_ = wording.body(over).splitlines()
+    assert first == OPENS[kind, "en"].replace(": ", " (cleared since): ", 1)
+    assert second == (
+        "It has ended since: the flag was cleared on 1 April 2020: nothing has been over the threshold since "
+        "25 January 2020. This notice tells what was seen before."
+    )
+    assert wording.chat(over).splitlines()[1] == second
+    assert second.partition(": ")[2] in Text(wording.html(over)).words
+    gone = replace(over, episode=replace(over.episode, withdrawn=True))
+    assert "(withdrawn since)" in wording.subject(gone)
+    assert wording.body(gone).splitlines()[2].startswith("It has ended since: the flag was withdrawn on 1 April 2020: ")
+    spanish = wording.body(over, "es").splitlines()
+    assert spanish[0].startswith(OPENS[kind, "es"].partition(":")[0] + " (ya cerrado): ")
+    assert spanish[2].startswith("Ya ha terminado: el aviso se cerró con fecha 1 de abril de 2020: ")
+    assert over.outcome == kind  # to machines it is what it is
+
+
+@pytest.mark.parametrize(
+    ("evidence", "after", "said"),
+    [
+        (EvidenceKind.PAIR, 0, None),
+        (EvidenceKind.INTERVAL, 1, None),
+        (EvidenceKind.INTERVAL, 2, "with 1 acquisition after it"),
+        (EvidenceKind.INTERVAL, 3, "with 2 acquisitions after it"),
+        (EvidenceKind.ACQUISITION, 1, "with 1 acquisition after it"),
+    ],
+)
+def test_an_intervals_own_second_acquisition_is_not_counted_as_one_after_it(evidence, after, said):
+    line = next(one for one in wording.body(replace(TOLD, evidence=evidence, after=after)).splitlines() if "Assessed" in one)
+    assert line.partition("), ")[2] == (said or "")
+
+
+def test_of_both_directions_every_acquisition_after_the_shared_time_counts_once():
+    """The second acquisition of the interval that ends later lies after the time that both share."""
+    one = Member("221080/087A_1", EvidenceKind.INTERVAL, "20200101_20200113", 2, 8.0, "m", 7.0, flagged=False)
+    other = replace(one, stack="221080/079D_2", pair="20200105_20200117", after=3)
+    both = replace(TOLD, evidence=EvidenceKind.DIRECTIONS, pair="20200105_20200113", after=5, members=(one, other))
+    assert both.later == 1 + 3
+    said = wording.body(both)
+    assert "with 4 acquisitions after it" in said
+    assert "1 to 13 January 2020, with 1 acquisition after it" in said
+    assert "5 to 17 January 2020, with 2 acquisitions after it" in said
 
 
 def test_a_withdrawn_flag_says_what_is_left():

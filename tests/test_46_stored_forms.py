@@ -170,7 +170,7 @@ def test_a_notice_opens_with_what_happened_and_how_sure_that_is():
         "What else it could be",
         "What to do next",
         "Flag: 221080/079D_07694_131313:2",
-        "interval 1 to 13 January 2020 (20200101_20200113), with 2 acquisitions after it",
+        "interval 1 to 13 January 2020 (20200101_20200113), with 1 acquisition after it",
         "Score: 9; threshold 7",
         "model 0123",
     ]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from typing import get_args
 
 import numpy as np
 import pytest
-from installation import AS_OF, QUIET, RISING, ledger_content
+from installation import AS_OF, BLIND, DATES, QUIET, RISING, ledger_content
 
 from insar_anomaly import cli
 from insar_anomaly.calibration.again import by_policy
 from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.calibration.threshold import Policy, Target
+from insar_anomaly.ledger import ScoredAssessment
 from insar_anomaly.names import FlagName
 from insar_anomaly.pipeline.explain import explain
 
@@ -65,10 +69,16 @@ def test_the_command_prints_the_way_and_json_has_its_numbers(fitted, capsys):
     said = capsys.readouterr().out
     assert "equal to the last digit" in said
     assert f"{FLAG}: interval" in said
+    assert "  delivered\n" in said
+    figure = fitted.folder / "figures" / "flags" / f"{RISING.replace('/', '_')}_1.png"
+    assert f"  figure: {figure}" in said
+    assert figure.read_bytes().startswith(b"\x89PNG")
     assert run(fitted, "--json", "explain", FLAG) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["same"] is True
     assert found["recorded"] == found["recomputed"]
+    assert (found["told"], found["figure"], found["later"]) == ("delivered", str(figure), found["after"] - 1)
+    assert f" with {found['later']} acquisition{'s' if found['later'] != 1 else ''} after it" in said
     assert run(fitted, "explain", f"{QUIET}:1") == 2
     assert f"there is no flag {QUIET}:1; `insar-anomaly flags` lists" in capsys.readouterr().err
 
@@ -99,7 +109,9 @@ def test_whatif_counts_what_another_budget_would_have_raised_and_changes_nothing
     strict = {row["gvp"]: row for row in json.loads(capsys.readouterr().out)}
     assert (strict[990002]["flags_then"], strict[990002]["notices_then"], strict[990002]["notices_now"]) == (1, 0, 1)
     assert run(fitted, *words, "--false-alarms-per-year", "50") == 0
-    title, *rows, together, _ = capsys.readouterr().out.splitlines()
+    title, *rows, together, missing, _ = capsys.readouterr().out.splitlines()
+    assert missing.startswith(f"not counted, or not as asked: {BLIND}: it has no threshold: ")
+    assert next(row for row in rows if row.startswith("990003")).split()[-5:] == ["-"] * 5
     assert title.split()[:4] == ["volcano", "years", "flags", "with"]
     by_number = {row.split()[0]: row.split() for row in rows}
     assert by_number.keys() == {"990001", "990002", "990003"}
@@ -119,6 +131,52 @@ def test_whatif_counts_what_another_budget_would_have_raised_and_changes_nothing
     with pytest.raises(SystemExit):
         run(fitted, *words, "--years", "0")
     assert "'0' is not a number above 0" in capsys.readouterr().err
+
+
+def test_whatif_says_what_is_missing_and_the_remedy_where_nothing_can_be_counted(fitted, capsys):
+    fitted.nightly()
+    assert run(fitted, "whatif", "--as-of", "2017-01-01") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("nothing can be counted:\n")
+    assert f"{QUIET} and 1 more: it has no score from 2016-01-02 to 2017-01-01; its scores are from " in said
+    assert f"give --as-of {DATES[-1]}, or more --years" in said
+    assert " 0 " not in said
+    assert run(fitted, "--json", "whatif", "--as-of", "2017-01-01") == 0
+    found = {row["gvp"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found[990002]["missing"][0]["stack"] == RISING
+
+
+def test_whatif_says_that_an_old_fit_has_no_return_periods(fitted, capsys):
+    """As a version before return periods has left it: no tail in the calibration, no level of all stacks."""
+    fitted.nightly()
+    with closing(sqlite3.connect(fitted.folder / "ledger.sqlite")) as database:
+        for number, text in database.execute("select number, calibration from model").fetchall():
+            bare = json.dumps({name: value for name, value in json.loads(text).items() if name != "tail"})
+            database.execute("update model set calibration = ? where number = ?", (bare, number))
+        database.execute("delete from pool")
+        database.commit()
+    assert run(fitted, "whatif", "--as-of", AS_OF, "--years", "3", "--false-flags-per-year", "1e-12") == 0
+    said = capsys.readouterr().out
+    assert "its quiet scores have no return periods, so that its own threshold stays; run `insar-anomaly fit` again" in said
+
+
+def test_whatif_counts_no_notice_of_what_was_raised_and_withdrawn_on_one_night():
+    from insar_anomaly.names import Pair
+    from insar_anomaly.pipeline.whatif import _raised
+
+    row = ScoredAssessment("s", "20200101_20200113", 2, date(2020, 1, 25), 9.0, 5.0, None, False, 0, "", "m")
+    gone = replace(row, pair="20200101_20200113", after=3, score=1.0)
+    assert Pair.of(row.pair).last < row.seen
+    assert _raised([row, gone], 5.0, 5.0, 60) == (1, 0)
+    assert _raised([row, replace(gone, seen=date(2020, 2, 6))], 5.0, 5.0, 60) == (1, 1)
+
+
+def test_a_place_west_of_greenwich_is_named_so():
+    from insar_anomaly.pipeline.explain import _measured
+    from insar_anomaly.pipeline.scoring import Measured
+
+    found = list(_measured(Measured(-1.0, 1.0, 1.0, 2.0, 3.0, -1.5, -90.25, 1.0, 12.0, None, 2.0)))
+    assert "at 1.5000° S, 90.2500° W" in found[1].found
 
 
 @pytest.mark.parametrize("evidence", ["interval", "pair"])

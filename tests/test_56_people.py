@@ -14,11 +14,12 @@ from installation import AS_OF, BLIND, QUIET, RISING, WIDE
 
 from insar_anomaly import cli
 from insar_anomaly.errors import StoreFailed
-from insar_anomaly.flags.labels import precision
+from insar_anomaly.flags.labels import LEAST_CONFIDENCE, Labelled, precision
 from insar_anomaly.flags.mutes import Mute, muted_until
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger import ActKind, ActRow, Ledger, NewNotice
 from insar_anomaly.names import FlagName, Target
+from insar_anomaly.pipeline.reading import read_flags
 
 FLAG = f"{RISING}:1"
 NEXT_YEAR = datetime.now(UTC).date() + timedelta(days=365)
@@ -119,7 +120,7 @@ def test_a_label_is_kept_and_the_next_fit_does_not_learn_a_volcanic_flags_time_a
     assert flagged.rows("select pairs from model where stack = ? order by number desc limit 1", RISING) == [(quiet,)]
     run(flagged, "--json", "history", "990002")
     told = json.loads(capsys.readouterr().out)
-    assert told["labels"] == [{"gvp": 990002, "flags": 1, "told": 1, "volcanic": 0, "other": 1}]
+    assert told["labels"] == [{"gvp": 990002, "flags": 1, "told": 1, "volcanic": 0, "other": 1, "unsure": 0}]
     assert [act["by"] for act in told["acts"]] == ["Ada", "Bo"]
 
 
@@ -257,6 +258,63 @@ def test_the_state_is_read_as_it_was_written(flagged):
     assert row.told is not None
 
 
+def test_every_command_and_export_says_the_same_of_whether_people_were_told(flagged, capsys):
+    """In turn: a channel has accepted the notice; it waits; it was never sent. The score that it tells of stays the same."""
+    flagged.change("[detector]", '[cap]\nenabled = true\nsender_id = "a@b.example"\n[detector]')
+
+    def said():
+        found = {}
+        for name, words in {"flags": ["flags"], "show": ["show", FLAG], "history": ["history", "990002"]}.items():
+            assert run(flagged, *words) == 0
+            found[name] = capsys.readouterr().out
+            assert run(flagged, "--json", *words) == 0
+            content = json.loads(capsys.readouterr().out)
+            row = content if name == "show" else (content["flags"] if name == "history" else content)[0]
+            assert row["told_score"] > 0
+            found[f"{name} --json"] = f"; {row['told']}"
+        counted = found["history"]
+        assert run(flagged, "export", "flags") == 0
+        found["export"] = "; " + capsys.readouterr().out.splitlines()[1].rpartition(",")[2]
+        with flagged.opened() as (s, _):
+            found["python"] = f"; {read_flags(s)['told'][0]}"
+        cap = run(flagged, "export", "flags", "--format", "cap")
+        capsys.readouterr()
+        words = ("; not told", "; delivered", "; told")
+        return {next(one for one in words if one in text) for text in found.values()}, counted, cap
+
+    def outbox(values):
+        with closing(sqlite3.connect(flagged.folder / "ledger.sqlite")) as database:
+            database.execute(f"update notice set {values}")
+            database.commit()
+
+    assert said()[0] == {"; delivered"}
+    assert "1 flags, 1 with notices" in said()[1]
+    outbox("delivered_at = null")
+    word, table, cap = said()
+    assert (word, "1 flags, 1 with notices" in table, cap) == ({"; told"}, True, 0)
+    for why in ("held: many stacks crossed", "the flag was too old for a notice", "a person"):
+        outbox(f"dropped = '{why}'")
+        word, table, cap = said()
+        assert (word, "1 flags, 0 with notices" in table, cap) == ({"; not told"}, True, 2)
+    outbox("kind = 'cleared', dropped = null")  # the end alone tells nobody of the flag
+    assert said()[0] == {"; not told"}
+
+
+def test_a_label_of_low_confidence_does_not_count_and_the_table_says_so(flagged, capsys):
+    run(flagged, "label", FLAG, "volcanic", "--by", "Ada", "--confidence", LEAST_CONFIDENCE - 0.1)
+    capsys.readouterr()
+    assert run(flagged, "history") == 0
+    said = capsys.readouterr().out
+    assert "990002: 1 flags, 1 with notices; none is labelled; labelled and left out as unsure: 1" in said
+    assert f"labelled with a confidence of {LEAST_CONFIDENCE:g} or more and not unsure" in said
+    run(flagged, "label", FLAG, "volcanic", "--by", "Ada", "--confidence", LEAST_CONFIDENCE)
+    capsys.readouterr()
+    run(flagged, "--json", "history")
+    assert json.loads(capsys.readouterr().out)["labels"] == [
+        {"gvp": 990002, "flags": 1, "told": 1, "volcanic": 1, "other": 0, "unsure": 0}
+    ]
+
+
 # -- names and mutes, pure -------------------------------------------------------------------------------------------
 
 NUMBERS = st.sampled_from([221080, 221081, 222100, 310000])
@@ -296,7 +354,8 @@ def test_what_names_nothing_is_refused(name):
 def test_unsure_flags_and_flags_that_nobody_was_told_of_do_not_count_for_precision():
     flags = [(RISING, 1, True), (RISING, 2, True), (RISING, 3, True), (RISING, 4, False), (BLIND, 1, True)]
     labels = {(RISING, 1): "volcanic", (RISING, 2): "processing", (RISING, 3): "unsure", (RISING, 4): "volcanic"}
-    one, other = precision(flags, labels)
+    one, other = precision(flags, {flag: Labelled(label) for flag, label in labels.items()})
     assert (one.gvp, one.flags, one.told, one.volcanic, one.other, one.precision) == (990002, 4, 3, 1, 1, 0.5)
+    assert one.words.endswith("1 of 2 labelled are volcanic (precision 50%); labelled and left out as unsure: 1")
     assert other.precision is None
     assert other.words == "990003: 1 flags, 1 with notices; none is labelled"

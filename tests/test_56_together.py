@@ -11,8 +11,10 @@ from installation import AS_OF, ENTRY, RISING, WEST, WIDE
 
 from insar_anomaly import pipeline
 from insar_anomaly.flags import together as flags_together
+from insar_anomaly.flags.events import FlagEvent
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.flags.together import New, Seen, by_platform, together, track_of
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger import Ledger
 from insar_anomaly.ledger.records import ScoreRow
 from insar_anomaly.names import FlagName, Interval
@@ -181,6 +183,10 @@ def test_one_notice_tells_of_all_and_the_next_assessment_raises_what_still_stand
     run, episodes, notices = flagged_and_held(crowd)
     assert {row.stack: row.state for row in episodes} == dict.fromkeys([RISING, *COPIES], FlagState.NOTED)
     assert any("probably atmosphere or processing: 7 of " in words for words in run.warnings)
+    with crowd.opened() as (s, _):
+        found = {one.what for one in s.ledger.events(AS_OF)}
+        assert found == {FlagEvent.RAISED, FlagEvent.HELD}
+        assert set(s.ledger.told().values()) == {Told.NOT_TOLD}
     [path] = crowd.notices
     told = json.loads(path.read_text())
     assert told["payload"]["kind"] == "region"
@@ -229,7 +235,7 @@ def test_holding_twice_or_after_a_delivery_changes_nothing(crowd):
     flagged_and_held(crowd)
     with crowd.opened() as (s, run):
         hold_together(s, run)
-        assert s.ledger.hold(FlagName(RISING, 1), "again") == 0
+        assert s.ledger.hold(FlagName(RISING, 1), "again", night=AS_OF) == 0
     assert len(crowd.notices) == 1
 
 

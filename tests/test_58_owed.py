@@ -14,10 +14,11 @@ from installation import AS_OF, DATES, RISING, command, flagged
 
 from insar_anomaly import cli, pipeline
 from insar_anomaly.errors import UsageError
-from insar_anomaly.ledger import Ledger, NewNotice
+from insar_anomaly.ledger import ActKind, ActRow, Ledger, NewNotice
 from insar_anomaly.ledger.outbox import OWED, put_in_outbox
 from insar_anomaly.names import Pair
 from insar_anomaly.pipeline.tonight import date_of
+from insar_anomaly.spoken import LANGUAGES
 
 WRONG = AS_OF + timedelta(days=1000)
 FLAG = f"{RISING}:1"
@@ -191,3 +192,64 @@ def test_the_cleared_notice_comes_on_a_night_after_it_was_cleared(mistaken):
     with mistaken.opened("nightly", later) as (s, run):
         pipeline.deliver(s, run)
     assert sorted(one["kind"] for one in told(mistaken)) == ["cleared", "raised"]
+
+
+def ended(place, *, withdrawn=False):
+    """The flag has ended, as if a later night had seen that; the day."""
+    day = AS_OF + timedelta(days=70)
+    engine = sa.create_engine(f"sqlite:///{place.folder / 'ledger.sqlite'}")
+    with engine.begin() as tx:
+        state = "withdrawn" if withdrawn else "cleared"
+        tx.execute(sa.text("update episode set state = :state, cleared = :day"), {"state": state, "day": day.isoformat()})
+    engine.dispose()
+    return day
+
+
+def test_who_gets_the_notice_of_a_flag_that_has_ended_reads_that_first_and_gets_its_end(mistaken, capsys):
+    day = ended(mistaken)
+    assert cli.main(["-c", str(mistaken.config), "notices", "--resend", FLAG]) == 0
+    assert "2 new notices, 2 delivered" in capsys.readouterr().out
+    sent = {one["kind"]: one for one in (json.loads(file.read_text()) for file in mistaken.notices)}
+    assert sent.keys() == {"raised", "cleared"}
+    first, _, second, *_ = sent["raised"]["body"].splitlines()
+    assert first.startswith("Screening flag raised (cleared since): Rising Cone")
+    assert second.startswith(f"It has ended since: the flag was cleared on {LANGUAGES['en'].one_day(day)}")
+    assert sent["raised"]["payload"]["episode"]["cleared"] == day.isoformat()
+    assert cli.main(["-c", str(mistaken.config), "notices", "--resend", FLAG]) == 2  # nothing twice
+    assert len(mistaken.notices) == 2
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_a_notice_that_goes_out_late_says_that_its_flag_has_ended_meanwhile(rising, withdrawn):
+    with rising.opened("mute", AS_OF) as (s, _):
+        s.ledger.record_act(
+            ActRow(RISING, None, ActKind.MUTED, "Ada", datetime.now(UTC), until=datetime.now(UTC).date() + timedelta(days=9))
+        )
+    rising.nightly()
+    assert rising.notices == []
+    day = ended(rising, withdrawn=withdrawn)
+    with rising.opened("unmute", day) as (s, run):
+        s.ledger.record_act(ActRow(RISING, None, ActKind.UNMUTED, "Ada", datetime.now(UTC)))
+        pipeline.deliver(s, run)
+    [notice] = told(rising)
+    assert (notice["kind"], notice["episode"]["cleared"], notice["episode"]["withdrawn"]) == (
+        "raised",
+        day.isoformat(),
+        withdrawn,
+    )
+    [body] = [json.loads(file.read_text())["body"] for file in rising.notices]
+    assert f"{'withdrawn' if withdrawn else 'cleared'} on {LANGUAGES['en'].one_day(day)}" in body.splitlines()[2]
+
+
+def test_a_flag_that_was_raised_and_cleared_in_one_night_tells_both_and_says_so_in_the_first(rising):
+    rising.change("[detector]", "[flags]\nclear_after_days = 1\n[detector]")
+    rising.nightly()
+    bodies = {(one["kind"], one["payload"]["episode"]["number"]): one["body"] for one in map(json.loads, texts(rising))}
+    over = [number for kind, number in bodies if kind == "cleared"]
+    assert over
+    for number in over:
+        assert "It has ended since: the flag was cleared on " in bodies["raised", number].splitlines()[2]
+
+
+def texts(place):
+    return [file.read_text() for file in place.notices]

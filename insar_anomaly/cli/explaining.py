@@ -15,7 +15,7 @@ from insar_anomaly.cli.tables import aligned
 from insar_anomaly.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from insar_anomaly.pipeline.whatif import Counted
 
@@ -87,18 +87,34 @@ def whatif_command(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([asdict(one) for one in found]))
         return Exit.OK
-    titles = ("volcano", "years", "flags", "with a notice", "flags now", "with a notice now")
-    rows = [_whatif_row(f"{one.gvp} {one.name}", f"{one.years:.2g}", [one]) for one in found]
-    print("\n".join(aligned([titles, *rows, _whatif_row("together", "", found)])))
+    if any(one.known for one in found):
+        titles = ("volcano", "years", "flags", "with a notice", "flags now", "with a notice now")
+        rows = [_whatif_row(f"{one.gvp} {one.name}", f"{one.years:.2g}" if one.known else "-", [one]) for one in found]
+        print("\n".join(aligned([titles, *rows, _whatif_row("together", "", found)])))
+    else:
+        print("nothing can be counted:")
+    for words in _missing(found):
+        print(words)
     if blind := sum(one.blind_then for one in found):
         print(f"stacks and couples without a threshold by this policy, which raise nothing: {blind}")
     print(f"counted up to {today}; `now` is by the settings")
     return Exit.OK
 
 
+def _missing(found: Sequence[Counted]) -> Iterator[str]:
+    """What could not be counted, the same reason once, with the number of its stacks, the first of them, and the remedy."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for one in (missing for volcano in found for missing in volcano.missing):
+        alike.setdefault((one.why, one.remedy), []).append(one.stack)
+    for (why, remedy), stacks in alike.items():
+        more = f" and {len(stacks) - 1} more" if len(stacks) > 1 else ""
+        yield f"not counted, or not as asked: {stacks[0]}{more}: {why}; {remedy}"
+
+
 def _whatif_row(name: str, years: str, of: Sequence[Counted]) -> tuple[str, ...]:
     columns = ("flags_then", "notices_then", "flags_now", "notices_now")
-    return (name, years, *(str(sum(getattr(one, column) for one in of)) for column in columns))
+    known = any(one.known for one in of)
+    return (name, years, *(str(sum(getattr(one, column) for one in of)) if known else "-" for column in columns))
 
 
 def _positive(text: str) -> float:

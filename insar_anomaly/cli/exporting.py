@@ -49,7 +49,10 @@ def export_arguments(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--pair", metavar="NAME", help="of a map: pair, interval or acquisition (default: the newest)")
     sub.add_argument(
-        "--after", type=int, metavar="N", help="of an interval's map: the assessment with N acquisitions after it"
+        "--after",
+        type=int,
+        metavar="N",
+        help="of an interval's map: the assessment with N acquisitions from its second one on, as the column `after` has it",
     )
 
 
@@ -130,6 +133,7 @@ def _text(what: str, form: str, every: Sequence[object]) -> str:
 
 def _cap(args: argparse.Namespace, config: Config, flags: Sequence[Flag], ledger: Ledger) -> int:
     """One message for each flag: into a folder, or a single one to standard output."""
+    from insar_anomaly.flags.told import Told
     from insar_anomaly.notify.message import DISCLAIMER
     from insar_anomaly.report.exports.cap import Sender, Sent, cap_text, file_name
     from insar_anomaly.report.exports.gather import moments
@@ -140,7 +144,7 @@ def _cap(args: argparse.Namespace, config: Config, flags: Sequence[Flag], ledger
         )
     sender = Sender(config.cap.sender_id, config.cap.status, DISCLAIMER, config.cap.contact)
     sent = moments(ledger)
-    told = [flag for flag in flags if flag.episode.told is not None]  # a noted flag is for nobody's attention
+    told = [flag for flag in flags if flag.told is not Told.NOT_TOLD]  # nobody is to be told more by a CAP message
     texts = {file_name(flag): cap_text(flag, sent.get(flag.name, Sent()), sender) for flag in told}
     if args.out in (None, "-"):
         if len(texts) != 1:

@@ -15,6 +15,7 @@ from insar_anomaly.errors import UsageError
 from insar_anomaly.names import FlagName, Target, volcano_of
 
 if TYPE_CHECKING:
+    from insar_anomaly.flags.told import Told
     from insar_anomaly.ledger import ActRow, EpisodeRow, Ledger, NoticeRow
 
 Named = TypeVar("Named")
@@ -119,13 +120,13 @@ def show_command(args: argparse.Namespace) -> int:
         acts = [act for act in ledger.acts(args.flag.stack) if act.episode == row.number]
         notices = [n for n in ledger.notices() if n.stack == row.stack and f"{row.stack}:{row.number}:" in n.key]
         until = muted_until(ledger.mutes(), row.stack, today)
-        rare = _rarest(ledger, row)
+        rare, heard = _rarest(ledger, row), ledger.told_of(args.flag)
     if args.json:
         told = [{"key": n.key, "kind": n.kind, "delivered_at": n.delivered_at, "dropped": n.dropped} for n in notices]
-        content = {"flag": str(args.flag), **_plain(row), "return_period_years": rare, "muted_until": until}
+        content = {"flag": str(args.flag), **_plain(row, heard), "return_period_years": rare, "muted_until": until}
         print(json.dumps(content | {"notices": told, "acts": [vars(act) for act in acts]}, default=str))
         return Exit.OK
-    print("\n".join(_shown(row, rare)))
+    print("\n".join(_shown(row, heard, rare)))
     if until:
         print(f"muted until {until}: notices of growth wait until then, those of an end do not")
     for notice in notices:
@@ -143,27 +144,36 @@ def history_arguments(sub: argparse.ArgumentParser) -> None:
 
 def history_command(args: argparse.Namespace) -> int:
     """What was flagged of a volcano and what people did; or the labels of all volcanoes in one table."""
-    from insar_anomaly.flags.labels import precision
+    from insar_anomaly.flags.labels import NOTE, Labelled, precision
+    from insar_anomaly.flags.told import Told
 
     with ledger_of(args) as ledger:
         rows = [r for r in ledger.episodes() if args.target is None or args.target.covers(r.stack)]
+        heard = ledger.told()
         if args.target is not None:
             _insist_known(ledger, args.target)
         acts = [act for act in ledger.acts() if args.target is None or _touches(args.target, act)]
-    labels = {(act.stack, act.episode or 0): str(act.label) for act in acts if act.label is not None}
-    table = precision([(r.stack, r.number, r.told is not None) for r in rows], labels)
+    told = [heard.get(FlagName(row.stack, row.number), Told.NOT_TOLD) for row in rows]
+    labels = {
+        (act.stack, act.episode or 0): Labelled(str(act.label), act.confidence) for act in acts if act.label is not None
+    }
+    table = precision([(r.stack, r.number, one is not Told.NOT_TOLD) for r, one in zip(rows, told, strict=True)], labels)
     if args.json:
-        flags = [{"flag": str(FlagName(row.stack, row.number)), **_plain(row)} for row in rows]
+        flags = [
+            {"flag": str(FlagName(row.stack, row.number)), **_plain(row, one)} for row, one in zip(rows, told, strict=True)
+        ]
         content = {"flags": flags, "acts": [vars(act) for act in acts], "labels": [vars(one) for one in table]}
         print(json.dumps(content, default=str))
         return Exit.OK
     if args.target is not None:
-        for row in rows:
-            print("\n".join(_shown(row, None)))
+        for row, one in zip(rows, told, strict=True):
+            print("\n".join(_shown(row, one)))
         for act in acts:
             print(_said(act, of=True))
-    for one in table:
-        print(one.words)
+    for precise in table:
+        print(precise.words)
+    if table:
+        print(NOTE)
     if not (rows or acts):
         print("no flags, and nobody did anything")
     return Exit.OK
@@ -229,7 +239,8 @@ def _did(args: argparse.Namespace, ledger: Ledger, act: ActRow) -> int:
         _flag(ledger, FlagName(act.stack, act.episode))
     row = ledger.record_act(act)
     if args.json:
-        print(json.dumps(vars(act) | {"flag": _plain(row) if row else None}, default=str))
+        flag = _plain(row, ledger.told_of(FlagName(row.stack, row.number))) if row else None
+        print(json.dumps(vars(act) | {"flag": flag}, default=str))
     elif not args.quiet:
         state = f"; the flag is {row.state}" if row else ""
         print(f"{_said(act, of=True)}{state}")
@@ -275,21 +286,21 @@ def _rarest(ledger: Ledger, row: EpisodeRow) -> float | None:
     return max(mine, default=None)
 
 
-def _plain(row: EpisodeRow) -> dict[str, object]:
+def _plain(row: EpisodeRow, told: Told) -> dict[str, object]:
+    """A flag for JSON: `told` says whether a notice of it was sent, `told_score` the highest score that it tells of."""
     from insar_anomaly.flags.machine import names_of
 
-    return {**vars(row), "standing": names_of(row.standing)}
+    return {**vars(row), "told": told.value, "told_score": row.told, "standing": names_of(row.standing)}
 
 
-def _shown(row: EpisodeRow, rare: float | None) -> Sequence[str]:
+def _shown(row: EpisodeRow, told: Told, rare: float | None = None) -> Sequence[str]:
     from insar_anomaly.calibration.return_period import words_of_years
 
     end = f", {row.state} on {row.cleared}" if row.cleared else ""
-    told = "no notice was made" if row.told is None else f"notices tell of {row.told:.4g}"
     period = f", which quiet ground reaches once in {words_of_years(rare)}" if rare else ""
     return [
         f"{FlagName(row.stack, row.number)}: {row.state}, {row.since} to {row.until}{end}",
-        f"  peak {row.peak_score:.4g} in {row.peak_pair}, threshold {row.threshold:.4g}{period}; {told}",
+        f"  peak {row.peak_score:.4g} in {row.peak_pair}, threshold {row.threshold:.4g}{period}; {told.value}",
     ]
 
 

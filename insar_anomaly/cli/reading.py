@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TextIO
 
+    from insar_anomaly.flags.told import Told
     from insar_anomaly.ledger import EpisodeRow, Ledger, ModelRow, NoticeRow, ScoredAssessment, ScoredPair
 
 
@@ -80,19 +81,22 @@ def flags_arguments(sub: argparse.ArgumentParser) -> None:
 
 def flags_command(args: argparse.Namespace) -> int:
     """List flags."""
+    from insar_anomaly.flags.told import Told
     from insar_anomaly.stack.freshness import stale_words
 
     with ledger_of(args) as ledger:
         rows = [row for row in ledger.episodes(open_only=args.open) if not args.volcano or row.gvp in args.volcano]
         models = [_raised_by(ledger, row) for row in rows]
-        states = ledger.newest_states()
+        states, heard = ledger.newest_states(), ledger.told()
+    told = [heard.get(FlagName(row.stack, row.number), Told.NOT_TOLD) for row in rows]
     stale = [stale_words(row.stack, states) if row.state.open else None for row in rows]
     if args.json:
-        columns = [_flag_columns(row) | {"stale": why} for row, why in zip(rows, stale, strict=True)]
+        columns = [_flag_columns(row, one) | {"stale": why} for row, one, why in zip(rows, told, stale, strict=True)]
         print(json.dumps(columns, default=str))
         return Exit.OK
-    for row, model, why in zip(rows, models, stale, strict=True):
+    for row, model, one, why in zip(rows, models, told, stale, strict=True):
         state = f"{row.state}, open" if row.state.open else f"{row.state} {row.cleared}"
+        state += f"; {one.value}"
         if model and model.threshold is not None and model.threshold != row.threshold:
             state += f"; the present threshold is {model.threshold:.4g}, the count uses the threshold of each night"
         state += f"; nothing new can clear it: {why}" if why else ""
@@ -111,11 +115,13 @@ def _columns(row: ScoredPair | ScoredAssessment | EpisodeRow) -> dict[str, objec
     return {**columns_of(row.stack), **vars(row)}
 
 
-def _flag_columns(row: EpisodeRow) -> dict[str, object]:
+def _flag_columns(row: EpisodeRow, told: Told) -> dict[str, object]:
+    """A flag for JSON: `told` says whether a notice of it was sent, `told_score` the highest score that it tells of."""
     from insar_anomaly.flags.machine import names_of
 
     kept = {name: value for name, value in _columns(row).items() if name != "stack"}
-    return {**kept, "withdrawn": not row.state.stands, "standing": names_of(row.standing)}
+    words = {"told": told.value, "told_score": row.told}
+    return {**kept, **words, "withdrawn": not row.state.stands, "standing": names_of(row.standing)}
 
 
 def _raised_by(ledger: Ledger, row: EpisodeRow) -> ModelRow | None:

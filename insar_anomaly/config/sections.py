@@ -91,7 +91,9 @@ class Fusion(Section):
         "directions: intervals of an ascending and a descending frame of a volcano together",
     )
     before: int = Field(3, ge=1, le=12, description="acquisitions before an interval that are averaged, at least")
-    after: int = Field(3, ge=1, le=12, description="acquisitions after it, at least; it is assessed again as each comes")
+    after: int = Field(
+        3, ge=1, le=12, description="acquisitions from its second one on, at least; it is assessed again as each comes"
+    )
     most: int = Field(6, ge=1, le=24, description="acquisitions on either side, at most, where they come faster")
     days: int = Field(24, ge=0, le=366, description="days from the interval within which up to `most` are averaged")
     within_days: int = Field(72, ge=0, le=3660, description="no acquisition further than so many days from it is averaged")

@@ -92,7 +92,7 @@ def fused(
     Returns
     -------
     Dataset ``phase``, ``tile`` float32 and ``valid`` bool, dims (pair, y, x), loaded; coordinates as of tiles, where the
-    interval or acquisition stands for the pair, ``after`` int64, the acquisitions after it that were seen, ``seen``, the
+    interval or acquisition stands for the pair, ``after`` int64, the acquisitions seen from its second one on, ``seen``, the
     date of the last of them, and ``variance`` float64, see `Window`.
     """
     network = pairs.network

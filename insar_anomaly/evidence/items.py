@@ -23,7 +23,7 @@ class Item:
     """A single pair, or what a window shows.
 
     `pairs` are indices into the stack's pairs; `window`, None for a single pair, is in terms of the whole stack's network.
-    `first` and `last` are its dates, `after` the acquisitions after it that were seen, `seen` the date of the last of them.
+    `first` and `last` are its dates, `after` the acquisitions seen from its second one on, `seen` the date of the last.
     """
 
     name: str

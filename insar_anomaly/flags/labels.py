@@ -8,14 +8,35 @@ from dataclasses import dataclass
 from insar_anomaly.names import volcano_of
 
 VOLCANIC, UNSURE = "volcanic", "unsure"
+LEAST_CONFIDENCE = 0.5
+"""A label that its giver is less sure of counts as no label: it says little more than `UNSURE`."""
+NOTE = (
+    f"flags with notices: a notice was delivered, or waits for a channel; precision: the volcanic part of those that are "
+    f"labelled with a confidence of {LEAST_CONFIDENCE:g} or more and not {UNSURE}"
+)
+"""What stands below the table."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A label that a person gave, and how sure they were, 0 to 1; None where they did not say it: they count as sure."""
+
+    label: str
+    confidence: float | None = None
+
+    @property
+    def counts(self) -> bool:
+        """True where it says what the flag was."""
+        sure = self.confidence is None or self.confidence >= LEAST_CONFIDENCE
+        return sure and self.label != UNSURE
 
 
 @dataclass(frozen=True)
 class Precision:
     """Of one volcano: its flags, those that people were told of, and what these were labelled.
 
-    `precision` is the part of the told flags with a label that are volcanic; flags labelled unsure do not count. None where
-    no flag counts.
+    `precision` is the part of the told flags with a label that are volcanic. Flags that are labelled unsure, or with a
+    confidence below `LEAST_CONFIDENCE`, do not count: `unsure` says how many of them there are. None where no flag counts.
     """
 
     gvp: int
@@ -23,6 +44,7 @@ class Precision:
     told: int
     volcanic: int
     other: int
+    unsure: int = 0
 
     @property
     def precision(self) -> float | None:
@@ -39,10 +61,11 @@ class Precision:
             if share is None
             else f"{self.volcanic} of {self.volcanic + self.other} labelled are volcanic (precision {share:.0%})"
         )
-        return f"{self.gvp}: {self.flags} flags, {self.told} with notices; {known}"
+        left = f"; labelled and left out as unsure: {self.unsure}" if self.unsure else ""
+        return f"{self.gvp}: {self.flags} flags, {self.told} with notices; {known}{left}"
 
 
-def precision(flags: Iterable[tuple[str, int, bool]], labels: Mapping[tuple[str, int], str]) -> list[Precision]:
+def precision(flags: Iterable[tuple[str, int, bool]], labels: Mapping[tuple[str, int], Labelled]) -> list[Precision]:
     """The running table, by volcano.
 
     Parameters
@@ -55,8 +78,9 @@ def precision(flags: Iterable[tuple[str, int, bool]], labels: Mapping[tuple[str,
         every.setdefault(volcano_of(flag[0]), []).append(flag)
     out = []
     for gvp, mine in sorted(every.items()):
-        found = [labels.get((stack, number)) for stack, number, told in mine if told]
+        given = [labels[stack, number] for stack, number, told in mine if told and (stack, number) in labels]
+        found = [one.label for one in given if one.counts]
         volcanic = sum(label == VOLCANIC for label in found)
-        other = sum(label not in (None, VOLCANIC, UNSURE) for label in found)
-        out.append(Precision(gvp, len(mine), sum(told for _, _, told in mine), volcanic, other))
+        counts = volcanic, len(found) - volcanic, len(given) - len(found)
+        out.append(Precision(gvp, len(mine), sum(told for _, _, told in mine), *counts))
     return out

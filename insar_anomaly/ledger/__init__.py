@@ -1,7 +1,8 @@
 """What was seen, assessed, flagged and sent, in one database.
 
 `ledger` is the open ledger, put together from one file per thing written down: `runs`, `costs`, `pairs`, `states`,
-`models`, `assessments`, `episodes`, `people`, `outbox`, `pulses`, `copies`; `records` and `people_rows` are its rows.
+`models`, `assessments`, `episodes`, `events`, `people`, `outbox`, `pulses`, `copies`. `records` and `people_rows` are its
+rows.
 Below them `database` (opened, locked, copied, brought up to date), `tables` and their `columns`, `sql` and `migrations`. No
 other room knows SQL.
 """
@@ -12,6 +13,7 @@ from insar_anomaly.ledger.records import (
     CostRow,
     Decision,
     EpisodeRow,
+    EventRow,
     FailureRow,
     ModelRow,
     NewNotice,
@@ -31,6 +33,7 @@ __all__ = [
     "CostRow",
     "Decision",
     "EpisodeRow",
+    "EventRow",
     "FailureRow",
     "Label",
     "Ledger",

@@ -11,6 +11,7 @@ from sqlalchemy import Boolean, Connection, bindparam, case, exists, func, selec
 from insar_anomaly.errors import Verdict
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger import tables as t
+from insar_anomaly.ledger.events import put_events
 from insar_anomaly.ledger.outbox import put_in_outbox
 from insar_anomaly.ledger.part import Part
 from insar_anomaly.ledger.records import Decision, EpisodeRow, ScoreRow
@@ -54,6 +55,7 @@ class Episodes(Part):
             if strange := [row for row in decided.episodes if row.stack != stack]:
                 raise ValueError(f"an episode of {strange[0].stack} was decided on from scores of {stack}")
             upsert(tx, t.episode, stack, decided.episodes)
+            put_events(tx, decided.events)
             tx.execute(_CONSIDER, here)
             return sum(put_in_outbox(tx, stack, notice) for notice in decided.notices), decided
 
@@ -63,6 +65,7 @@ class Episodes(Part):
             wait_for_others(tx, stack)
             decided = decide(read_episodes(tx, stack))
             upsert(tx, t.episode, stack, decided.episodes)
+            put_events(tx, decided.events)
             return sum(put_in_outbox(tx, stack, notice) for notice in decided.notices), decided
 
     def first_to_consider(self, stack: str, model: str, period: Period) -> date | None:

@@ -9,13 +9,15 @@ from datetime import date
 from sqlalchemy import ColumnElement, Integer, func, or_, select, update
 
 from insar_anomaly.errors import StoreFailed, Verdict
+from insar_anomaly.flags.events import FlagEvent
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.flags.together import Seen
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.episodes import read_episodes, wait_for_others
+from insar_anomaly.ledger.events import put_events
 from insar_anomaly.ledger.outbox import HELD, batched
 from insar_anomaly.ledger.part import Part
-from insar_anomaly.ledger.records import NoticeRow
+from insar_anomaly.ledger.records import EventRow, NoticeRow
 from insar_anomaly.ledger.sql import columns, upsert
 from insar_anomaly.names import FlagName, span_of, stamp
 
@@ -69,11 +71,12 @@ class Held(Part):
             found += self._read(NoticeRow, query.where(n.stack.in_(some)).order_by(n.number))
         return found
 
-    def hold(self, flag: FlagName, why: str, *, unsent: str | None = None) -> int:
+    def hold(self, flag: FlagName, why: str, *, night: date, unsent: str | None = None) -> int:
         """Note a flag that was raised, and keep its notices back, all or nothing; returns the number of these notices.
 
         The next assessment that is over the level raises it again, and its notices go out then, see `outbox`. A flag of
-        which a notice has gone out, or that has ended, is left alone. `unsent` as in `untried`.
+        which a notice has gone out, or that has ended, is left alone. It is written down for the `night`; `unsent` as in
+        `untried`.
         """
         n = t.notice.c
         mine = n.key.startswith(f"{flag}:raised:", autoescape=True)
@@ -88,6 +91,7 @@ class Held(Part):
             if sent or row.state not in (FlagState.RAISED, FlagState.ESCALATED):
                 return 0
             upsert(tx, t.episode, flag.stack, [replace(row, state=FlagState.NOTED, told=None, area=None, agreed=False)])
+            put_events(tx, [EventRow(flag.stack, flag.number, night, FlagEvent.HELD)])
             kept = update(t.notice).where(mine, _waits(unsent)).values(dropped=f"{HELD}{why}").returning(n.key)
             return len(tx.execute(kept).all())
 

@@ -15,6 +15,7 @@ from insar_anomaly.ledger.copies import Copies
 from insar_anomaly.ledger.costs import Costs
 from insar_anomaly.ledger.database import checked
 from insar_anomaly.ledger.episodes import Episodes
+from insar_anomaly.ledger.events import Events
 from insar_anomaly.ledger.held import Held
 from insar_anomaly.ledger.holdings import Holdings
 from insar_anomaly.ledger.leases import Leases
@@ -26,7 +27,9 @@ from insar_anomaly.ledger.runs import Runs
 from insar_anomaly.ledger.states import States
 
 
-class Ledger(Runs, Costs, Pairs, Holdings, States, Assessments, Episodes, Held, People, Outbox, Leases, Copies, Pulses):
+class Ledger(
+    Runs, Costs, Pairs, Holdings, States, Assessments, Episodes, Events, Held, People, Outbox, Leases, Copies, Pulses
+):
     """The open ledger. Use it in a `with`, or call `close()`. Each part of it stands in a file of its own.
 
     Parameters

@@ -11,10 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, or_, select, update
 
 from insar_anomaly.errors import StoreFailed
+from insar_anomaly.flags.told import TELLS, Told
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.part import Part, now
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
 from insar_anomaly.ledger.sql import columns, insert
+from insar_anomaly.names import FlagName
 
 _AT_ONCE = 500
 """Keys in one statement: databases have a limit."""
@@ -43,6 +45,23 @@ class Outbox(Part):
     def notices(self) -> list[NoticeRow]:
         """The whole outbox, oldest first."""
         return self._read(NoticeRow, columns(t.notice, NoticeRow).order_by(t.notice.c.number))
+
+    def told(self) -> dict[FlagName, Told]:
+        """What became of the notices of each flag that has any, see `flags.told`; a flag that is not here was not told."""
+        n = t.notice.c
+        query = select(n.stack, n.key, n.delivered_at, n.dropped).where(n.stack != "", n.kind.in_(TELLS))
+        found: dict[FlagName, list[Told]] = {}
+        with self._transaction(writes=False) as tx:
+            for stack, key, delivered, dropped in tx.execute(query):
+                number = key.removeprefix(f"{stack}:").partition(":")[0]
+                one = Told.DELIVERED if delivered else Told.TOLD if dropped is None else Told.NOT_TOLD
+                if number.isdigit():
+                    found.setdefault(FlagName(stack, int(number)), []).append(one)
+        return {flag: Told.of(some) for flag, some in found.items()}
+
+    def told_of(self, flag: FlagName) -> Told:
+        """The same of one flag."""
+        return self.told().get(flag, Told.NOT_TOLD)
 
     def put(self, stack: str, notices: Sequence[NewNotice]) -> int:
         """Put notices that follow from no score into the outbox; returns the number of those that are new there."""

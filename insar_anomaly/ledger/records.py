@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from insar_anomaly.errors import Verdict
+from insar_anomaly.flags.events import FlagEvent, events_between
 from insar_anomaly.flags.machine import Episode
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.names import EvidenceKind, JsonObject, frame_of, volcano_of
@@ -180,10 +181,11 @@ class ModelRow:
 class ScoreRow:
     """One assessment scored by one model. `score` is None where the verdict is not 0 and the assessment has no score.
 
-    `pair` names the pair, the interval, or the acquisition (its date twice); `after` is the number of acquisitions after it
-    that were seen and `inputs` a hash of the pairs that were fused, both 0 for a pair; `seen` is the day of the last
-    acquisition that the assessment needed; `return_period` says in how many years the stack's quiet ground reaches the score
-    once, and `area` is the ground, km2, whose score is over the threshold; both None where that is not known.
+    `pair` names the pair, the interval, or the acquisition (its date twice); `after` is the number of acquisitions that were
+    seen from its second one on, that one included, and `inputs` a hash of the pairs that were fused, both 0 for a pair;
+    `seen` is the day of the last acquisition that the assessment needed; `return_period` says in how many years the stack's
+    quiet ground reaches the score once, and `area` is the ground, km2, whose score is over the threshold; both None where
+    that is not known.
     """
 
     pair: str
@@ -287,6 +289,26 @@ class EpisodeRow(OfStack):
 
 
 @dataclass(frozen=True)
+class EventRow(OfStack):
+    """What became of a flag on a night. A flag has each event once a night, however often that night is run."""
+
+    stack: str
+    number: int
+    night: date
+    what: FlagEvent
+
+    @classmethod
+    def between(cls, before: Sequence[EpisodeRow], now: Sequence[EpisodeRow], night: date) -> list[EventRow]:
+        """What became of a stack's flags from one list of its episodes to a later one."""
+        known = {row.number: row.episode for row in before}
+        return [
+            cls(row.stack, row.number, night, what)
+            for row in now
+            for what in events_between(known.get(row.number), row.episode)
+        ]
+
+
+@dataclass(frozen=True)
 class NoticeRow(OfStack):
     """One notice for one channel in the outbox. `payload` is JSON.
 
@@ -366,10 +388,11 @@ class NewNotice(NamedTuple):
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows from new scores: the stack's episodes as they are now, and the notices to send."""
+    """What follows from new scores: the stack's episodes as they are now, the notices to send, and what became of flags."""
 
     episodes: Sequence[EpisodeRow]
     notices: Sequence[NewNotice] = ()
+    events: Sequence[EventRow] = ()
 
 
 Judge = Callable[[ScoreRow], ScoreRow]

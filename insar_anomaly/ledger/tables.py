@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from insar_anomaly.errors import Verdict
+from insar_anomaly.flags.events import FlagEvent
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.ledger.columns import Counts, NameSet, Numbered, Numbers, Utc, Worded
 from insar_anomaly.ledger.people_rows import ActKind, Label
@@ -159,7 +160,9 @@ score = Table(
     metadata,
     Column("stack", Text, primary_key=True),
     Column("pair", Text, primary_key=True),  # or the interval, or the acquisition with its date twice
-    Column("after", Integer, primary_key=True, server_default="0"),  # acquisitions after it that were seen
+    Column(
+        "after", Integer, primary_key=True, server_default="0"
+    ),  # acquisitions that were seen from its second one on, that one included
     Column("model", Text, primary_key=True),
     Column("score", Double),
     Column("threshold", Double),
@@ -197,6 +200,16 @@ episode = Table(
     _needed("withdrawals", Integer, server_default="0"),  # how often it was withdrawn after they had been told of it
     Column("cleared_before", Date),  # the day on which a withdrawn one had been cleared; none where it was open
     ForeignKeyConstraint(["stack", "model"], [model.c.stack, model.c.model]),
+)
+
+flag_event = Table(
+    "flag_event",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("night", Date, primary_key=True),  # whose date it was, also where a replay stood for it
+    Column("what", Worded(FlagEvent), primary_key=True),
+    Index("ix_flag_event_night", "night"),
 )
 
 notice = Table(

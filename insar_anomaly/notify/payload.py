@@ -16,11 +16,15 @@ from insar_anomaly.calibration.metrics import Estimate
 from insar_anomaly.calibration.record import Calibration
 from insar_anomaly.calibration.samples import Sample
 from insar_anomaly.evidence.moved import Moved
-from insar_anomaly.names import EvidenceKind, JsonObject
+from insar_anomaly.names import EvidenceKind, JsonObject, later_of, later_of_both
 
 VERSION = 3
 """Of the JSON form. 1: no ``version``; first assessments under keys such as ``4 cm at once``. 2: without what moved, the
 return period and the other stacks of the date."""
+
+
+OF_ENDS = ("cleared", "withdrawn")
+"""Kinds of notices that tell of a flag's end."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class Member:
     threshold: float | None
     flagged: bool
     motion: Moved | None = None
+
+    @property
+    def later(self) -> int:
+        """Acquisitions after the interval, its own second one not among them."""
+        return later_of(self.evidence, self.after)
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,8 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Payload:
-    """One notice. `pair` names what was assessed (a pair or an interval), `after` the acquisitions after it that were seen.
+    """One notice. `pair` names what was assessed (a pair or an interval), `after` the acquisitions that were seen from its
+    second one on, that one included; see `later`.
 
     `alone` maps a date ``YYYYMMDD`` to what that acquisition shows alone, None where that is not known yet; `members` are a
     couple's two stacks. `percentile` is the part of quiet scores below this one, in percent, None where there are none.
@@ -91,8 +101,8 @@ class Payload:
     the same as the flag's last notice told it; None where it cannot be measured. `growth` says by which of "peak", "area"
     and "direction" a flag has escalated. On quiet ground the stack reaches the score once in `return_period_years`, within
     the 95 % range from `return_period_low` to `return_period_high`; what is told lies above the `asked_return_period_years`.
-    `area_over_km2` is the ground whose score is over the threshold; `agrees` are flags of the other direction that share the
-    flag's time.
+    `area_over_km2` is the ground whose score is over the threshold, `before_over_km2` that of the flag's last notice;
+    `agrees` are flags of the other direction that share the flag's time.
     `others_over` of `others_seen` other stacks of the same acquisition date are over their thresholds. None: not known.
     `link` is made when the notice is sent and stands in its text alone: who has it can act on the flag.
     """
@@ -128,6 +138,7 @@ class Payload:
     return_period_high: float | None = None
     asked_return_period_years: float | None = None
     area_over_km2: float | None = None
+    before_over_km2: float | None = None
     agrees: tuple[str, ...] = ()
     others_over: int | None = None
     others_seen: int | None = None
@@ -137,6 +148,18 @@ class Payload:
     def flag(self) -> str:
         """The flag's name in commands: ``gvp/frame:number``."""
         return f"{self.stack}:{self.episode.number}"
+
+    @property
+    def later(self) -> int:
+        """Acquisitions strictly after what was assessed that were seen."""
+        if self.members:
+            return later_of_both([(one.pair, one.after) for one in self.members])
+        return later_of(self.evidence, self.after)
+
+    @property
+    def ended(self) -> date | None:
+        """The day on which the flag had ended when the notice was sent; None where it had not, or this is what is told."""
+        return None if self.kind in OF_ENDS else self.episode.cleared
 
     @property
     def outcome(self) -> str:

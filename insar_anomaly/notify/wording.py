@@ -74,6 +74,12 @@ def html(told: Payload, language: str = DEFAULT, *, figure: bool = False) -> str
     return layouts("notify").get_template("notice.html.j2").render(shown)
 
 
+def page(title: str, body: str, language: str = DEFAULT) -> str:
+    """A text of lines as an HTML page, with the disclaimer: what is said of a night, in the words of its plain text."""
+    shown = {"language": language, "title": title, "body": body, "disclaimer": disclaimer(language)}
+    return layouts("notify").get_template("words.html.j2").render(shown)
+
+
 def parts(told: Payload, language: str = DEFAULT) -> list[Part]:
     """The parts of a notice that have something to say."""
     template, headings = _template(told.outcome, language), _shared(language).headings

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.flags import machine as flags
 from insar_anomaly.ledger.outbox import flag_of
-from insar_anomaly.ledger.records import Decision, EpisodeRow, NewNotice, NoticeRow
+from insar_anomaly.ledger.records import Decision, EpisodeRow, EventRow, NewNotice, NoticeRow
 from insar_anomaly.names import FlagName, direction, frame_of, volcano_of
 from insar_anomaly.notify.payload import Payload
 from insar_anomaly.pipeline.flag_notices import Rules, Teller, held_back
@@ -46,11 +47,13 @@ def _other_direction(s: Installation, stack: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Step:
-    """The way of a stack's episodes to those that agree, for `Ledger.revise`; `number` is the flag that may be told."""
+    """The way of a stack's episodes to those that agree, for `Ledger.revise`; `number` is the flag that may be told on this
+    `night`."""
 
     number: int
     others: Sequence[EpisodeRow]
     tell: Sequence[NewNotice]
+    night: date
 
     def __call__(self, before: list[EpisodeRow]) -> Decision:
         """The flag as it is after people were told; nothing changes where it has ended or was told meanwhile."""
@@ -59,7 +62,8 @@ class _Step:
         if not notices:
             return Decision(before)
         known = EpisodeRow.of(state.episodes[0], stack=mine.stack, model=mine.model)
-        return Decision([known if row.number == self.number else row for row in before], self.tell)
+        rows = [known if row.number == self.number else row for row in before]
+        return Decision(rows, self.tell, EventRow.between(before, rows, self.night))
 
 
 def _tell(s: Installation, run: Run, row: EpisodeRow, others: Sequence[EpisodeRow]) -> None:
@@ -69,7 +73,7 @@ def _tell(s: Installation, run: Run, row: EpisodeRow, others: Sequence[EpisodeRo
     tonight = {one.channel: one for one in _of_tonight(s, run, row)}
     new = [one for one in _notices(s, run, row, agrees) if one.channel not in tonight]
     with s.ledger.together():
-        made, decided = s.ledger.revise(row.stack, _Step(row.number, others, new))
+        made, decided = s.ledger.revise(row.stack, _Step(row.number, others, new, run.as_of))
         for one in tonight.values() if decided.notices or not new else ():
             told = Payload.read(one.payload)
             growth = (*told.growth, flags.Growth.DIRECTION.value)

@@ -25,21 +25,22 @@ def commit_read(s: Installation, run: Run, task: ReadTask, result: ReadResult | 
         run.warn(words)
     for stack in stacks:
         try:
-            stored, rejected = _write(s, run, task, result, stack)
+            stored = _write(s, run, task, result, stack)
         except StackFailed as problem:
             run.fail(stack, "ingest", problem)
             continue
-        run.meter.did("ingest", stored + rejected)
+        rejected = result.rejected.get(stack, {})
+        run.meter.did("ingest", stored + len(rejected))
         run.counts[Count.STORED_PAIRS] += stored
-        run.counts[Count.REJECTED_PAIRS] += rejected
+        run.reject(one.verdict for one in rejected.values())
         for words in result.not_now.get(stack, ()):
             run.fail(stack, "ingest", words)
         if result.unreached:
             run.fail(stack, "ingest", result.unreached)
 
 
-def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack: str) -> tuple[int, int]:
-    """Commit what was read for one stack, then write it down; returns how many pairs were stored, how many rejected."""
+def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack: str) -> int:
+    """Commit what was read for one stack, then write it down; returns how many pairs were stored."""
     listed, settings = {one.pair: one for one in task.listed}, corrections.settings_of(s)
     windows, rejections = result.windows.get(stack, {}), result.rejected.get(stack, {})
     versions = task.versions.get(stack, {})
@@ -74,4 +75,4 @@ def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack:
     run.heard.stored(stack, windows)
     if versions:
         s.ledger.note_deviations(stack, [], settled=[pair for pair in windows if pair in versions])
-    return len(windows), len(rejections)
+    return len(windows)

@@ -20,7 +20,7 @@ from insar_anomaly.pipeline.dispatch import dispatch
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.leases import patiently
 from insar_anomaly.pipeline.run import Run
-from insar_anomaly.pipeline.telling import Telling, telling
+from insar_anomaly.pipeline.telling import Telling, as_it_stands, telling
 from insar_anomaly.spoken import DEFAULT
 
 
@@ -55,7 +55,9 @@ def _waits(run: Run, words: str) -> None:
 
 def _message(s: Installation, run: Run, row: NoticeRow, *, language: str, whole: bool) -> Message:
     """The message of one flag's notice; without `whole` it is told in a list, and gets no figure."""
-    found = telling(s, run, row.payload, language) if whole else Telling(Payload.read(row.payload), None)
+    found = (
+        telling(s, run, row.payload, language) if whole else Telling(as_it_stands(s, run, Payload.read(row.payload)), None)
+    )
     now = datetime.now(UTC)
     page, figure_url = _addresses(s, found.told, now, language)
     told = replace(found.told, link=page)

@@ -13,14 +13,18 @@ from insar_anomaly.calibration.return_period import words_of_years
 from insar_anomaly.errors import InsarAnomalyError, StackFailed
 from insar_anomaly.evidence import assessments
 from insar_anomaly.evidence.protocol import Assessment
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.records import EpisodeRow, ModelRow, ScoreRow
-from insar_anomaly.names import EvidenceKind, FlagName, Pair, Period
+from insar_anomaly.names import EvidenceKind, FlagName, Pair, Period, later_of, later_of_both
 from insar_anomaly.pipeline.assess import score_task
 from insar_anomaly.pipeline.couples import joint_assessments, members
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import Telling, level_of
 from insar_anomaly.pipeline.recipe import Recipe
+from insar_anomaly.pipeline.redraw import redraw
 from insar_anomaly.pipeline.scoring import Measured, ScoreTask, measured
+from insar_anomaly.sources.words import counted
+from insar_anomaly.spoken import place_in_words
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ class Explanation:
 
     `recorded` is the score in the ledger, `recomputed` what comes out now (None where it cannot be computed). `differences`
     say what is not as it was; there are none where the two are equal to the last digit. `parts` explain a couple's two
-    stacks.
+    stacks. `after` is the number of acquisitions on the later side of an interval, its own second one included, and `later`
+    that of those strictly after it. `told` says whether a notice of the flag was sent; `figure` is the file that its figure
+    was written to, None where it cannot be drawn. A part of a couple has neither.
     """
 
     flag: str
@@ -53,6 +59,9 @@ class Explanation:
     steps: tuple[Step, ...]
     differences: tuple[str, ...] = ()
     parts: tuple[Explanation, ...] = ()
+    later: int = 0
+    told: Told | None = None
+    figure: str | None = None
 
     @property
     def same(self) -> bool:
@@ -61,7 +70,7 @@ class Explanation:
 
     def lines(self, indent: str = "") -> Iterator[str]:
         """For people."""
-        after = f" with {self.after} acquisitions after it" if self.after else ""
+        after = f" with {counted(self.later, 'acquisition')} after it" if self.later else ""
         yield f"{indent}{self.flag}: {self.evidence.one} {self.pair}{after}"
         yield f"{indent}  recorded: score {self.recorded!r}, model {self.model}, snapshot {self.snapshot}, code {self.code}"
         for number, step in enumerate(self.steps, 1):
@@ -72,10 +81,14 @@ class Explanation:
         yield f"{indent}  {again}{', equal to the last digit' if self.recomputed == self.recorded else ''}"
         for words in self.differences:
             yield f"{indent}  differs: {words}"
+        if self.told is not None:
+            yield f"{indent}  {self.told.value}"
+        if self.figure is not None:
+            yield f"{indent}  figure: {self.figure}"
 
 
 def explain(s: Installation, flag: FlagName) -> Explanation:
-    """Compute the highest score of a flag again.
+    """Compute the highest score of a flag again, and draw its figure, see `redraw.redraw`.
 
     Raises
     ------
@@ -86,9 +99,13 @@ def explain(s: Installation, flag: FlagName) -> Explanation:
     if row is None:
         raise LookupError(f"there is no flag {flag}")
     model, score = _recorded(s, row)
-    if model.evidence is EvidenceKind.DIRECTIONS:
-        return _of_couple(s, str(flag), model, score)
-    return _of_stack(s, str(flag), flag.stack, model, score)
+    couple = model.evidence is EvidenceKind.DIRECTIONS
+    found = _of_couple(s, str(flag), model, score) if couple else _of_stack(s, str(flag), flag.stack, model, score)
+    found = replace(found, told=s.ledger.told_of(flag))
+    try:
+        return replace(found, figure=str(redraw(s, str(flag), None)))
+    except (InsarAnomalyError, LookupError, OSError) as problem:
+        return replace(found, differences=(*found.differences, f"its figure cannot be drawn: {problem}"))
 
 
 def _recorded(s: Installation, row: EpisodeRow) -> tuple[ModelRow, ScoreRow]:
@@ -119,7 +136,8 @@ def _bare(flag: str, stack: str, model: ModelRow, row: ScoreRow) -> Explanation:
     """What was recorded, before anything is computed."""
     assert row.score is not None
     what = (flag, stack, model.evidence, row.pair, row.after, row.snapshot, model.model, model.version)
-    return Explanation(*what, recorded=row.score, recomputed=None, steps=())
+    later = later_of(model.evidence, row.after)
+    return Explanation(*what, recorded=row.score, recomputed=None, steps=(), later=later)
 
 
 def _computed(s: Installation, stack: str, model: ModelRow, row: ScoreRow) -> tuple[Measured, list[str]]:
@@ -167,7 +185,7 @@ def _made_of(one: Assessment, pairs: Sequence[str]) -> list[str]:
 
 
 def _measured(again: Measured) -> Iterator[Step]:
-    where = f"{again.lat:.4f} N, {again.lon:.4f} E"
+    where = place_in_words(again.lat, again.lon, digits=4)
     yield Step(
         "line of sight",
         f"{again.low_cm:+.2f} to {again.high_cm:+.2f} cm towards the satellite over {again.valid:.0%} of the box, "
@@ -221,7 +239,8 @@ def _of_couple(s: Installation, flag: str, model: ModelRow, row: ScoreRow) -> Ex
         parts += [_of_stack(s, f"{stack} in {flag}", stack, *made_by[-1])] if made_by else []
     words = " + ".join(f"{one.score:.6g}" for one in joint.members)
     step = Step("both directions", f"({words}) / sqrt 2 = {joint.score:.6g}")
-    return replace(bare, recomputed=joint.score, steps=(step, *bare.steps), parts=tuple(parts))
+    later = later_of_both([(one.name, one.after) for one in joint.members])
+    return replace(bare, recomputed=joint.score, steps=(step, *bare.steps), parts=tuple(parts), later=later)
 
 
 def _few(names: Sequence[str]) -> str:

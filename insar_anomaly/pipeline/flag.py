@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.flags import machine as flags
-from insar_anomaly.ledger.records import Decision, EpisodeRow, ScoreRow
+from insar_anomaly.ledger.records import Decision, EpisodeRow, EventRow, ScoreRow
 from insar_anomaly.names import EvidenceKind, Period
 from insar_anomaly.pipeline.amended import Remade, amended
 from insar_anomaly.pipeline.couples import joint_assessments
@@ -130,6 +130,7 @@ class _Step:
         return _Decision(
             rows,
             [*teller.in_order(told, scores, old=too_old, closed=closed)],
+            EventRow.between(before, rows, rules.as_of),
             len(too_old),
             (
                 *(teller.unheard() if any(notice.kind == "raised" and notice not in too_old for notice in told) else ()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
+from typing import Literal
 
 from insar_anomaly import notify
 from insar_anomaly.calibration.record import Calibration
@@ -183,8 +184,10 @@ def alone_of(s: Installation, run: Run, stack: str) -> dict[str, ScoredAssessmen
     return {stamp(Acquisition.of(row.pair).first): row for row in known}
 
 
-def raised_again(s: Installation, run: Run, row: EpisodeRow, score: ScoreRow) -> list[NewNotice]:
-    """The notices of a raised flag as this night would write them, one for each channel that reaches somebody.
+def told_again(
+    s: Installation, run: Run, row: EpisodeRow, score: ScoreRow, *, kind: Literal["raised", "cleared"]
+) -> list[NewNotice]:
+    """The notices of a raised flag, or of its end, as this night would write them: one for each channel that somebody hears.
 
     Parameters
     ----------
@@ -198,7 +201,7 @@ def raised_again(s: Installation, run: Run, row: EpisodeRow, score: ScoreRow) ->
     sight = sight_of(s, run, [row.stack] if row.stack in s.by_stack else members_of(row.stack))
     telling = Telling.of(model, level_of(s))
     teller = Teller(Rules.of(s, run, volcano), row.stack, volcano, model, telling, alone=alone, sight=sight)
-    return teller.outbox([flags.Notice("raised", row.episode, score.pair)], [score], closed=())
+    return teller.outbox([flags.Notice(kind, row.episode, score.pair)], [score], closed=())
 
 
 def unheard_of(state: flags.State, notices: Sequence[flags.Notice]) -> flags.State:

@@ -240,7 +240,7 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
     if rows and not dry:
         s.ledger.record_pairs(stack, rows)
     corrections.say_rejected(run, stack, () if dry else rows)
-    run.counts[Count.REJECTED_PAIRS] += sum(row.verdict != Verdict.OK for row in rows)
+    run.reject(row.verdict for row in rows if row.verdict != Verdict.OK)
     if exists or not dry:
         there = s.store.open(stack)
         plan.grids[stack], plan.wavelengths[stack] = Grid.of(there), wavelength_of(there)

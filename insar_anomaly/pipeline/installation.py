@@ -181,13 +181,13 @@ class Installation:
                 beat.start()
                 with run.meter.stage(WHOLE):
                     yield run
-                outcome = {**run.counted, "failures": len(run.failures), "blind": len(run.blind)}
+                outcome = {**run.summary, "failures": len(run.failures), "blind": len(run.blind)}
                 self.ledger.record_costs(number, run.meter.rows)
                 self.ledger.finish_run(number, "failed" if run.failures else "ok", outcome)
             except BaseException as problem:
                 beat.fail(problem)  # first: the error may be the ledger's own
                 self.ledger.record_costs(number, run.meter.rows)
-                self.ledger.finish_run(number, "failed", {**run.counted, "stopped": True})
+                self.ledger.finish_run(number, "failed", {**run.summary, "stopped": True})
                 raise
             beat.end()
         for words in () if run.dry else publish(self.config.metrics, self.ledger):

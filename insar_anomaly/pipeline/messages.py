@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from insar_anomaly.ledger.records import NewNotice, NoticeRow
+from insar_anomaly.notify import wording
 from insar_anomaly.notify.message import Message
 from insar_anomaly.notify.parcels import ALONE, GROUP, PARKED, counted
 from insar_anomaly.pipeline.installation import Installation
@@ -96,17 +97,19 @@ def worded(row: NoticeRow) -> Message:
     Words of before they were written in more than one language are English.
     """
     content = row.content
-    payload = content.get("payload")
+    payload, language = content.get("payload"), str(content.get("language", "en"))
+    subject, body = str(content.get("subject", "")), str(content.get("body", ""))
     return Message(
         key=row.key,
         kind=row.kind,
         stack=row.stack,
-        subject=str(content.get("subject", "")),
-        body=str(content.get("body", "")),
+        subject=subject,
+        body=body,
         payload=dict(payload) if isinstance(payload, Mapping) else {},
         figure=None,
         created=datetime.now(UTC),
-        language=str(content.get("language", "en")),
+        language=language,
+        html=wording.page(subject, body, language),
     )
 
 

@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from insar_anomaly.errors import Verdict
 from insar_anomaly.files.whole import write_whole
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.records import NoticeRow
-from insar_anomaly.names import Period
+from insar_anomaly.names import FlagName, Period
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import level_of
 from insar_anomaly.pipeline.night_notices import tell_night
 from insar_anomaly.pipeline.order import night_stages, walk
-from insar_anomaly.pipeline.run import Run
+from insar_anomaly.pipeline.run import Run, rejected_name
 from insar_anomaly.pipeline.status import write_status
+from insar_anomaly.report.changes import FlagChange, changes_of
 from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Count, Digest, OpenFlag
 from insar_anomaly.report.states import remarks
 from insar_anomaly.stack.freshness import StackState, stale_words
@@ -55,6 +58,8 @@ def summary(s: Installation, run: Run) -> Digest:
         costs=tuple(run.meter.rows),
         states=states,
         level=level.words if (level := level_of(s)) else None,
+        changes=_changes(s, run),
+        rejected=run.rejected,
     )
     _write_digest(s, run, digest)
     tell_night(s, run, replace(digest, failures=tuple(run.failures)))
@@ -65,7 +70,8 @@ def summary(s: Installation, run: Run) -> Digest:
 def _write_digest(s: Installation, run: Run, digest: Digest) -> None:
     file = Path(s.config.figures) / f"digest-{run.as_of}.json"
     try:
-        write_whole(file, replace(digest, counts=_of_the_night(s, run)).text.encode())
+        counts, rejected = _of_the_night(s, run)
+        write_whole(file, replace(digest, counts=counts, rejected=rejected).text.encode())
     except OSError as problem:
         run.fail("every stack", "digest", f"{file}: {problem.strerror}; make `figures` a folder that can be written")
 
@@ -76,16 +82,25 @@ def _undelivered(row: NoticeRow) -> str:
     return f"{row.key}: {parked}{row.last_error or 'its stack is not in this run'}"
 
 
-def _of_the_night(s: Installation, run: Run) -> dict[Count, int]:
-    """What the runs of this kind and date have counted together, those that have ended and this one."""
+def _of_the_night(s: Installation, run: Run) -> tuple[dict[Count, int], dict[Verdict, int]]:
+    """What the runs of this kind and date have counted together, those that have ended and this one; and rejected pairs by
+    their reason."""
     night = (run.kind, run.as_of)
     others = [row for row in s.ledger.runs(limit=_RUNS) if (row.kind, row.as_of) == night and row.run != run.number]
-    return {count: run.counts[count] + sum(row.summary.get(count.value, 0) for row in others) for count in OF_A_NIGHT}
+    counts = {count: run.counts[count] + sum(row.summary.get(count.value, 0) for row in others) for count in OF_A_NIGHT}
+    why = {one: run.rejected[one] + sum(row.summary.get(rejected_name(one), 0) for row in others) for one in Verdict}
+    return counts, {one: number for one, number in why.items() if number}
+
+
+def _changes(s: Installation, run: Run) -> tuple[FlagChange, ...]:
+    """What became of flags in this night, in this run or in an earlier one of the same date."""
+    names = {stack: volcano.name for stack, volcano in (s.by_stack | s.by_couple).items()}
+    return changes_of(s.ledger.events(run.as_of), s.ledger.episodes(), s.ledger.told(), names)
 
 
 def _open_flags(s: Installation, states: Mapping[str, StackState]) -> Iterator[OpenFlag]:
     """Open flags, and what each stack's present threshold says of its own: it may have been raised under another one."""
-    flaggable = s.by_stack | s.by_couple
+    flaggable, told = s.by_stack | s.by_couple, s.ledger.told()
     for row in s.ledger.episodes(open_only=True):
         if row.stack not in flaggable:
             continue
@@ -109,4 +124,5 @@ def _open_flags(s: Installation, states: Mapping[str, StackState]) -> Iterator[O
             pairs_over_now=len({one.pair for one in found if one.flagged and inside.holds(one.pair)}),
             stale=stale_words(row.stack, states),
             state=row.state,
+            told=told.get(FlagName(row.stack, row.number), Told.NOT_TOLD),
         )

@@ -6,17 +6,17 @@ person asks for it (`resend`), or a night with an earlier date shows that the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 
 from insar_anomaly.errors import UsageError
 from insar_anomaly.ledger.outbox import flag_of
-from insar_anomaly.ledger.records import EpisodeRow, NoticeRow, ScoreRow
+from insar_anomaly.ledger.records import EpisodeRow, NewNotice, NoticeRow, ScoreRow
 from insar_anomaly.names import FlagName, span_of
 from insar_anomaly.notify.payload import Payload
 from insar_anomaly.pipeline.deliver import deliver_notices
-from insar_anomaly.pipeline.flag_notices import raised_again
+from insar_anomaly.pipeline.flag_notices import told_again
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.report.digest import Count
@@ -76,7 +76,7 @@ def resend(s: Installation, run: Run, flag: FlagName) -> list[str]:
     """Put the notice of a raised flag into the outbox, whatever its age; returns the keys of what waits there now.
 
     What was owed or dropped is taken back, and a channel that has no notice of this flag gets one. What has arrived is not
-    sent again.
+    sent again. Where the flag has ended, the notice says so, and that of its end goes out after it.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def resend(s: Installation, run: Run, flag: FlagName) -> list[str]:
         notices have arrived everywhere.
     """
     episode = _known(s, flag)
-    wanted = raised_again(s, run, episode, peak_of(s, episode))
+    wanted = told_again(s, run, episode, peak_of(s, episode), kind="raised")
     known = {row.key: row for row in s.ledger.notices()}
     arrived = [row for one in wanted if (row := known.get(one.key)) and row.delivered_at is not None]
     missing = [one for one in wanted if (row := known.get(one.key)) is None or row.delivered_at is None]
@@ -93,10 +93,22 @@ def resend(s: Installation, run: Run, flag: FlagName) -> list[str]:
         raise UsageError(f"flag {flag}: no [[channel]] reaches anybody for this volcano; configure one, then send it again")
     if not missing:
         raise UsageError(f"flag {flag}: its notice has arrived: {_arrivals(arrived)}; nothing is sent twice")
+    missing += _ends(s, run, episode, known, {one.channel for one in wanted})
     for one in missing:
         s.ledger.put_back(flag.stack, one)
     run.counts[Count.NEW_NOTICES] += len(missing)
     return [one.key for one in missing]
+
+
+def _ends(
+    s: Installation, run: Run, episode: EpisodeRow, known: Mapping[str, NoticeRow], channels: Collection[str]
+) -> list[NewNotice]:
+    """The notices of a flag's end for those channels, which get that of its beginning: as its night wrote them, or anew."""
+    if episode.state.open:
+        return []
+    every = told_again(s, run, episode, peak_of(s, episode), kind="cleared")
+    rows = [(one, known.get(one.key)) for one in every if one.channel in channels]
+    return [one if row is None else one._replace(payload=row.payload) for one, row in rows if not (row and row.delivered_at)]
 
 
 def _known(s: Installation, flag: FlagName) -> EpisodeRow:

@@ -8,8 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from insar_anomaly.errors import NotFitted, StoreFailed, UsageError
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.presence import insist
-from insar_anomaly.names import Couple, EvidenceKind, by_date, place
+from insar_anomaly.names import Couple, EvidenceKind, FlagName, by_date, place
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.stack.schema import cell_centres
 
@@ -27,6 +28,7 @@ FLAG_COLUMNS = (
     "threshold",
     "first_pair",
     "model",
+    "told",
 )
 ASSESSMENT_COLUMNS = ("gvp", "frame", "pair", "after", "seen", *SCORE_COLUMNS[3:])
 
@@ -54,8 +56,8 @@ def read_scores(s: Installation, stack: str | None = None, *, evidence: str = Ev
     """Scores by the current models, in order of time: one row for each pair, or for each assessment of other evidence.
 
     Columns: gvp, frame, pair, score, threshold, flagged, verdict, snapshot, model; of intervals, acquisitions and both
-    directions also after (acquisitions after it that were seen) and seen (the day from which on it could be made). `score`
-    is NaN where there is none; the verdict says why.
+    directions also after (acquisitions that were seen from its second one on, that one included) and seen (the day from
+    which on it could be made). `score` is NaN where there is none; the verdict says why.
 
     Parameters
     ----------
@@ -117,9 +119,17 @@ def read_score_maps(s: Installation, stack: str, *, evidence: str = EvidenceKind
 
 
 def read_flags(s: Installation, *, open_only: bool = False) -> pd.DataFrame:
-    """Flags of all stacks and couples by stack and number, one row each; see `FLAG_COLUMNS` and `ledger.EpisodeRow`."""
+    """Flags of all stacks and couples by stack and number, one row each; see `FLAG_COLUMNS` and `ledger.EpisodeRow`.
+
+    `told` is ``not told``, ``told`` (a notice waits for a channel) or ``delivered`` (a channel has accepted one).
+    """
     insist(s.ledger, s.held, s.config.store)
-    rows = [{name: getattr(row, name) for name in FLAG_COLUMNS} for row in s.ledger.episodes(open_only=open_only)]
+    told = s.ledger.told()
+    rows = [
+        {name: getattr(row, name) for name in FLAG_COLUMNS}
+        | {"told": told.get(FlagName(row.stack, row.number), Told.NOT_TOLD).value}
+        for row in s.ledger.episodes(open_only=open_only)
+    ]
     return pd.DataFrame(rows, columns=list(FLAG_COLUMNS))
 
 

@@ -78,7 +78,9 @@ def _raised(s: Installation, run: Run) -> list[_Raised]:
 
 
 def _hold(s: Installation, run: Run, group: Together, raised: Sequence[_Raised]) -> None:
-    newly = {one.flag: s.ledger.hold(one.flag, group.words, unsent=run.unsent) for one in raised if not one.held}
+    newly = {
+        one.flag: s.ledger.hold(one.flag, group.words, night=run.as_of, unsent=run.unsent) for one in raised if not one.held
+    }
     kept = [one for one in raised if one.held or newly[one.flag]]
     if not kept:
         return

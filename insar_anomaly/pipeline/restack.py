@@ -214,7 +214,7 @@ def _write_down(s: Installation, run: Run, plan: _Plan) -> None:
     s.ledger.record_pairs(stack, list(rows.values()))
     s.ledger.note_deviations(stack, [], settled=list(s.ledger.deviations(stack)))
     run.counts[Count.STORED_PAIRS] += len(rows) - len(plan.rejected)
-    run.counts[Count.REJECTED_PAIRS] += len(plan.rejected)
+    run.reject(row.verdict for row in plan.rejected.values())
     run.warn(
         f"{stack}: built anew with {len(rows) - len(plan.rejected)} pairs, {plan.carried} of them carried over from the "
         f"grid before, {len(plan.rejected)} rejected; its models are of the grid before: run `insar-anomaly fit`"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
-from insar_anomaly.errors import InsarAnomalyError, not_written
+from insar_anomaly.errors import InsarAnomalyError, Verdict, not_written
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import ALL_TIME, Period
@@ -42,6 +42,7 @@ class Tally:
     warnings: tuple[str, ...] = ()
     costs: tuple[CostRow, ...] = ()
     process: str = ""
+    rejected: Mapping[Verdict, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,6 +54,8 @@ class Run:
     as_of: date
     ledger: Ledger
     counts: Counter[Count] = field(default_factory=Counter)
+    rejected: Counter[Verdict] = field(default_factory=Counter)
+    """Pairs that were rejected, by the reason: their sum is the count of rejected pairs."""
     failures: list[Failure] = field(default_factory=list)
     blind: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -95,11 +98,19 @@ class Run:
     def add(self, other: Tally) -> None:
         """Take over what a part of the run has counted, and written down already."""
         self.counts.update(other.counts)
+        self.rejected.update(other.rejected)
         self.failures += other.failures
         self.blind.update(other.blind)
         for words in other.warnings:
             self.warn(words)
         self.meter.take(other.costs, other.process)
+
+    def reject(self, verdicts: Iterable[Verdict]) -> None:
+        """Count pairs that were rejected, each with its reason."""
+        self.counts[Count.REJECTED_PAIRS] += 0
+        for verdict in verdicts:
+            self.counts[Count.REJECTED_PAIRS] += 1
+            self.rejected[verdict] += 1
 
     def warn(self, words: str) -> None:
         """Say something that a person should know, though nothing failed: it stands in the digest, once."""
@@ -122,7 +133,8 @@ class Run:
     def tally(self) -> Tally:
         """What was counted so far."""
         costs = tuple(self.meter.rows)
-        return Tally(dict(self.counts), tuple(self.failures), dict(self.blind), tuple(self.warnings), costs, this_process())
+        parts = dict(self.counts), tuple(self.failures), dict(self.blind), tuple(self.warnings)
+        return Tally(*parts, costs, this_process(), dict(self.rejected))
 
     @property
     def counted(self) -> dict[str, int]:
@@ -130,9 +142,19 @@ class Run:
         return {count.value: number for count, number in self.counts.items()}
 
     @property
+    def summary(self) -> dict[str, int]:
+        """What the ledger keeps of the run: the counts, and the rejected pairs by verdict, see `rejected_name`."""
+        return self.counted | {rejected_name(verdict): number for verdict, number in self.rejected.items()}
+
+    @property
     def failed(self) -> set[str]:
         """Stacks that failed in some stage."""
         return {f.stack for f in self.failures}
+
+
+def rejected_name(verdict: Verdict) -> str:
+    """What a run's summary calls the number of pairs that were rejected for this reason."""
+    return f"rejected_pairs_{int(verdict)}"
 
 
 class Silent(Run):

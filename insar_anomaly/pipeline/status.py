@@ -27,7 +27,7 @@ def write_status(s: Installation, run: Run, digest: Digest) -> None:
 
 def _status(s: Installation, digest: Digest) -> Status:
     volcanoes = catalogue.load(s.config.catalogue) if Path(s.config.catalogue).is_file() else s.volcanoes
-    stacks = gather.stacks(s.ledger, volcanoes, gather.Choice())
+    stacks = gather.stacks(s.ledger, volcanoes, gather.Choice(), night=digest.as_of)
     return Status(
         digest=digest,
         stacks=stacks,
@@ -36,6 +36,7 @@ def _status(s: Installation, digest: Digest) -> Status:
         waiting=len(s.ledger.pending()),
         version=__version__,
         disclaimer=DISCLAIMER,
+        newest=max((state.as_of for state in s.ledger.newest_states().values()), default=None),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from insar_anomaly.errors import InsarAnomalyError, StoreFailed
 from insar_anomaly.evidence.moved import Moved
 from insar_anomaly.notify import wording
-from insar_anomaly.notify.payload import Payload
+from insar_anomaly.notify.payload import OF_ENDS, Payload
 from insar_anomaly.pipeline.drawing import drawn
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.measuring import scene_of
@@ -45,8 +45,19 @@ def telling(s: Installation, run: Run, payload: str, language: str = DEFAULT) ->
     if found is None:
         while len(run.tellings) >= _KEPT:
             run.tellings.pop(next(iter(run.tellings)))
-        found = run.tellings[key] = _telling(s, run, Payload.read(payload), language)
+        found = run.tellings[key] = _telling(s, run, as_it_stands(s, run, Payload.read(payload)), language)
     return found
+
+
+def as_it_stands(s: Installation, run: Run, told: Payload) -> Payload:
+    """What a notice tells, with the end of its flag, where that had come by the run's date: a notice may go out late."""
+    if told.kind in OF_ENDS:
+        return told
+    row = next((row for row in s.ledger.episodes(told.stack) if row.number == told.episode.number), None)
+    if row is None or row.cleared is None or row.cleared > run.as_of:
+        return told
+    ended = replace(told.episode, cleared=row.cleared, withdrawn=not row.state.stands, until=row.until)
+    return replace(told, episode=ended)
 
 
 def measured(told: Payload, scenes: tuple[Scene, ...]) -> Payload:
@@ -74,7 +85,8 @@ def _telling(s: Installation, run: Run, told: Payload, language: str) -> Telling
         scenes = tuple(scene_of(s, one) for one in of_notice(s, told))
         told = measured(told, scenes)
         if told.outcome in _AFTER_THEM:
-            told = replace(told, before=_before(s, told))
+            moved, over = _before(s, told)
+            told = replace(told, before=moved, before_over_km2=over)
         return Telling(told, _figure(s, told, scenes, language))
     except Exception as problem:
         if told.outcome == "withdrawn" and isinstance(problem, StoreFailed | LookupError):
@@ -90,18 +102,19 @@ def _figure(s: Installation, told: Payload, scenes: tuple[Scene, ...], language:
     return drawn(volcano, scenes, heading=wording.heading(told.outcome, language), language=language)
 
 
-def _before(s: Installation, told: Payload) -> Moved | None:
-    """What moved, as the last notice of the flag before this one told it; None where there is none, or it cannot be read."""
+def _before(s: Installation, told: Payload) -> tuple[Moved | None, float | None]:
+    """What moved, and the ground over the threshold in km2, as the last notice of the flag before this one told them; None
+    where there is none, or it cannot be read."""
     earlier = [row for row in s.ledger.notices() if row.stack == told.stack and row.kind in _TOLD_BEFORE]
     read = [Payload.read(row.payload) for row in earlier if row.key.startswith(f"{told.flag}:")]
     older = [one for one in read if (one.as_of, one.kind) != (told.as_of, told.kind) and one.as_of <= told.as_of]
     if not older:
-        return None
+        return None, None
     last = max(older, key=lambda one: one.as_of)
     try:
-        return measured(last, tuple(scene_of(s, one) for one in of_notice(s, last))).motion
+        return measured(last, tuple(scene_of(s, one) for one in of_notice(s, last))).motion, last.area_over_km2
     except (InsarAnomalyError, LookupError, OSError):
-        return None
+        return None, last.area_over_km2
 
 
 def _stands_out(moved: Moved) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import groupby
 
 from insar_anomaly.calibration import threshold as calibrate
 from insar_anomaly.calibration.again import by_policy
@@ -14,6 +15,7 @@ from insar_anomaly.errors import Verdict
 from insar_anomaly.flags import machine as flags
 from insar_anomaly.ledger.records import ModelRow, ScoredAssessment
 from insar_anomaly.names import Pair
+from insar_anomaly.pipeline.flag_notices import of_tonight, unheard_of
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import level_in, level_of, tail_of
 
@@ -30,10 +32,20 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A stack or couple of which something could not be counted: what is missing, and what a person can do."""
+
+    stack: str
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True)
 class Counted:
     """Flags of one volcano, its stacks and couples together, and those of them that make a notice: `now` by the settings,
     `then` by the policy. `years` is the time that was screened, of the stack that was screened longest; `blind_then` counts
-    the stacks and couples for which the policy gives no threshold, so that they raise nothing."""
+    the stacks and couples for which the policy gives no threshold, so that they raise nothing. `missing` says of which
+    stacks nothing could be counted, or not what was asked."""
 
     gvp: int
     name: str
@@ -43,6 +55,12 @@ class Counted:
     flags_then: int
     notices_then: int
     blind_then: int = 0
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """False where nothing could be counted: its numbers are 0 and say nothing."""
+        return self.years > 0
 
 
 def whatif(s: Installation, policy: Policy, *, as_of: date, years: float) -> list[Counted]:
@@ -50,7 +68,8 @@ def whatif(s: Installation, policy: Policy, *, as_of: date, years: float) -> lis
 
     Only scores of the present models count, and only of what they were not fitted on. A policy of another name gives each
     stack the threshold that a fit by it would, see `calibration.again`. Another `alarms` alone moves each stack's threshold
-    along the tail of its quiet scores; stacks without one keep theirs. Nothing is written.
+    along the tail of its quiet scores; stacks without one keep theirs. What a night holds back because many stacks crossed
+    together counts as a notice here, and so does what was too old for one. Nothing is written.
     """
     since = as_of - timedelta(days=365.25 * years)
     now = level_of(s)
@@ -59,10 +78,13 @@ def whatif(s: Installation, policy: Policy, *, as_of: date, years: float) -> lis
     for volcano in s.volcanoes:
         names = [one for one, owner in (s.by_stack | s.by_couple).items() if owner.gvp == volcano.gvp]
         rows = [_of_stack(s, name, policy, now=now, then=then, period=(since, as_of)) for name in names]
-        known = [row for row in rows if row is not None]
+        known = [row for row in rows if not isinstance(row, Missing)]
+        missing = [row for row in rows if isinstance(row, Missing) and row.stack in s.by_stack]
+        missing += [found for name in names if (found := _unmoved(s, name, policy, then)) is not None]
         longest = max((row.years for row in known), default=0.0)
         counts = [sum(one) for one in zip(*((*row.now, *row.then, row.blind) for row in known), strict=True)] or [0] * 5
-        out.append(Counted(volcano.gvp, volcano.name, longest, *counts))
+        first = tuple({one.stack: one for one in reversed(missing)}.values())
+        out.append(replace(Counted(volcano.gvp, volcano.name, longest, *counts), missing=first))
     return sorted(out, key=lambda one: (-one.notices_then, -one.flags_then, one.gvp))
 
 
@@ -78,14 +100,17 @@ class _Stack:
 
 def _of_stack(
     s: Installation, stack: str, policy: Policy, *, now: Level | None, then: Level | None, period: tuple[date, date]
-) -> _Stack | None:
-    """What one stack has and would have had; None without a threshold."""
+) -> _Stack | Missing:
+    """What one stack has and would have had; or what is missing for that."""
     model, _ = s.resting(stack)
-    if model is None or model.threshold is None:
-        return None
-    every = [row for row in s.ledger.assessments(stack, model.evidence) if _counts(row, period)]
+    if model is None:
+        return Missing(stack, "it is not fitted", "run `insar-anomaly fit`")
+    if model.threshold is None:
+        return Missing(stack, f"it has no threshold: {model.why}", "run `insar-anomaly fit` on a longer quiet period")
+    scores = s.ledger.assessments(stack, model.evidence)
+    every = [row for row in scores if _counts(row, period)]
     if not every:
-        return None
+        return _nothing_in(stack, scores, period)
     clear, threshold = s.config.flags.clear_after_days, _threshold(s, model, policy)
     first, last = min(Pair.of(row.pair).first for row in every), max(Pair.of(row.pair).last for row in every)
     return _Stack(
@@ -94,6 +119,31 @@ def _of_stack(
         (last - first).days / 365.25,
         threshold is None,
     )
+
+
+def _nothing_in(stack: str, scores: Sequence[ScoredAssessment], period: tuple[date, date]) -> Missing:
+    """Why a stack with a threshold has no score to count in the period."""
+    days = [Pair.of(row.pair).last for row in scores if row.verdict == Verdict.OK and row.score is not None]
+    if not days:
+        why = "its present model has scored nothing that it was not fitted on"
+        return Missing(stack, why, "run `insar-anomaly nightly`, or `insar-anomaly backfill` for the past")
+    why = f"it has no score from {period[0]} to {period[1]}; its scores are from {min(days)} to {max(days)}"
+    return Missing(stack, why, f"give --as-of {max(days)}, or more --years")
+
+
+def _unmoved(s: Installation, stack: str, policy: Policy, then: Level | None) -> Missing | None:
+    """Why what is tried cannot change the flags of a stack with a threshold; None where it can."""
+    model, _ = s.resting(stack)
+    asked = policy.budget is not None or (policy.alarms is not None and policy.name is None)
+    if not asked or model is None or model.threshold is None:
+        return None
+    again = "run `insar-anomaly fit` again: an earlier version fitted it without them"
+    if tail_of(model) is None:
+        return Missing(stack, "its quiet scores have no return periods, so that its own threshold stays", again)
+    if policy.budget is not None and then is None:
+        why = "no fit has found the level of all stacks, so that every flag over its stack's own threshold makes a notice"
+        return Missing(stack, why, "run `insar-anomaly fit` again")
+    return None
 
 
 def _threshold(s: Installation, model: ModelRow, policy: Policy) -> float | None:
@@ -117,9 +167,15 @@ def _from(model: ModelRow, threshold: float, level: Level | None) -> float:
 
 
 def _raised(rows: Sequence[ScoredAssessment], threshold: float, level: float, clear_after_days: int) -> tuple[int, int]:
-    """Flags, and those with a notice."""
-    state, notices = flags.run(flags.State(), _evidence(rows, threshold, level), clear_after_days=clear_after_days)
-    return len(state.episodes), sum(notice.kind == "raised" for notice in notices)
+    """Flags, and those with a notice: what was raised and withdrawn on one night has none."""
+    state, raised = flags.State(), 0
+    evidence = sorted(_evidence(rows, threshold, level), key=lambda one: one.arrival)
+    for _, night in groupby(evidence, key=lambda one: one.arrival[0]):
+        state, notices = flags.run(state, night, clear_after_days=clear_after_days)
+        now = {episode.number: episode for episode in state.episodes}
+        raised += sum(notice.kind == "raised" for notice in of_tonight(notices, now))
+        state = unheard_of(state, notices)
+    return len(state.episodes), raised
 
 
 def _evidence(rows: Sequence[ScoredAssessment], threshold: float, level: float) -> Iterator[flags.Evidence]:

@@ -12,19 +12,24 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from insar_anomaly.errors import Verdict
+from insar_anomaly.flags.events import FlagEvent
 from insar_anomaly.flags.states import FlagState
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind
+from insar_anomaly.report.changes import FlagChange, ages, in_turn, rejected_rows
 from insar_anomaly.report.states import arrivals, beside, partly_of, stale_of, state_row, unmeasured_of
 from insar_anomaly.spoken import DEFAULT, one_line
 from insar_anomaly.spoken.sentences import template
 from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM, StackState
 
-VERSION = 6
+VERSION = 7
 """Of the JSON form. 1: no ``version``; an open flag had ``cleared``, ``withdrawn`` and ``standing``. 2: no ``costs``.
 3: no ``states``, ``stale`` and ``unmeasured_summits``, and no ``stale`` in an open flag. 4: no
 ``level``, and no ``state`` in an open flag. 5: no ``partly_measured``; ``new_pairs`` held replaced and returned pairs as
-well, and there were no counts of these and of withdrawn ones. Nothing was renamed since 2."""
+well, and there were no counts of these and of withdrawn ones. 6: no ``changes`` and ``rejected``, and no ``told`` in an
+open flag. Nothing was renamed since 2."""
 
 
 _LONGEST = 10
@@ -120,8 +125,9 @@ class Blind:
 
 @dataclass(frozen=True)
 class OpenFlag:
-    """An open flag, told of or only noted, see `state`. `threshold` is the one that raised it; the fields from `evidence` to
-    `pairs_over_now` say what the present one finds.
+    """An open flag, raised or only noted, see `state`; `told` says whether a notice of it was sent, None where an earlier
+    version did not write that down. `threshold` is the one that raised it; the fields from `evidence` to `pairs_over_now`
+    say what the present one finds.
 
     `evidence` and `threshold_now` are None where the stack has no model any more; `stale` says why nothing new can clear the
     flag, None where something can.
@@ -143,6 +149,7 @@ class OpenFlag:
     pairs_over_now: int
     stale: str | None = None
     state: FlagState = FlagState.RAISED
+    told: Told | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,8 @@ class Digest:
 
     `costs` are of the stages that had ended when the digest was made; the ledger has those of the whole run. `states` has
     each stack that the night has been through. `level` says in words from where on flags are told; None where no fit has
-    found it.
+    found it. `changes` are the flags that changed in the night, in all of its runs; None where an earlier version did not
+    write that down. `rejected` counts the rejected pairs by their reason.
     """
 
     as_of: date
@@ -167,6 +175,8 @@ class Digest:
     costs: tuple[CostRow, ...] = ()
     states: Mapping[str, StackState] = field(default_factory=dict)
     level: str | None = None
+    changes: tuple[FlagChange, ...] | None = None
+    rejected: Mapping[Verdict, int] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -187,7 +197,9 @@ class Digest:
             "status": self.status,
             "stacks": self.stacks,
             **{count.value: number for count, number in self.counts.items()},
+            "rejected": rejected_rows(self.rejected),
             "level": self.level,
+            "changes": [one.as_dict() for one in self.changes or ()],
             "open_flags": flags,
             "failures": [asdict(failure) for failure in self.failures],
             "blind": [asdict(one) for one in self.blind],
@@ -216,11 +228,13 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
     sent = [_line(say.flag(flag)) for flag in digest.open_flags if flag.state.told]
     noted = [_line(say.flag(flag)) for flag in digest.open_flags if not flag.state.told]
     out = [_line(say.first(digest))]
+    out += _changes(digest, say)
     out += _listed(titles["open"], sent) or [f"  {_line(say.none_open())}"]
     out += _listed(titles["noted"], noted)
     out += _listed(titles["failed"], [_line(say.failure(one)) for one in digest.failures if failures])
     out += _listed(titles["blind"], [f"{one.stack}: {one.why}" for one in digest.blind])
-    out += _listed(titles["stale"], [_line(say.stale(one.stack, states[one.stack])) for one in stale_of(states)])
+    stale = [_line(say.stale(one.stack, states[one.stack])) for one in stale_of(states)]
+    out += _listed(titles["stale"], _first(stale, say, "insar-anomaly doctor"))
     out += _listed(titles["summit"], _summits(digest, say))
     partly = [
         _line(say.partly(one.stack, states[one.stack], RECENT, beside(one.stack, states))) for one in partly_of(states)
@@ -229,8 +243,11 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
     out += _listed(titles["undelivered"], _first(digest.undelivered, say))
     out += _listed(titles["warnings"], digest.warnings)
     out += _listed(titles["new"], [_line(say.arrival(stack, days, age)) for stack, days, age in arrivals(states)])
+    out += _listed(titles["age"], _ages(digest, say))
     out += [f"  {_line(say.old(counts[Count.OLD_FLAGS]))}"] if counts[Count.OLD_FLAGS] else []
     out.append(f"  {_line(say.counts({count.value: number for count, number in counts.items()}))}")
+    if digest.rejected:
+        out.append(f"  {_line(say.rejected(sum(digest.rejected.values()), in_turn(digest.rejected)))}")
     out += [f"  {digest.level}"] if digest.level else []
     return out + _listed(titles["cost"], [cost_words(row, language) for row in digest.costs])
 
@@ -252,6 +269,25 @@ def size_words(number: int) -> str:
 def _rounded(row: CostRow) -> dict[str, object]:
     """A stage's costs for JSON, seconds to the millisecond."""
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(row).items()}
+
+
+def _changes(digest: Digest, say: Any) -> list[str]:
+    """The flags that changed in the night, by name; that there are none, where that is known."""
+    if digest.changes is None:
+        return []
+    out = []
+    for what in FlagEvent:
+        mine = [_line(say.change(one)) for one in digest.changes if one.what is what]
+        out += _listed(say.changed[what], _first(mine, say, "insar-anomaly flags"))
+    return out or [f"  {_line(say.none_changed())}"]
+
+
+def _ages(digest: Digest, say: Any) -> list[str]:
+    """How old the data are: the oldest by name, and how many more there are."""
+    oldest, rest, without = ages(digest.states)
+    lines = [_line(say.age(stack, state.newest, state.age_days)) for stack, state in oldest]
+    lines += [_line(say.younger(len(rest), rest[0], rest[-1]))] if rest else []
+    return lines + ([_line(say.without(without))] if without else [])
 
 
 def _summits(digest: Digest, say: Any) -> list[str]:

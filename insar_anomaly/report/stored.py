@@ -10,8 +10,10 @@ from typing import Any
 
 from insar_anomaly.errors import UsageError
 from insar_anomaly.flags.states import FlagState
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind, JsonObject
+from insar_anomaly.report.changes import FlagChange, rejected_of_rows
 from insar_anomaly.report.digest import OF_A_NIGHT, VERSION, Blind, Count, Digest, Failure, OpenFlag
 from insar_anomaly.report.states import state_of_row
 
@@ -83,6 +85,8 @@ def _digest(content: JsonObject) -> Digest:
         costs=tuple(CostRow(**_known(CostRow, one)) for one in content.get("costs", ())),
         states=dict(state_of_row(row) for row in content.get("states", ())),
         level=content.get("level"),
+        changes=tuple(FlagChange.of_row(row) for row in content["changes"]) if "changes" in content else None,
+        rejected=rejected_of_rows(content.get("rejected", ())),
     )
 
 
@@ -91,7 +95,8 @@ def _flag(row: JsonObject) -> OpenFlag:
     days = {name: date.fromisoformat(row[name]) for name in ("since", "until")}
     evidence = None if row.get("evidence") is None else EvidenceKind(row["evidence"])
     state = next(one for one in FlagState if one == row.get("state", FlagState.RAISED))
-    return OpenFlag(**known | days | {"evidence": evidence, "state": state})
+    told = Told(row["told"]) if row.get("told") else None
+    return OpenFlag(**known | days | {"evidence": evidence, "state": state, "told": told})
 
 
 def _known(kind: type[Any], row: JsonObject) -> JsonObject:

@@ -22,7 +22,8 @@ class Language:
     `spans` what a span is that stays within a month, within a year, or within none. `passes` are ascending and descending,
     `track` says where a satellite sees from, `both` joins two of these,
     `scored` says how something was scored, `none` stands for a number that is not known, and `beyond` for one of years that
-    is larger than anybody can mean. `states` are those of a flag, by their names in the ledger.
+    is larger than anybody can mean. `states` are those of a flag, by their names in the ledger; `told` says whether people
+    were told of one, by the words of `flags.told`.
     """
 
     months: tuple[str, ...]
@@ -36,6 +37,7 @@ class Language:
     none: str
     beyond: str
     states: Mapping[str, str]
+    told: Mapping[str, str]
 
     def one_day(self, day: date) -> str:
         """``4 January 2017``."""
@@ -81,6 +83,7 @@ LANGUAGES: Mapping[str, Language] = {
             "cleared": "cleared",
             "withdrawn": "withdrawn",
         },
+        told={"not told": "not told", "told": "told", "delivered": "delivered"},
     ),
     "es": Language(
         months=tuple(
@@ -107,6 +110,7 @@ LANGUAGES: Mapping[str, Language] = {
             "cleared": "cerrado",
             "withdrawn": "retirado",
         },
+        told={"not told": "no comunicado", "told": "comunicado", "delivered": "entregado"},
     ),
 }
 """By code (ISO 639-1)."""

@@ -46,7 +46,7 @@ def sentences(room: str, language: str) -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"clean": clean, "r": rounded, "years": words.years, "day": words.one_day, "compass": words.compass}
-    made.globals |= {"span": words.span, "place": place_in_words, "states": words.states}
+    made.globals |= {"span": words.span, "place": place_in_words, "states": words.states, "told": words.told}
     return made
 
 

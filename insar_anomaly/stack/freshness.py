@@ -216,7 +216,8 @@ def stale_words(name: str, states: Mapping[str, StackState]) -> str | None:
     """Why nothing new can come of a stack, or of one of a couple's two; None where something can."""
     one = place(name)
     members = map(str, one.members) if isinstance(one, Couple) else (name,)
-    found = [f"{stack} is stale ({states[stack].why})" for stack in members if stack in states and states[stack].stale]
+    stale = [(stack, states[stack]) for stack in members if stack in states and states[stack].stale]
+    found = [f"{stack} is stale on the night of {state.as_of} ({state.why})" for stack, state in stale]
     return " and ".join(found) or None
 
 

@@ -34,7 +34,7 @@ def export_score_map(
     pair : name of the pair, interval or acquisition; None takes the newest
     out : the file; None makes ``score-<stack>-<pair>.tif`` here
     evidence : pair, interval or acquisition
-    after : of an interval, the assessment with so many acquisitions after it; None takes the one with most
+    after : of an interval, the assessment with so many acquisitions from its second one on; None takes the one with most
 
     Raises
     ------
@@ -67,7 +67,7 @@ def _chosen(maps: xr.Dataset, stack: str, pair: str | None, after: int | None) -
         places = [i for i in places if int(maps["after"].values[i]) == after]
     if not places:
         near = f"; the newest are {', '.join(dict.fromkeys(names[-3:]))}" if names else ""
-        what = wanted if after is None else f"{wanted} with {after} acquisitions after it"
+        what = wanted if after is None else f"{wanted} with {after} acquisitions from its second one on"
         raise UsageError(f"{stack}: no {maps.attrs['evidence']} {what} has a score map{near}")
     return maps.isel(pair=places[-1])
 

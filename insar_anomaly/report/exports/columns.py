@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from insar_anomaly.catalogue.volcano import Volcano
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.records import EpisodeRow, ScoredAssessment, ScoredPair
 from insar_anomaly.names import EvidenceKind, direction, frame_of, span_of, track, volcano_of
 from insar_anomaly.stack.freshness import StackState
@@ -33,11 +34,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag to export: its episode, what raised it, and its volcano where the catalogue still has it."""
+    """A flag to export: its episode, what raised it, its volcano where the catalogue still has it, and whether people were
+    told of it."""
 
     episode: EpisodeRow
     evidence: EvidenceKind | None
     volcano: Volcano | None = None
+    told: Told = Told.NOT_TOLD
 
     @property
     def stack(self) -> str:
@@ -84,7 +87,7 @@ class Score:
 class StackNow:
     """A stack to export: its state on its last night, its thresholds by kind of evidence, and its open flags.
 
-    `open_flags` are those that people are told of, `noted_flags` those that are only noted.
+    `open_flags` are those above the level of notices, `noted_flags` those that are only noted.
     """
 
     stack: str
@@ -174,6 +177,13 @@ FLAGS: tuple[Column[Flag], ...] = (
     Column("model", Kind.TEXT, "", "hash of the model that raised it", lambda f: f.episode.model),
     Column("lat", Kind.NUMBER, "degree", _LAT, lambda f: _of_volcano(f.volcano, "lat")),
     Column("lon", Kind.NUMBER, "degree", _LON, lambda f: _of_volcano(f.volcano, "lon")),
+    Column(
+        "told",
+        Kind.TEXT,
+        "",
+        "`not told`, `told` (a notice waits for a channel) or `delivered` (a channel has accepted one)",
+        lambda f: f.told.value,
+    ),
 )
 
 SCORES: tuple[Column[Score], ...] = (
@@ -188,7 +198,7 @@ SCORES: tuple[Column[Score], ...] = (
         "after",
         Kind.WHOLE,
         "acquisitions",
-        "acquisitions after it that the assessment used; empty for pairs",
+        "acquisitions that the assessment used from its second one on, that one included; empty for pairs",
         lambda s: _assessed(s, "after"),
     ),
     Column(

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from insar_anomaly.catalogue.volcano import Volcano
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.outbox import flag_of
 from insar_anomaly.ledger.records import ScoredAssessment, ScoredPair
-from insar_anomaly.names import ALL_TIME, EvidenceKind, Period, volcano_of
+from insar_anomaly.names import ALL_TIME, EvidenceKind, FlagName, Period, volcano_of
 from insar_anomaly.report.exports.cap import Sent
 from insar_anomaly.report.exports.columns import Flag, Score, StackNow
 
@@ -46,8 +47,16 @@ def flags(ledger: Ledger, catalogue: Sequence[Volcano], choice: Choice) -> list[
     known = {volcano.gvp: volcano for volcano in catalogue}
     rows = ledger.episodes(open_only=choice.open_only)
     chosen = [row for row in rows if choice.takes(row.stack) and choice.meets((row.since, row.until))]
-    kinds = ledger.kinds()
-    return [Flag(row, kinds.get((row.stack, row.model)), known.get(volcano_of(row.stack))) for row in chosen]
+    kinds, told = ledger.kinds(), ledger.told()
+    return [
+        Flag(
+            row,
+            kinds.get((row.stack, row.model)),
+            known.get(volcano_of(row.stack)),
+            told.get(FlagName(row.stack, row.number), Told.NOT_TOLD),
+        )
+        for row in chosen
+    ]
 
 
 def scores(ledger: Ledger, catalogue: Sequence[Volcano], choice: Choice) -> list[Score]:
@@ -69,9 +78,13 @@ def _scored(ledger: Ledger, kind: EvidenceKind, choice: Choice) -> Iterator[Scor
         yield from ledger.assessments(stack, kind)
 
 
-def stacks(ledger: Ledger, catalogue: Sequence[Volcano], choice: Choice) -> list[StackNow]:
-    """The stacks of the catalogue in its order, also those of which nothing was stored yet."""
+def stacks(ledger: Ledger, catalogue: Sequence[Volcano], choice: Choice, *, night: date | None = None) -> list[StackNow]:
+    """The stacks of the catalogue in its order, also those of which nothing was stored yet.
+
+    Each has the state of its newest night; with `night`, of that one where it has been through it.
+    """
     states, every = ledger.newest_states(), ledger.thresholds()
+    states = states | (ledger.states(night) if night else {})
     is_open = ledger.episodes(open_only=True)
     told = Counter(row.stack for row in is_open if row.state.told)
     noted = Counter(row.stack for row in is_open if not row.state.told)
@@ -87,12 +100,13 @@ def stacks(ledger: Ledger, catalogue: Sequence[Volcano], choice: Choice) -> list
 
 
 def moments(ledger: Ledger) -> dict[str, Sent]:
-    """When the notices of flags were written: name of the flag -> when it was raised and when it ended, as far as known."""
+    """When the notices of flags were written that were sent, or wait: name of the flag -> when it was raised and when it
+    ended, as far as known."""
     found: dict[str, Sent] = {}
-    for row in ledger.notices():
+    for row in (row for row in ledger.notices() if row.dropped is None or row.delivered_at is not None):
         flag = flag_of(row.key)
         known = found.get(flag, Sent())
-        found[flag] = replace(known, raised=known.raised or row.created) if row.kind == "raised" else known
+        found[flag] = replace(known, raised=known.raised or row.created) if row.kind in _BEGINS else known
         if row.kind == "reopened":
             found[flag] = replace(found[flag], ended=None)
         if row.kind in _ENDS:
@@ -100,4 +114,5 @@ def moments(ledger: Ledger) -> dict[str, Sent]:
     return found
 
 
+_BEGINS = ("raised", "released")
 _ENDS = ("cleared", "withdrawn")

@@ -15,6 +15,7 @@ from itertools import groupby
 
 from insar_anomaly.report.digest import Digest
 from insar_anomaly.report.exports.columns import Flag, StackNow
+from insar_anomaly.stack.freshness import StackState
 
 VERSION = 1
 
@@ -43,10 +44,12 @@ class Status:
     ----------
     digest : the night's own
     stacks : every stack of the catalogue
-    flags : open flags, noted ones and those of couples included
+    flags : open flags, noted ones and those of couples included, as they stand after the newest night that was ever run
     blind : stack -> why it raises no flag
     waiting : notices that have not arrived
     version : of this package
+    newest : the newest night that was ever run, None where the ledger knows none; another one than the digest's where that
+        stands for a night of the past
     generated : when this is written
     """
 
@@ -57,6 +60,7 @@ class Status:
     waiting: int
     version: str
     disclaimer: str
+    newest: date | None = None
     generated: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -83,13 +87,14 @@ class Status:
                 "notices_waiting": self.waiting,
             },
             "totals": {
+                "flags_as_of": max(night.as_of, self.newest or night.as_of).isoformat(),
                 "volcanoes": len(volcanoes),
                 "stacks": len(rows),
                 "open_flags": sum(flag.episode.state.told for flag in self.flags),
                 "noted_flags": sum(not flag.episode.state.told for flag in self.flags),
                 **{one.value: sum(row["state"] == one.value for row in volcanoes) for one in Standing},
             },
-            "data_age_days": _span([one.state.age_days for one in self.stacks if one.state]),
+            "data_age_days": _span(night.as_of, [one.state for one in self.stacks if one.state]),
             "volcanoes": volcanoes,
         }
 
@@ -145,6 +150,7 @@ def _flag(flag: Flag) -> dict[str, object]:
     return {
         "flag": flag.name,
         "state": episode.state.value,
+        "told": flag.told.value,
         "since": episode.since.isoformat(),
         "until": episode.until.isoformat(),
         "peak_pair": episode.peak_pair,
@@ -153,9 +159,12 @@ def _flag(flag: Flag) -> dict[str, object]:
     }
 
 
-def _span(ages: Sequence[int | None]) -> dict[str, int | None]:
-    known = [age for age in ages if age is not None]
-    return {"least": min(known, default=None), "most": max(known, default=None)}
+def _span(night: date, states: Sequence[StackState]) -> dict[str, object]:
+    """Least and largest age of the data of the stacks that a night has been through."""
+    mine = [state for state in states if state.as_of == night]
+    known = [state.age_days for state in mine if state.age_days is not None]
+    found = {"least": min(known, default=None), "most": max(known, default=None)}
+    return {"as_of": night.isoformat(), "stacks": len(mine), **found}
 
 
 def _day(day: date | None) -> str | None:

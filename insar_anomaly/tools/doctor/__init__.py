@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from insar_anomaly.report.states import partly_of, stale_of, state_row, unmeasur
 from insar_anomaly.sources.base import Registration as SourceKind
 from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.contents import kinds_held
+from insar_anomaly.stack.freshness import StackState
 from insar_anomaly.stack.store import Store
 from insar_anomaly.tools.doctor.finding import Finding
 from insar_anomaly.tools.doctor.heartbeat import heartbeat_findings
@@ -95,15 +96,7 @@ def _data(config: Config, only: Collection[int]) -> Iterator[Finding]:
             moved = {stack: words for stack in sorted(wanted) if (words := another_grid(ledger, stack))}
     except InsarAnomalyError:
         return  # a finding already
-    ages = [state.age_days for state in states.values() if state.age_days is not None]
-    if ages:
-        night = max(state.as_of for state in states.values())
-        old = (
-            f"acquisition {counted(min(ages), 'day')}"
-            if min(ages) == max(ages)
-            else f"acquisitions {min(ages)} to {max(ages)} days"
-        )
-        words = f"{counted(len(states), 'stack')} up to the night of {night}: newest {old} old"
+    if words := "; ".join(_ages(states)):
         yield Finding("data", True, words, {"states": [state_row(stack, state) for stack, state in sorted(states.items())]})
     for one in stale_of(states):
         yield Finding(
@@ -111,14 +104,26 @@ def _data(config: Config, only: Collection[int]) -> Iterator[Finding]:
         )
     for hidden in unmeasured_of(states):
         remedy = "check lat and lon in the catalogue, or add a frame that sees the summit"
-        yield Finding(f"summit of {hidden.stack}", False, f"{hidden.why}; {remedy}")
+        night = states[hidden.stack].as_of
+        yield Finding(f"summit of {hidden.stack}", False, f"on the night of {night}: {hidden.why}; {remedy}")
     if partly := partly_of(states):
         words = f"{counted(len(partly), 'stack')} measure a part of the box: " + "; ".join(
-            f"{o.stack}: {o.why}" for o in partly
+            f"{o.stack}, on the night of {states[o.stack].as_of}: {o.why}" for o in partly
         )
         yield Finding("boxes in part", True, words, {"partly": [one.stack for one in partly]})
     for stack, words in moved.items():
         yield Finding(f"grid of {stack}", False, words)
+
+
+def _ages(states: Mapping[str, StackState]) -> Iterator[str]:
+    """How old the data were on each night that is the last one of some stacks, the newest night first."""
+    for night in sorted({state.as_of for state in states.values()}, reverse=True):
+        mine = [state.age_days for state in states.values() if state.as_of == night]
+        ages = [age for age in mine if age is not None]
+        if ages:
+            one = f"newest acquisition {counted(ages[0], 'day')} old"
+            old = one if min(ages) == max(ages) else f"newest acquisitions {min(ages)} to {max(ages)} days old"
+            yield f"{counted(len(mine), 'stack')} up to the night of {night}: {old}"
 
 
 def _level(config: Config) -> Iterator[Finding]:
