@@ -522,6 +522,33 @@ def test_the_matrix_says_who_gets_what(tmp_path, capsys):
     assert capsys.readouterr().out == "files: files\nmail: email\n"
 
 
+def test_the_matrix_says_when_rare_flags_do_not_wait_who_is_left_out_and_what_matches_nothing(tmp_path, capsys):
+    text = (
+        FILES
+        + FILES.replace('kind = "files"', 'kind = "files"\nname = "idle"')
+        + '[[route]]\nchannel = "files"\nhours = "07:00-19:00"\nany_hour_above_years = 50\n'
+        + '[[route]]\nchannel = "files"\nkinds = ["digest"]\n'
+        + '[[route]]\nchannel = "files"\nname = "south"\nvolcanoes = ["353*", "Fuegoo", "22*"]\n'
+    )
+    place = outbox.build(tmp_path, text, gvps=(221080, 343100))
+    assert run(place, "--json", "channels", "--matrix") == 0
+    files, south, idle = json.loads(capsys.readouterr().out)
+    assert (files["hours"], files["any_hour_above_years"], files["always"]) == (["07:00-19:00 UTC"], [50.0], True)
+    assert (south["unmatched"], south["volcanoes"], south["used"]) == (["353*", "Fuegoo"], [221080], True)
+    assert (idle["destination"], idle["used"], idle["kinds"], idle["volcanoes"]) == ("idle", False, [], [])
+    assert run(place, "channels", "--matrix") == 0
+    files, south, idle = capsys.readouterr().out.splitlines()
+    rare = "raised, escalated or released with a return period above 50 years: at any hour"
+    assert f"07:00-19:00 UTC ({rare}) or at any hour" in files
+    assert 'NO volcano of the catalogue matches "353*", "Fuegoo"' in south
+    assert idle == "idle (files): reaches NOBODY: no [[route]] uses this channel; add one, or remove the channel"
+    assert run(place, "channels", "--matrix", "--volcano", "343100") == 0
+    files, south, idle = capsys.readouterr().out.splitlines()
+    assert "every volcano" in files
+    assert '0 of 1 volcanoes; at any hour; language en; NO volcano of the catalogue matches "353*", "Fuegoo"' in south
+    assert run(place, "channels", "--matrix", "--volcano", "1") == 2
+
+
 def test_a_test_is_marked_as_a_test_and_touches_neither_flags_nor_the_outbox(tmp_path, capsys):
     with receiving() as receiver:
         place = outbox.build(tmp_path, webhook(receiver.url) + FILES)
