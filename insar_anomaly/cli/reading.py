@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from insar_anomaly.cli.arguments import day
+from insar_anomaly.cli.arguments import day, words_given
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import file_of, ledger_of
+from insar_anomaly.cli.tables import json_text
 from insar_anomaly.errors import Busy, UsageError
 from insar_anomaly.names import EvidenceKind, FlagName, columns_of
 
@@ -45,7 +46,7 @@ def scores_command(args: argparse.Namespace) -> int:
     chosen = [row for row in every if not args.volcano or row.gvp in args.volcano]
     rows = [{name: value for name, value in _columns(row).items() if name in columns} for row in chosen]
     if args.json:
-        print(json.dumps(rows, default=str))
+        print(json_text(rows))
         if args.csv == "-":
             return Exit.OK
     _write_csv(args.csv, columns, rows)
@@ -89,7 +90,7 @@ def flags_command(args: argparse.Namespace) -> int:
     stale = [stale_words(row.stack, states) if row.state.open else None for row in rows]
     if args.json:
         columns = [_flag_columns(row) | {"stale": why} for row, why in zip(rows, stale, strict=True)]
-        print(json.dumps(columns, default=str))
+        print(json_text(columns))
         return Exit.OK
     for row, model, why in zip(rows, models, stale, strict=True):
         state = f"{row.state}, open" if row.state.open else f"{row.state} {row.cleared}"
@@ -163,7 +164,8 @@ def notices_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the arguments of `notices`."""
     sub.add_argument("--all", action="store_true", help="list also notices that were delivered or dropped")
     sub.add_argument("--drop", metavar="KEY", help="give up the notice with this key: it is not sent any more")
-    sub.add_argument("--why", metavar="TEXT", help="the reason for --drop; it is kept in the ledger")
+    words = "the reason for --drop; it is kept in the ledger"
+    sub.add_argument("--why", type=words_given, metavar="TEXT", help=words)
     sub.add_argument("--retry", metavar="KEY", help="take up a parked notice again: the next run sends it")
     sub.add_argument(
         "--resend",
@@ -190,7 +192,7 @@ def notices_command(args: argparse.Namespace) -> int:
         rows = [row for row in ledger.notices() if not args.volcano or row.gvp in args.volcano]
     rows = [row for row in rows if args.all or row.waits]
     if args.json:
-        print(json.dumps([vars(row) | {"payload": json.loads(row.payload)} for row in rows], default=str))
+        print(json_text([vars(row) | {"payload": json.loads(row.payload)} for row in rows]))
         return Exit.OK
     for row in rows:
         tried = f", {row.attempts} attempts, the last: {row.last_error}" if row.last_error else ""
