@@ -443,10 +443,9 @@ def test_without_a_route_every_channel_takes_every_notice_of_a_flag_at_any_hour(
         ('channel = "pigeon"', '[[route]] channel: no channel is called "pigeon"; there is files'),
         ('channel = "files"\nrecipients = ["a@b.org"]', "[[route]] recipients: a channel of kind files has no recipients"),
         ('channel = "files"\ntimezone = "Mars"', '"Mars" is not a time zone'),
-        (
-            'channel = "files"\nhours = "7-19"',
-            '[[route]] hours: give text between quotes, such as "07:00-19:00", not "7-19"',
-        ),
+        ('channel = "files"\nhours = "7-19"', '[[route]] hours: "7-19" is no span of hours; write two times of two digits'),
+        ('channel = "files"\nhours = "00:00-24:00"', '"07:00-19:00" and 00:00 for midnight'),
+        ('channel = "files"\nhours = "07:00-07:00"', '"07:00-07:00" could be no time at all or the whole day; write two'),
         ('channel = "files"\nkinds = ["risen"]', "[[route]] kinds: item 1: give"),
     ],
 )
