@@ -565,6 +565,9 @@ def test_a_test_is_marked_as_a_test_and_touches_neither_flags_nor_the_outbox(tmp
     assert told["subject"].startswith("[TEST]")
     assert told["body"].startswith("THIS IS A TEST")
     assert told["payload"]["test"] is True
+    texts = [told["body"], *(event["data"]["text"] for event in events(receiver))]
+    assert all("This is a test only." in text and "screening flag" not in text for text in texts)
+    assert all(event["disclaimer"].startswith("This is a test only.") for event in events(receiver))
 
 
 def test_a_test_that_does_not_arrive_is_told_for_each_channel(tmp_path, capsys):
