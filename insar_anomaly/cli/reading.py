@@ -130,6 +130,8 @@ def _drop(ledger: Ledger, key: str, why: str) -> None:
     from insar_anomaly.ledger.leases import NOTICES, Held
     from insar_anomaly.ledger.owner import Owner
 
+    if not any(row.key == key and row.waits for row in ledger.notices()):
+        raise UsageError(f"--drop {key}: no notice with this key waits; `insar-anomaly notices` lists those that do")
     lease = ledger.take(NOTICES, Owner.here("notices --drop"), seconds=60)
     if isinstance(lease, Held):
         raise Busy(f"notices are delivered now by {lease.words}; wait until that run ends, then drop {key} again")
@@ -137,6 +139,13 @@ def _drop(ledger: Ledger, key: str, why: str) -> None:
         ledger.drop(key, why)
     finally:
         ledger.release(lease)
+
+
+def _retry(ledger: Ledger, key: str) -> None:
+    """Take up a parked notice again."""
+    if not any(row.key == key and row.waits and row.parked is not None for row in ledger.notices()):
+        raise UsageError(f"--retry {key}: no notice with this key is parked; `insar-anomaly notices` lists those that are")
+    ledger.retry(key)
 
 
 def _resend(args: argparse.Namespace) -> int:
@@ -186,7 +195,7 @@ def notices_command(args: argparse.Namespace) -> int:
             if not (args.json or args.quiet):
                 print(f"dropped: {args.drop}")
         if args.retry:
-            ledger.retry(args.retry)
+            _retry(ledger, args.retry)
             if not (args.json or args.quiet):
                 print(f"taken up again: {args.retry}; the next run sends it, or `insar-anomaly notify` now")
         rows = [row for row in ledger.notices() if not args.volcano or row.gvp in args.volcano]
@@ -239,7 +248,12 @@ def draw_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "day", nargs="?", type=day, metavar="DATE", help="of a stack: draw the interval or pair that holds the day"
     )
-    sub.add_argument("--out", metavar="FILE", help="PNG to write (default: in flags/ of the figures' folder)")
+    sub.add_argument(
+        "--out",
+        metavar="FILE",
+        help="file to write; its ending says the format: .png, .svg, .pdf or .jpg (default: a PNG in flags/ of the figures' "
+        "folder)",
+    )
     sub.add_argument("--language", choices=("en", "es"), default="en", help="language of the figure (default: en)")
 
 
