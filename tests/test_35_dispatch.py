@@ -357,6 +357,32 @@ def test_a_limit_says_when_it_begins_and_when_it_ends_once_each(tmp_path):
         assert len([event for event in events(receiver) if event["type"].endswith("raised")]) == 5
 
 
+def test_a_group_that_is_split_over_receivers_counts_as_many_messages_as_are_sent(tmp_path):
+    """Two sets of receivers get different parts of one group, under a limit of one: the second waits for the next hour."""
+    with mail_server() as (mailbox, email):
+        place = with_contacts(tmp_path, email().port, SHARED)
+        place.change("group_above = 2", "group_above = 2\nmax_per_hour = 1")
+        keys = place.put(*list(SHARED)[:3], channel="email")
+        for _ in range(2):
+            done = place.deliver()
+            assert (done.failures, len(letters_in(mailbox)), place.waiting()) == ([], 1, keys)
+            assert any("its limit of 1 messages an hour is reached; 3 notices wait" in words for words in done.warnings)
+        hour_passes(place)
+        late = place.put(343100, channel="email")
+        for _ in range(2):
+            assert place.deliver().failures == []
+            assert (len(letters_in(mailbox)), place.waiting()) == (2, late)
+        hour_passes(place)
+        place.deliver()
+        assert (len(letters_in(mailbox)), place.waiting()) == (3, [])
+    assert received(mailbox)["north@b.org"] == [[221000, 221002]]
+
+
+def letters_in(mailbox):
+    """Mails that tell of flags, not of the limit."""
+    return [mail for mail in mailbox.mails if "Limit of notices" not in mail["Subject"]]
+
+
 def hour_passes(place):
     """Everything that was delivered was delivered an hour ago."""
     import sqlite3
