@@ -5,6 +5,11 @@ FROM python:3.11-slim
 ARG TORCH_INDEX=""
 ENV PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false
 
+# letters of volcanoes' names that Matplotlib's own font lacks: Chinese, Japanese and Korean, emoji, other scripts
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends fonts-noto-cjk fonts-noto-core fonts-symbola \
+    && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /opt/insar-anomaly
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY insar_anomaly ./insar_anomaly

@@ -206,7 +206,25 @@ def test_the_printed_channels_are_valid_once_filled_in(write, monkeypatch):
             "[[source]] url: missing; give text between quotes. Meaning: ",
         ),
         ('url = "s3://bucket/archive"', 'url = 3\nkind = "licsar"', 8, "[[source]] url: give text between quotes, not 3."),
-        ('"https://example.org/hook"', '"ftp://example.org"', 23, "[[channel]] url: give text between quotes, such as "),
+        (
+            '"https://example.org/hook"',
+            '"example.org/hook"',
+            23,
+            '[[channel]] url: give an address that begins with https:// or http://, such as "https://example.org/hook". Mea',
+        ),
+        (
+            '"https://example.org/hook"',
+            '"ftp://example.org"',
+            23,
+            "[[channel]] url: give an address that begins with https:",
+        ),
+        ("[calibrate]", '[serve]\nurl = "example.org"\n[calibrate]', 14, 'flags", not "example.org"'),
+        (
+            "[calibrate]",
+            '[serve]\nurl = "https://a.org?b"\n[calibrate]',
+            14,
+            "give text of the form that is needed, such as",
+        ),
         ('folder = "notices"', 'foldr = "notices"', 19, "[[channel]] foldr: unknown key; did you mean folder?"),
         ('folder = "notices"', 'foldr = "notices"', 17, "[[channel]] folder: missing; give text between quotes. Meaning: "),
         (
@@ -314,14 +332,42 @@ def test_a_missing_file_is_told_with_the_command_that_makes_one(tmp_path):
 def test_a_channel_whose_secret_is_not_in_the_environment_is_told_by_the_variables_name(write, monkeypatch):
     monkeypatch.delenv("HOOK_SECRET")
     file = write(FULL)
-    assert told(file) == [f"{file}:24: [[channel]] secret_env: environment variable HOOK_SECRET is not set"]
+    assert told(file) == [f"{file}:24: [[channel]] secret_env: environment variable HOOK_SECRET is not set; give it a value"]
     mail = '[[channel]]\nkind = "email"\nhost = "h"\nsender = "s@t.org"\npassword_env = "MAIL_PASSWORD"\n'
     file = write(SMALL + mail)
-    assert told(file) == [f"{file}:7: [[channel]] password_env: environment variable MAIL_PASSWORD is not set"]
+    assert told(file) == [
+        f"{file}:7: [[channel]] password_env: environment variable MAIL_PASSWORD is not set; give it a value"
+    ]
     monkeypatch.setenv("MAIL_PASSWORD", "hunter2")
     assert "hunter2" not in repr(load(file))
     assert secret("MAIL_PASSWORD") == "hunter2"
     assert secret(None) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "hunter2",
+        "R0UT1NGKEY0123456789ABCDEF012345",
+        "correct horse battery",
+        "X" * 61,
+    ],
+)
+def test_a_secret_in_the_place_of_its_variable_is_not_repeated(write, value):
+    mail = '[[channel]]\nkind = "email"\nhost = "h"\nsender = "s@t.org"\npassword_env = "{}"\n'
+    links = '[serve]\nurl = "https://example.org"\nsecret_env = "{}"\n'
+    icinga = '[heartbeat]\nicinga_url = "https://i.org"\nicinga_host = "h"\nicinga_user = "u"\nicinga_password_env = "{}"\n'
+    for line, text in ((7, mail), (5, links), (7, icinga)):
+        file = write(SMALL + text.format(value))
+        (only,) = told(file)
+        assert value not in only
+        assert only.startswith(f"{file}:{line}: ")
+        assert "it may be the secret itself); write the name of a variable" in only
+    with pytest.raises(ConfigError, match="write the name of a variable"):
+        secret(value)
+    file = write(SMALL + mail.replace('"{}"', f'["{value}"]'))
+    assert not any(value in one for one in told(file))
 
 
 def test_a_cluster_by_address_needs_an_address(write):
@@ -601,7 +647,9 @@ PYDANTIC = re.compile(
 )
 
 
-REMEDY = re.compile(r": (item \d+: )?give |; write |; the store can be |not to a URL|is not set$|headed \[\[|no \[\[channel")
+REMEDY = re.compile(
+    r": (item \d+: )?give |; write |; the store can be |not to a URL|is not set; give|headed \[\[|no \[\[channel"
+)
 
 
 def settings_of(model: type[BaseModel], *before: str) -> Iterator[tuple[str, ...]]:

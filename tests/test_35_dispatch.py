@@ -357,6 +357,32 @@ def test_a_limit_says_when_it_begins_and_when_it_ends_once_each(tmp_path):
         assert len([event for event in events(receiver) if event["type"].endswith("raised")]) == 5
 
 
+def test_a_group_that_is_split_over_receivers_counts_as_many_messages_as_are_sent(tmp_path):
+    """Two sets of receivers get different parts of one group, under a limit of one: the second waits for the next hour."""
+    with mail_server() as (mailbox, email):
+        place = with_contacts(tmp_path, email().port, SHARED)
+        place.change("group_above = 2", "group_above = 2\nmax_per_hour = 1")
+        keys = place.put(*list(SHARED)[:3], channel="email")
+        for _ in range(2):
+            done = place.deliver()
+            assert (done.failures, len(letters_in(mailbox)), place.waiting()) == ([], 1, keys)
+            assert any("its limit of 1 messages an hour is reached; 3 notices wait" in words for words in done.warnings)
+        hour_passes(place)
+        late = place.put(343100, channel="email")
+        for _ in range(2):
+            assert place.deliver().failures == []
+            assert (len(letters_in(mailbox)), place.waiting()) == (2, late)
+        hour_passes(place)
+        place.deliver()
+        assert (len(letters_in(mailbox)), place.waiting()) == (3, [])
+    assert received(mailbox)["north@b.org"] == [[221000, 221002]]
+
+
+def letters_in(mailbox):
+    """Mails that tell of flags, not of the limit."""
+    return [mail for mail in mailbox.mails if "Limit of notices" not in mail["Subject"]]
+
+
 def hour_passes(place):
     """Everything that was delivered was delivered an hour ago."""
     import sqlite3
@@ -443,10 +469,9 @@ def test_without_a_route_every_channel_takes_every_notice_of_a_flag_at_any_hour(
         ('channel = "pigeon"', '[[route]] channel: no channel is called "pigeon"; there is files'),
         ('channel = "files"\nrecipients = ["a@b.org"]', "[[route]] recipients: a channel of kind files has no recipients"),
         ('channel = "files"\ntimezone = "Mars"', '"Mars" is not a time zone'),
-        (
-            'channel = "files"\nhours = "7-19"',
-            '[[route]] hours: give text between quotes, such as "07:00-19:00", not "7-19"',
-        ),
+        ('channel = "files"\nhours = "7-19"', '[[route]] hours: "7-19" is no span of hours; write two times of two digits'),
+        ('channel = "files"\nhours = "00:00-24:00"', '"07:00-19:00" and 00:00 for midnight'),
+        ('channel = "files"\nhours = "07:00-07:00"', '"07:00-07:00" could be no time at all or the whole day; write two'),
         ('channel = "files"\nkinds = ["risen"]', "[[route]] kinds: item 1: give"),
     ],
 )
@@ -522,6 +547,33 @@ def test_the_matrix_says_who_gets_what(tmp_path, capsys):
     assert capsys.readouterr().out == "files: files\nmail: email\n"
 
 
+def test_the_matrix_says_when_rare_flags_do_not_wait_who_is_left_out_and_what_matches_nothing(tmp_path, capsys):
+    text = (
+        FILES
+        + FILES.replace('kind = "files"', 'kind = "files"\nname = "idle"')
+        + '[[route]]\nchannel = "files"\nhours = "07:00-19:00"\nany_hour_above_years = 50\n'
+        + '[[route]]\nchannel = "files"\nkinds = ["digest"]\n'
+        + '[[route]]\nchannel = "files"\nname = "south"\nvolcanoes = ["353*", "Fuegoo", "22*"]\n'
+    )
+    place = outbox.build(tmp_path, text, gvps=(221080, 343100))
+    assert run(place, "--json", "channels", "--matrix") == 0
+    files, south, idle = json.loads(capsys.readouterr().out)
+    assert (files["hours"], files["any_hour_above_years"], files["always"]) == (["07:00-19:00 UTC"], [50.0], True)
+    assert (south["unmatched"], south["volcanoes"], south["used"]) == (["353*", "Fuegoo"], [221080], True)
+    assert (idle["destination"], idle["used"], idle["kinds"], idle["volcanoes"]) == ("idle", False, [], [])
+    assert run(place, "channels", "--matrix") == 0
+    files, south, idle = capsys.readouterr().out.splitlines()
+    rare = "raised, escalated or released with a return period above 50 years: at any hour"
+    assert f"07:00-19:00 UTC ({rare}) or at any hour" in files
+    assert 'NO volcano of the catalogue matches "353*", "Fuegoo"' in south
+    assert idle == "idle (files): reaches NOBODY: no [[route]] uses this channel; add one, or remove the channel"
+    assert run(place, "channels", "--matrix", "--volcano", "343100") == 0
+    files, south, idle = capsys.readouterr().out.splitlines()
+    assert "every volcano" in files
+    assert '0 of 1 volcanoes; at any hour; language en; NO volcano of the catalogue matches "353*", "Fuegoo"' in south
+    assert run(place, "channels", "--matrix", "--volcano", "1") == 2
+
+
 def test_a_test_is_marked_as_a_test_and_touches_neither_flags_nor_the_outbox(tmp_path, capsys):
     with receiving() as receiver:
         place = outbox.build(tmp_path, webhook(receiver.url) + FILES)
@@ -539,6 +591,9 @@ def test_a_test_is_marked_as_a_test_and_touches_neither_flags_nor_the_outbox(tmp
     assert told["subject"].startswith("[TEST]")
     assert told["body"].startswith("THIS IS A TEST")
     assert told["payload"]["test"] is True
+    texts = [told["body"], *(event["data"]["text"] for event in events(receiver))]
+    assert all("This is a test only." in text and "screening flag" not in text for text in texts)
+    assert all(event["disclaimer"].startswith("This is a test only.") for event in events(receiver))
 
 
 def test_a_test_that_does_not_arrive_is_told_for_each_channel(tmp_path, capsys):

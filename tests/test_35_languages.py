@@ -274,6 +274,8 @@ def test_what_is_parked_and_a_test_come_in_the_language_of_the_channel_that_gets
     assert "lo rechazó 1 noche y queda apartado" in parked["text"]
     assert test["subject"] == "[PRUEBA] insar-anomaly: prueba de webhook-2"
     assert test["text"].startswith("ESTO ES UNA PRUEBA")
+    assert "Esto es solo una prueba." in test["text"]
+    assert DISCLAIMERS["es"] not in test["text"]
 
 
 def test_words_that_an_earlier_version_put_into_the_outbox_are_english(tmp_path):

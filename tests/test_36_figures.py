@@ -6,17 +6,19 @@ import io
 import warnings
 from dataclasses import replace
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import font_manager
 from test_46_stored_forms import CALIBRATION
 
 from insar_anomaly.names import EvidenceKind
-from insar_anomaly.report.figures import PairFigure, Scene, Track, calibration_png, pair_png
-from insar_anomaly.report.figures.lettering import MISSING, any_missing, drawable, lettered
+from insar_anomaly.report.figures import PairFigure, Scene, Track, calibration_png, lettering, pair_png
+from insar_anomaly.report.figures.lettering import any_missing, drawable, lettered
 from insar_anomaly.stack.schema import Grid
 
 SIDE = 48
@@ -130,9 +132,69 @@ def test_a_dollar_stays_a_dollar():
 @given(st.text(max_size=40))
 def test_text_is_drawable_and_says_what_is_missing(text):
     shown = drawable(text)
-    assert all(c == MISSING or c.isprintable() or c == "\n" for c in shown)
-    assert any_missing([text]) == (MISSING in shown and MISSING not in text)
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert all(lettering._family_with(c) for c in shown if c != "\n")
+    assert any_missing([text]) == (shown.count("[U+") > text.count("[U+"))
     assert lettered(text)["family"][0] == "DejaVu Sans"
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """A machine that has no fonts but Matplotlib's own."""
+    plain = [one for one in font_manager.fontManager.ttflist if "mpl-data" in one.fname]
+    manager = SimpleNamespace(ttflist=list(plain), addfont=lambda path: added(manager, path))
+    monkeypatch.setattr(font_manager, "fontManager", manager)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    forget()
+    yield monkeypatch
+    forget()
+
+
+def added(manager, path):
+    manager.ttflist.append(font_manager.ttfFontProperty(font_manager.get_font(path)))
+
+
+def forget():
+    for one in (lettering._fonts, lettering._family_with, lettering._newly_installed):
+        one.cache_clear()
+    lettering._said.clear()
+
+
+def test_characters_without_a_font_are_written_as_their_numbers_and_the_log_names_a_font_once(bare, caplog):
+    assert drawable("富士山 (283030)") == "[U+5BCC U+58EB U+5C71] (283030)"
+    assert drawable("Volcán 🌋") == "Volcán [U+1F30B]"
+    assert drawable("ኤርታ ዓሌ, " + "火" * 12).endswith(" [" + " ".join(["U+706B"] * 8) + " ...]")
+    assert drawable("Mt $_{ Doom$") == "Mt $_{ Doom$"
+    [cjk, symbols, letters] = [record.getMessage() for record in caplog.records]
+    assert "no font on this machine has 富 (U+5BCC" in cjk
+    assert "Noto Sans CJK (Debian package fonts-noto-cjk)" in cjk
+    assert "fonts-symbola" in symbols
+    assert "fonts-noto-core" in letters
+
+
+def test_a_font_that_was_installed_after_matplotlib_made_its_list_is_found(bare, tmp_path):
+    """The list is kept in a file, and is not made again when a font is installed."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    for step, point in enumerate(((100, 0), (100, 800), (800, 800), (800, 0))):
+        (pen.lineTo if step else pen.moveTo)(point)
+    pen.closePath()
+    box = pen.glyph()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "fuji"])
+    font.setupCharacterMap({ord("富"): "fuji"})
+    font.setupGlyf({".notdef": box, "fuji": box})
+    font.setupHorizontalMetrics({".notdef": (900, 100), "fuji": (900, 100)})
+    font.setupHorizontalHeader(ascent=900, descent=-100)
+    font.setupNameTable({"familyName": "One Kanji", "styleName": "Regular"})
+    font.setupOS2(sTypoAscender=900)
+    font.setupPost()
+    font.save(tmp_path / "OneKanji.ttf")
+    bare.setattr(font_manager, "findSystemFonts", lambda: [str(tmp_path / "OneKanji.ttf")])
+    assert drawable("富士") == "富[U+58EB]"
+    assert lettered("富")["family"] == ["DejaVu Sans", "One Kanji"]
 
 
 def test_figures_of_the_same_scene_are_the_same_bytes():

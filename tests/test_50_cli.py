@@ -355,11 +355,13 @@ def test_notices_lists_what_waits_and_drops_it_with_a_reason(fitted, capsys, clo
     key = f"{RISING}:1:raised:webhook"
     assert said.startswith(f"{key}: waits, 1 attempts, the last: ")
     assert run(fitted, "notices", "--drop", key) == 2
-    assert run(fitted, "notices", "--drop", "nobody", "--why", "x") == 1
+    assert run(fitted, "notices", "--drop", "nobody", "--why", "x") == 2
+    assert "--drop nobody: no notice with this key waits" in capsys.readouterr().err
+    assert run(fitted, "notices", "--retry", key) == 2  # it waits, and is not parked
     assert run(fitted, "notices", "--drop", key, "--why", "moved") == 0
     assert capsys.readouterr().out.endswith("no notice waits\n")
     delivered = f"{RISING}:1:raised:files"
-    assert run(fitted, "notices", "--drop", delivered, "--why", "x") == 1  # it has arrived
+    assert run(fitted, "notices", "--drop", delivered, "--why", "x") == 2  # it has arrived
     capsys.readouterr()
     assert run(fitted, "notices", "--all") == 0
     said = capsys.readouterr().out.splitlines()
@@ -425,3 +427,12 @@ def test_a_closed_pipe_ends_quietly(ingested):
     assert done.stdout == ",".join(COLUMNS) + "\n"
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["scores"], ["--json", "flags"], ["export", "stacks"], ["--help"], ["scores", "--help"]])
+def test_a_pipe_that_is_closed_before_the_output_gives_141_and_no_word(words, ingested):
+    import shlex
+
+    called = f"env -u PYTHONUNBUFFERED {shlex.join(command('-c', ingested.config, *words))} | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", called], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from installation import AS_OF, BLIND, QUIET, RISING, WIDE
 
 from insar_anomaly import cli
+from insar_anomaly.calibration.return_period import words_of_years
 from insar_anomaly.errors import StoreFailed
 from insar_anomaly.flags.labels import LEAST_CONFIDENCE, Labelled, precision
 from insar_anomaly.flags.mutes import Mute, muted_until
@@ -177,6 +179,58 @@ def test_a_mute_ends_on_its_day_or_when_it_is_taken_back(flagged, capsys):
     ]
 
 
+def test_mutes_lists_those_that_stand_with_who_why_and_until_when(flagged, capsys):
+    assert run(flagged, "mutes") == 0
+    assert capsys.readouterr().out == "nothing is muted\n"
+    for target, by in (("99*", "Ada"), (RISING, "Bo"), ("990001", "Cy")):
+        assert run(flagged, "-q", "mute", target, "--until", NEXT_YEAR, "--why", f"work of {by}", "--by", by) == 0
+    run(flagged, "-q", "unmute", "990001", "--by", "Cy")
+    assert run(flagged, "mutes") == 0
+    region, stack = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"99\*: muted until {NEXT_YEAR} by Ada on \S+ \S+ UTC: work of Ada", region)
+    assert stack.startswith(f"{RISING}: muted until {NEXT_YEAR} by Bo")
+    assert run(flagged, "mutes", "--json", "--volcano", "990001") == 0
+    [told] = json.loads(capsys.readouterr().out)
+    assert (told["target"], told["until"], told["by"], told["why"]) == ("99*", str(NEXT_YEAR), "Ada", "work of Ada")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", told["at"])
+
+
+def test_show_says_of_a_muted_flag_who_muted_it_and_that_nobody_has_its_notice(fitted, capsys):
+    run(fitted, "mute", "990002", "--until", NEXT_YEAR, "--why", "field work", "--by", "Ada")
+    fitted.nightly()
+    capsys.readouterr()
+    assert run(fitted, "show", FLAG) == 0
+    said = capsys.readouterr().out
+    assert re.search(rf"990002 is muted until {NEXT_YEAR} by Ada on \S+ \S+ UTC: field work", said)
+    assert f"notice raised by files: waits for the end of the mute, {NEXT_YEAR}" in said
+    assert re.search(r"threshold .*; told$", said, re.MULTILINE)
+    assert "delivered" not in said
+    assert run(fitted, "--json", "show", FLAG) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["muted_until"], shown["mutes"][0]["by"]) == (str(NEXT_YEAR), "Ada")
+
+
+def test_show_gives_the_years_of_the_score_and_those_of_the_threshold_apart(flagged, capsys):
+    assert run(flagged, "--json", "show", FLAG) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["return_period_years"] > told["threshold_return_period_years"] > 0
+    assert run(flagged, "show", FLAG) == 0
+    _, peak, threshold, *_ = capsys.readouterr().out.splitlines()
+    score, usual = (words_of_years(told[f"{name}return_period_years"]) for name in ("", "threshold_"))
+    assert re.search(rf"peak \S+ in \S+, a score that quiet ground reaches once in {re.escape(score)}$", peak)
+    assert re.search(rf"threshold \S+, which quiet ground passes once in {re.escape(usual)}; delivered$", threshold)
+
+
+def test_moments_in_json_are_iso_8601_in_utc(flagged, capsys):
+    run(flagged, "-q", "ack", FLAG, "--by", "Ada")
+    for words in (("show", FLAG), ("history", "990002"), ("notices", "--all"), ("ack", FLAG, "--by", "Bo")):
+        assert run(flagged, "--json", *words) == 0
+        out = capsys.readouterr().out
+        moments = re.findall(r'"(?:at|created|delivered_at)": "([^"]+)"', out)
+        assert moments, words
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", one) for one in moments)
+
+
 def test_a_muted_stacks_raised_flag_waits_and_is_told_when_the_mute_ends(fitted, capsys):
     run(fitted, "mute", RISING, "--until", NEXT_YEAR, "--why", "field work", "--by", "Ada")
     _, digest = fitted.nightly()
@@ -227,8 +281,25 @@ def test_a_notice_tells_how_rare_its_score_is_and_how_rare_it_had_to_be(flagged)
         (["label", FLAG, "eruption", "--by", "A"], "invalid choice: 'eruption'"),
         (["label", FLAG, "unsure", "--by", "A", "--confidence", "2"], "'2' is not a number from 0 to 1"),
         (["mute", "990002", "--until", "2020-01-01", "--why", "x", "--by", "A"], "--until 2020-01-01 is not after today"),
-        (["mute", "123456", "--until", "2999-01-01", "--why", "x", "--by", "A"], "the ledger holds nothing of 123456"),
-        (["mute", "Rising", "--until", "2999-01-01", "--why", "x", "--by", "A"], "'Rising' names nothing: write GVP/FRAME"),
+        (["mute", "123456", "--until", str(NEXT_YEAR), "--why", "x", "--by", "A"], "the ledger holds nothing of 123456"),
+        (
+            ["mute", "Rising", "--until", str(NEXT_YEAR), "--why", "x", "--by", "A"],
+            "'Rising' names nothing: write GVP",
+        ),
+        (
+            ["mute", "990002", "--until", "9999-12-31", "--why", "x", "--by", "A"],
+            "more than 5 years from now: give a day",
+        ),
+        (
+            ["mute", "990002", "--until", str(NEXT_YEAR), "--why", "", "--by", "A"],
+            "--why: it is empty: say why",
+        ),
+        (["mute", "990002", "--until", str(NEXT_YEAR), "--why", "x", "--by", ""], "--by: give a name"),
+        (["unmute", "990002", "--why", " ", "--by", "A"], "--why: it is empty"),
+        (["ack", FLAG, "--by", "A", "--note", ""], "--note: it is empty"),
+        (["ack", FLAG, "--by", "\x1b", "--note", "x"], "--by: give a name"),
+        (["label", FLAG, "unsure", "--by", "A", "--note", "\n"], "--note: it is empty"),
+        (["notices", "--drop", "x", "--why", ""], "--why: it is empty"),
         (["unmute", "990001", "--by", "A"], "990001 is not muted; nothing is"),
         (["history", "123456"], "the ledger holds nothing of 123456; it holds 3 volcanoes: 990001, 990002, 990003"),
     ],

@@ -25,6 +25,7 @@ from test_46_stored_forms import mistakes, schema
 from insar_anomaly import pipeline
 from insar_anomaly.config.load import load
 from insar_anomaly.errors import ConfigError, StoreFailed
+from insar_anomaly.ledger.people_rows import ActKind, ActRow
 from insar_anomaly.names import FlagName
 from insar_anomaly.notify.links import BadLink, Links, Purpose
 from insar_anomaly.pipeline.redraw import picture_of
@@ -114,6 +115,14 @@ def ask(address, method, path, form=None, **headers):
         return answer.status, dict(answer.getheaders()), text
 
 
+def post(address, path, form, **headers):
+    """What a browser shows after a form: the page that the answer leads to."""
+    status, answered, content = ask(address, "POST", path, form, **headers)
+    assert (status, content) == (303, "")
+    assert not answered["Location"].startswith(("/", "http"))  # a path of the web server in front of it stays in the address
+    return ask(address, "GET", f"/{answered['Location']}", **headers)
+
+
 def link(days_ago=0, **how):
     made = urlsplit(LINKS.of(FLAG, datetime.now(UTC) - timedelta(days=days_ago), **how))
     return f"{made.path.removeprefix('/flags')}?{made.query}"
@@ -147,7 +156,7 @@ def test_the_form_of_the_page_acts_once_it_is_sent(flagged):
             {"act": "label", "by": "Ada", "label": "volcanic"},
             {"act": "mute", "by": "Bo", "until": str(until), "note": "field work"},
         ):
-            status, _, page = ask(address, "POST", f"/{action}", form)
+            status, _, page = post(address, f"/{action}", form)
             assert status == 200
     assert "Ada acknowledged: on my way" in page
     assert "Ada labelled as volcanic" in page
@@ -157,6 +166,40 @@ def test_the_form_of_the_page_acts_once_it_is_sent(flagged):
         (RISING, 1, "acknowledged"),
         (RISING, 1, "labelled"),
         ("990002", None, "muted"),
+    ]
+
+
+def test_whoever_loads_the_page_again_after_a_form_does_nothing_twice(flagged):
+    with serving(flagged) as address:
+        form = {"act": "ack", "by": "Ada"}
+        _, answered, _ = ask(address, "POST", link(), form)
+        pages_ = [ask(address, "GET", f"/{answered['Location']}")[2] for _ in range(3)]
+        odd = ask(address, "GET", f"{link()}&done=2")[2], ask(address, "GET", f"{link()}&done=x")[2]
+    assert all(search(r"Written down: \S+ \S+ UTC Ada acknowledged", page) for page in pages_)
+    assert not any("Written down" in page for page in odd)
+    assert flagged.rows("select by from act") == [("Ada",)]
+
+
+def test_the_page_of_a_muted_flag_says_by_whom_and_takes_the_mute_back(flagged):
+    until = (datetime.now(UTC) + timedelta(days=7)).date()
+    with serving(flagged) as address:
+        assert 'value="unmute"' not in ask(address, "GET", link())[2]
+        _, _, page = post(address, link(), {"act": "mute", "by": "Bo", "until": str(until), "note": "field work"})
+        assert search(rf"<dt>Muted by</dt><dd>Bo \(990002, \S+ \S+ UTC, until {until}\): field work</dd>", page)
+        assert 'value="unmute"' in page
+        _, _, page = post(address, link(), {"act": "unmute", "by": "Ada"})
+        assert "Muted" not in page
+        assert 'value="unmute"' not in page
+        with flagged.opened() as (s, _):
+            s.ledger.record_act(ActRow("99*", None, ActKind.MUTED, "Cy", datetime.now(UTC), until=until))
+        _, _, page = ask(address, "GET", link())
+    assert f"<dt>Muted until</dt><dd>{until}</dd>" in page
+    assert 'value="unmute"' not in page  # the region is other people's too
+    assert "insar-anomaly unmute 99* --by NAME" in page
+    assert flagged.rows("select stack, kind, by from act") == [
+        ("990002", "muted", "Bo"),
+        ("990002", "unmuted", "Ada"),
+        ("99*", "muted", "Cy"),
     ]
 
 
@@ -171,6 +214,14 @@ def test_the_form_of_the_page_acts_once_it_is_sent(flagged):
         ("POST", None, {"act": "label", "by": "A", "label": "eruption"}, 400, "this form is incomplete"),
         ("POST", None, {"act": "mute", "by": "A", "until": "2020-01-01"}, 400, "is not after today"),
         ("POST", None, {"act": "mute", "by": "A", "until": "soon"}, 400, "soon"),
+        (
+            "POST",
+            None,
+            {"act": "mute", "by": "A", "until": "9999-12-31"},
+            400,
+            "more than 5 years from now: give a day",
+        ),
+        ("POST", None, {"act": "unmute", "by": "A"}, 400, "neither this stack nor this volcano is muted"),
         ("POST", None, {"act": "ack", "by": "A", "note": "x" * 20000}, 400, "the form is too long"),
     ],
 )
@@ -187,11 +238,11 @@ def test_what_is_not_one_of_our_forms_does_nothing(method, path, form, status, w
 def test_names_and_notes_are_escaped(flagged):
     with serving(flagged) as address:
         form = {"act": "ack", "by": "<script>alert(1)</script>", "note": '"><img src=x>'}
-        _, _, page = ask(address, "POST", link(), form)
+        _, _, page = post(address, link(), form)
     assert "<script>" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
-    assert "<b>" not in pages.message("link", "gone", about="<b>")
+    assert "<b>" not in pages.message("link", "gone", "en", "<b>")
 
 
 # -- language --------------------------------------------------------------------------------------------------------
@@ -220,7 +271,7 @@ def test_a_spanish_link_shows_and_acts_in_spanish(flagged):
     with serving(flagged, volcanoes={990002: "Cono Naciente"}) as address:
         _, _, page = ask(address, "GET", link(language="es"), **{"Accept-Language": "en"})
         action = unescape(search(r'action="([^"]+)"', page)[1])
-        _, _, done = ask(address, "POST", f"/{action}", {"act": "label", "by": "Ada", "label": "volcanic"})
+        _, _, done = post(address, f"/{action}", {"act": "label", "by": "Ada", "label": "volcanic"})
         _, _, wrong = ask(address, "POST", f"/{action}", {"act": "ack", "by": ""})
         other = unescape(search(r'hreflang="en" href="([^"]+)"', page)[1])
         _, _, english = ask(address, "GET", f"/{other}", **{"Accept-Language": "es"})
@@ -230,7 +281,7 @@ def test_a_spanish_link_shows_and_acts_in_spanish(flagged):
     assert f"Aviso de cribado {FLAG}" in page
     assert "Nadie ha hecho nada todavía." in page
     assert "<dd>en aumento</dd>" in page
-    assert "Ada etiquetó como volcánico" in done
+    assert search(r"Queda anotado: \S+ \S+ UTC Ada etiquetó como volcánico", done)
     assert "escriba su nombre" in wrong
     assert "Ada labelled as volcanic" in english
     assert (gone[0], "este enlace está incompleto" in gone[2]) == (403, True)

@@ -157,6 +157,25 @@ def test_draw_draws_a_day_of_a_stack(flagged_once, tmp_path, capsys, days):
 
 
 @pytest.mark.parametrize(
+    ("name", "begins"),
+    [("a.svg", b"<?xml"), ("a.pdf", b"%PDF-"), ("a.JPG", b"\xff\xd8\xff"), ("a.jpeg", b"\xff\xd8\xff"), ("a", PNG)],
+)
+def test_draw_writes_the_format_of_the_files_ending(flagged_once, tmp_path, capsys, name, begins):
+    file, again = tmp_path / name, tmp_path / "again" / name
+    for one in (file, again):
+        assert cli.main(["-q", "-c", str(flagged_once.config), "draw", FLAG, "--out", str(one)]) == 0
+    assert file.read_bytes().startswith(begins)
+    assert file.read_bytes() == again.read_bytes()
+
+
+def test_draw_refuses_a_format_that_it_does_not_write(flagged_once, tmp_path, capsys):
+    assert cli.main(["-c", str(flagged_once.config), "draw", FLAG, "--out", str(tmp_path / "a.gif")]) == 2
+    said = capsys.readouterr().err
+    assert "figures are not written as .gif; name a file that ends in .jpeg, .jpg, .pdf, .png or .svg" in said
+    assert not (tmp_path / "a.gif").exists()
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         ([f"{RISING}:7"], f"has no flag 7. Its flags: {FLAG}"),

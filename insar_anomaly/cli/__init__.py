@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from insar_anomaly.cli.exits import Exit
@@ -15,7 +16,9 @@ from insar_anomaly.errors import InsarAnomalyError, UsageError, not_written
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = parse(argv)
+    args = _parsed(argv)
+    if args is None:
+        return Exit.CUT
     _set_up_logging(args.verbose)
     command: Command = args.command
     with stoppable():
@@ -29,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             say_stopped()
             return Exit.STOPPED
-        except BrokenPipeError:
+        except BrokenPipeError:  # as a tool ends that SIGPIPE stops: nothing is said, and `pipefail` sees it
             _forget_output()
-            return Exit.OK
+            return Exit.CUT
         except OSError as problem:
             words = not_written(problem)
             if words is None:
@@ -41,6 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _forget_output()
             return _said(words, Exit.FAILED)
     return code
+
+
+def _parsed(argv: Sequence[str] | None) -> Namespace | None:
+    """The command line; None where it asked for help that nobody has read to its end."""
+    try:
+        try:
+            return parse(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return None
 
 
 def _said(problem: Exception | str, code: Exit) -> Exit:

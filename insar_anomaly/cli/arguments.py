@@ -20,6 +20,15 @@ def day(text: str) -> date:
         raise argparse.ArgumentTypeError(str(problem)) from None
 
 
+def words_given(text: str) -> str:
+    """A reason or a note of the command line: one line that says something."""
+    from insar_anomaly.spoken import one_line
+
+    if not (words := one_line(text)):
+        raise argparse.ArgumentTypeError("it is empty: say why in a few words, for who reads this later")
+    return words
+
+
 def period_arguments(sub: argparse.ArgumentParser) -> None:
     """Add --from and --to."""
     words = "only pairs whose dates are both on or {} DATE (default: {} pair)"

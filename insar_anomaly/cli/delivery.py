@@ -8,6 +8,7 @@ import json
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import file_of, opened
 from insar_anomaly.cli.tables import counted, outcome
+from insar_anomaly.errors import UsageError
 
 
 def channels_arguments(sub: argparse.ArgumentParser) -> None:
@@ -33,9 +34,11 @@ def channels_command(args: argparse.Namespace) -> int:
     else:
         from insar_anomaly.notify.matrix import matrix
 
-        volcanoes = [v for v in catalogue.load(config.catalogue) if not args.volcano or v.gvp in args.volcano]
-        found = matrix(config, volcanoes)
-        rows, words = [asdict(row) for row in found], [row.words(len(volcanoes)) for row in found]
+        volcanoes = catalogue.load(config.catalogue)
+        if unknown := set(args.volcano) - {one.gvp for one in volcanoes}:
+            raise UsageError(f"--volcano {min(unknown)}: {config.catalogue} has no such volcano")
+        found, total = matrix(config, volcanoes, args.volcano), len(set(args.volcano)) or len(volcanoes)
+        rows, words = [asdict(row) for row in found], [row.words(total) for row in found]
     print(json.dumps(rows) if args.json else "\n".join(words) or "no [[channel]] is configured: no notice is sent")
     return Exit.OK
 

@@ -17,6 +17,7 @@ class Exit(IntEnum):
     USAGE = 2
     BLIND = 3
     STOPPED = 130
+    CUT = 141
 
     @property
     def words(self) -> str:
@@ -37,4 +38,5 @@ _WORDS = {
     Exit.USAGE: "a mistake in the command or a file, or a store or ledger that is gone; nothing was changed",
     Exit.BLIND: "done, but some stacks are blind (not fitted or not calibrated): they raise no flags",
     Exit.STOPPED: "stopped with Ctrl-C or SIGTERM; what was committed is kept, and the same command goes on from there",
+    Exit.CUT: "whoever read the output closed it, as `| head` does",
 }

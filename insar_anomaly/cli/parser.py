@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from insar_anomaly import __version__
-from insar_anomaly.cli import delivery, experiments, explaining, exporting, mirror, people, reading, serving, stages, upkeep
+from insar_anomaly.cli import (
+    delivery,
+    experiments,
+    explaining,
+    exporting,
+    mirror,
+    muting,
+    people,
+    reading,
+    serving,
+    stages,
+    upkeep,
+)
 from insar_anomaly.cli.exits import Exit
 
 
@@ -53,8 +65,9 @@ COMMANDS = (
     ),
     Command("ack", people.ack_command, "acknowledge a flag: somebody looks after it", people.ack_arguments),
     Command("label", people.label_command, "say what a flag shows; the next fit heeds it", people.label_arguments),
-    Command("mute", people.mute_command, "send no notices of a stack, volcano or region until a day", people.mute_arguments),
-    Command("unmute", people.unmute_command, "take a mute back", people.unmute_arguments),
+    Command("mute", muting.mute_command, "send no notices of a stack, volcano or region until a day", muting.mute_arguments),
+    Command("mutes", muting.mutes_command, "list the mutes that stand: who, why, until when"),
+    Command("unmute", muting.unmute_command, "take a mute back", muting.unmute_arguments),
     Command(
         "history",
         people.history_command,

@@ -1,20 +1,23 @@
-"""What people do with flags: look at one, acknowledge, label, mute; and what was done."""
+"""What people do with flags: look at one, acknowledge, label; and what was done."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from insar_anomaly.cli.arguments import day
+from insar_anomaly.cli.arguments import words_given
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import ledger_of
+from insar_anomaly.cli.tables import json_text
 from insar_anomaly.errors import UsageError
 from insar_anomaly.names import FlagName, Target, volcano_of
+from insar_anomaly.spoken import one_line
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from insar_anomaly.flags.told import Told
     from insar_anomaly.ledger import ActRow, EpisodeRow, Ledger, NoticeRow
 
@@ -25,8 +28,10 @@ _LABELS = ("volcanic", "atmosphere", "non-volcanic", "processing", "unsure")
 def ack_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the arguments of `ack`."""
     flag_argument(sub)
-    _by_argument(sub)
-    sub.add_argument("--note", default="", metavar="TEXT", help="what you found; it is kept with your name and the time")
+    by_argument(sub)
+    sub.add_argument(
+        "--note", type=words_given, metavar="TEXT", help="what you found; it is kept with your name and the time"
+    )
 
 
 def ack_command(args: argparse.Namespace) -> int:
@@ -34,7 +39,7 @@ def ack_command(args: argparse.Namespace) -> int:
     from insar_anomaly.ledger import ActKind
 
     with ledger_of(args) as ledger:
-        return _did(args, ledger, _act(args, args.flag, ActKind.ACKNOWLEDGED, note=args.note))
+        return did(args, ledger, act_of(args, args.flag, ActKind.ACKNOWLEDGED, note=args.note or ""))
 
 
 def label_arguments(sub: argparse.ArgumentParser) -> None:
@@ -42,9 +47,9 @@ def label_arguments(sub: argparse.ArgumentParser) -> None:
     flag_argument(sub)
     words = "what the flag shows; the next fit does not learn the time of a volcanic flag as quiet"
     sub.add_argument("label", choices=_LABELS, help=words)
-    _by_argument(sub)
+    by_argument(sub)
     sub.add_argument("--confidence", type=_share, default=1.0, metavar="P", help="how sure you are, 0 to 1 (default: 1)")
-    sub.add_argument("--note", default="", metavar="TEXT", help="why; it is kept with your name and the time")
+    sub.add_argument("--note", type=words_given, metavar="TEXT", help="why; it is kept with your name and the time")
 
 
 def label_command(args: argparse.Namespace) -> int:
@@ -53,56 +58,7 @@ def label_command(args: argparse.Namespace) -> int:
 
     given = {"label": Label(args.label), "confidence": args.confidence}
     with ledger_of(args) as ledger:
-        return _did(args, ledger, _act(args, args.flag, ActKind.LABELLED, note=args.note, **given))
-
-
-def mute_arguments(sub: argparse.ArgumentParser) -> None:
-    """Add the arguments of `mute`."""
-    _target_argument(sub)
-    sub.add_argument("--until", type=day, required=True, metavar="DATE", help="the day from which on notices are sent again")
-    sub.add_argument("--why", required=True, metavar="TEXT", help="the reason; it is kept with your name and the time")
-    _by_argument(sub)
-
-
-def mute_command(args: argparse.Namespace) -> int:
-    """Mute a stack, a volcano or a region."""
-    from insar_anomaly.ledger import ActKind
-
-    today = datetime.now(UTC).date()
-    if args.until <= today:
-        raise UsageError(f"--until {args.until} is not after today, {today} (UTC): a mute ends on that day")
-    with ledger_of(args) as ledger:
-        _insist_known(ledger, args.target)
-        return _did(args, ledger, _act(args, args.target, ActKind.MUTED, note=args.why, until=args.until))
-
-
-def unmute_arguments(sub: argparse.ArgumentParser) -> None:
-    """Add the arguments of `unmute`."""
-    _target_argument(sub)
-    _by_argument(sub)
-    sub.add_argument("--why", default="", metavar="TEXT", help="the reason; it is kept with your name and the time")
-
-
-def unmute_command(args: argparse.Namespace) -> int:
-    """Take a mute back."""
-    from insar_anomaly.flags.mutes import muted_until
-    from insar_anomaly.ledger import ActKind
-
-    today = datetime.now(UTC).date()
-    with ledger_of(args) as ledger:
-        last = {mute.target: mute.until for mute in ledger.mutes()}
-        mine = last.get(args.target)
-        if mine is None or mine <= today:
-            others = sorted(str(target) for target, until in last.items() if until and until > today)
-            hint = f"; muted are {', '.join(others)}" if others else "; nothing is"
-            raise UsageError(f"{args.target} is not muted{hint}")
-        done = _did(args, ledger, _act(args, args.target, ActKind.UNMUTED, note=args.why))
-        name = str(args.target)
-        its = name if "/" in name else f"{name}/any"  # a volcano is muted by its region, a stack by its volcano too
-        until = None if name.endswith("*") else muted_until(ledger.mutes(), its, today)
-        if until and not args.quiet and not args.json:
-            print(f"{name} stays muted until {until}: {'its volcano or its region' if '/' in name else 'its region'} is")
-        return done
+        return did(args, ledger, act_of(args, args.flag, ActKind.LABELLED, note=args.note or "", **given))
 
 
 def show_arguments(sub: argparse.ArgumentParser) -> None:
@@ -112,25 +68,30 @@ def show_arguments(sub: argparse.ArgumentParser) -> None:
 
 def show_command(args: argparse.Namespace) -> int:
     """Show one flag: its state, its notices, and what people did with it."""
-    from insar_anomaly.flags.mutes import muted_until
+    from insar_anomaly.cli.muting import mute_columns, mute_words
+    from insar_anomaly.flags.mutes import muted_until, standing
 
     today = datetime.now(UTC).date()
     with ledger_of(args) as ledger:
         row = _flag(ledger, args.flag)
         acts = [act for act in ledger.acts(args.flag.stack) if act.episode == row.number]
-        notices = [n for n in ledger.notices() if n.stack == row.stack and f"{row.stack}:{row.number}:" in n.key]
-        until = muted_until(ledger.mutes(), row.stack, today)
-        rare, heard = _rarest(ledger, row), ledger.told_of(args.flag)
+        notices = _notices_of(row, ledger.notices())
+        mutes = ledger.mutes()
+        rare, usual, heard = _rarest(ledger, row), _of_threshold(ledger, row), ledger.told_of(args.flag)
+    muted, until = standing(mutes, today, row.stack), muted_until(mutes, row.stack, today)
     if args.json:
         told = [{"key": n.key, "kind": n.kind, "delivered_at": n.delivered_at, "dropped": n.dropped} for n in notices]
         content = {"flag": str(args.flag), **_plain(row, heard), "return_period_years": rare, "muted_until": until}
-        print(json.dumps(content | {"notices": told, "acts": [vars(act) for act in acts]}, default=str))
+        content |= {"threshold_return_period_years": usual, "mutes": [mute_columns(one) for one in muted]}
+        print(json_text(content | {"notices": told, "acts": [vars(act) for act in acts]}))
         return Exit.OK
-    print("\n".join(_shown(row, heard, rare)))
+    print("\n".join(_shown(row, heard, rare, usual)))
+    for one in muted:
+        print(f"{one.target} is {mute_words(one)}")
     if until:
-        print(f"muted until {until}: notices of growth wait until then, those of an end do not")
+        print(f"until {until} notices of this flag wait, except that of its end where its beginning has been sent")
     for notice in notices:
-        print(f"notice {notice.kind} by {notice.channel}: {_sent(notice)}")
+        print(f"notice {notice.kind} by {notice.channel}: {_sent(notice)}{_held(notice, until)}")
     for act in acts:
         print(_said(act))
     return Exit.OK
@@ -139,7 +100,7 @@ def show_command(args: argparse.Namespace) -> int:
 def history_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the arguments of `history`."""
     words = "the volcano's number, or a stack; without it, all volcanoes in one table"
-    sub.add_argument("target", nargs="?", type=_named(Target.of), metavar="GVP|STACK", help=words)
+    sub.add_argument("target", nargs="?", type=named(Target.of), metavar="GVP|STACK", help=words)
 
 
 def history_command(args: argparse.Namespace) -> int:
@@ -151,7 +112,7 @@ def history_command(args: argparse.Namespace) -> int:
         rows = [r for r in ledger.episodes() if args.target is None or args.target.covers(r.stack)]
         heard = ledger.told()
         if args.target is not None:
-            _insist_known(ledger, args.target)
+            insist_known(ledger, args.target)
         acts = [act for act in ledger.acts() if args.target is None or _touches(args.target, act)]
     told = [heard.get(FlagName(row.stack, row.number), Told.NOT_TOLD) for row in rows]
     labels = {
@@ -163,7 +124,7 @@ def history_command(args: argparse.Namespace) -> int:
             {"flag": str(FlagName(row.stack, row.number)), **_plain(row, one)} for row, one in zip(rows, told, strict=True)
         ]
         content = {"flags": flags, "acts": [vars(act) for act in acts], "labels": [vars(one) for one in table]}
-        print(json.dumps(content, default=str))
+        print(json_text(content))
         return Exit.OK
     if args.target is not None:
         for row, one in zip(rows, told, strict=True):
@@ -185,22 +146,18 @@ def history_command(args: argparse.Namespace) -> int:
 def flag_argument(sub: argparse.ArgumentParser) -> None:
     """Add the name of a flag."""
     words = "the flag, GVP/FRAME:NUMBER, as `flags` and notices name it"
-    sub.add_argument("flag", type=_named(FlagName.of), metavar="FLAG", help=words)
+    sub.add_argument("flag", type=named(FlagName.of), metavar="FLAG", help=words)
 
 
-def _target_argument(sub: argparse.ArgumentParser) -> None:
-    words = "a volcano's number, a stack GVP/FRAME, or a region: the first digits of its volcanoes' numbers and a star"
-    sub.add_argument("target", type=_named(Target.of), metavar="GVP|STACK|REGION", help=words)
-
-
-def _by_argument(sub: argparse.ArgumentParser) -> None:
+def by_argument(sub: argparse.ArgumentParser) -> None:
+    """Add the name of who acts."""
     sub.add_argument("--by", required=True, type=_somebody, metavar="NAME", help="who you are; it is kept")
 
 
 def _somebody(text: str) -> str:
-    if not text.strip():
+    if not (name := one_line(text)):
         raise argparse.ArgumentTypeError("give a name: who reads this later wants to ask somebody")
-    return text.strip()
+    return name
 
 
 def _share(text: str) -> float:
@@ -213,7 +170,9 @@ def _share(text: str) -> float:
     return value
 
 
-def _named(parse: Callable[[str], Named]) -> Callable[[str], Named]:
+def named(parse: Callable[[str], Named]) -> Callable[[str], Named]:
+    """A type of an argument: what `parse` makes of it, whose ValueError says what is wrong."""
+
     def parsed(text: str) -> Named:
         try:
             return parse(text)
@@ -226,21 +185,22 @@ def _named(parse: Callable[[str], Named]) -> Callable[[str], Named]:
 # -- inside ----------------------------------------------------------------------------------------------------------
 
 
-def _act(args: argparse.Namespace, what: FlagName | Target, kind: str, **more: object) -> ActRow:
+def act_of(args: argparse.Namespace, what: FlagName | Target, kind: str, **more: object) -> ActRow:
+    """What the person at the command line does now."""
     from insar_anomaly.ledger import ActKind, ActRow
 
     stack, number = (what.stack, what.number) if isinstance(what, FlagName) else (str(what), None)
     return ActRow(stack, number, ActKind(kind), args.by, datetime.now(UTC), **more)  # type: ignore[arg-type]
 
 
-def _did(args: argparse.Namespace, ledger: Ledger, act: ActRow) -> int:
+def did(args: argparse.Namespace, ledger: Ledger, act: ActRow) -> int:
     """Write an act down and say so."""
     if act.episode is not None:
         _flag(ledger, FlagName(act.stack, act.episode))
     row = ledger.record_act(act)
     if args.json:
         flag = _plain(row, ledger.told_of(FlagName(row.stack, row.number))) if row else None
-        print(json.dumps(vars(act) | {"flag": flag}, default=str))
+        print(json_text(vars(act) | {"flag": flag}))
     elif not args.quiet:
         state = f"; the flag is {row.state}" if row else ""
         print(f"{_said(act, of=True)}{state}")
@@ -261,7 +221,7 @@ def _flag(ledger: Ledger, name: FlagName) -> EpisodeRow:
     raise UsageError(f"there is no flag {name}{hint}")
 
 
-def _insist_known(ledger: Ledger, target: Target) -> None:
+def insist_known(ledger: Ledger, target: Target) -> None:
     """Raise UsageError where the ledger knows no stack that the target covers: a mute of a wrong number mutes nothing."""
     stacks = {str(stack) for stack in ledger.stacks()} | {row.stack for row in ledger.episodes()}
     if not any(target.covers(stack) for stack in stacks):
@@ -293,15 +253,36 @@ def _plain(row: EpisodeRow, told: Told) -> dict[str, object]:
     return {**vars(row), "told": told.value, "told_score": row.told, "standing": names_of(row.standing)}
 
 
-def _shown(row: EpisodeRow, told: Told, rare: float | None = None) -> Sequence[str]:
+def _of_threshold(ledger: Ledger, row: EpisodeRow) -> float | None:
+    """The return period of the threshold that the flag is over, years; None where it lies below what is known."""
+    from insar_anomaly.pipeline.level import tail_of
+
+    model = ledger.model(row.stack, row.model)
+    tail = tail_of(model) if model else None
+    return None if tail is None or row.threshold < tail.edge else tail.period(row.threshold).value
+
+
+def _notices_of(row: EpisodeRow, every: Sequence[NoticeRow]) -> list[NoticeRow]:
+    return [one for one in every if one.stack == row.stack and f"{row.stack}:{row.number}:" in one.key]
+
+
+def _shown(row: EpisodeRow, told: Told, rare: float | None = None, usual: float | None = None) -> Sequence[str]:
+    """The lines of a flag: `rare` is the return period of its highest score and `usual` that of its threshold, years."""
     from insar_anomaly.calibration.return_period import words_of_years
 
     end = f", {row.state} on {row.cleared}" if row.cleared else ""
-    period = f", which quiet ground reaches once in {words_of_years(rare)}" if rare else ""
+    peak = f", a score that quiet ground reaches once in {words_of_years(rare)}" if rare else ""
+    over = f", which quiet ground passes once in {words_of_years(usual)}" if usual else ""
     return [
         f"{FlagName(row.stack, row.number)}: {row.state}, {row.since} to {row.until}{end}",
-        f"  peak {row.peak_score:.4g} in {row.peak_pair}, threshold {row.threshold:.4g}{period}; {told.value}",
+        f"  peak {row.peak_score:.4g} in {row.peak_pair}{peak}",
+        f"  threshold {row.threshold:.4g}{over}; {told.value}",
     ]
+
+
+def _held(notice: NoticeRow, until: date | None) -> str:
+    """Why a notice waits, where the flag is muted."""
+    return f" for the end of the mute, {until}" if until and notice.waits and not notice.ends else ""
 
 
 def _sent(notice: NoticeRow) -> str:

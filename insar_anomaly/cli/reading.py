@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from insar_anomaly.cli.arguments import day
+from insar_anomaly.cli.arguments import day, words_given
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import file_of, ledger_of
+from insar_anomaly.cli.tables import json_text
 from insar_anomaly.errors import Busy, UsageError
 from insar_anomaly.names import EvidenceKind, FlagName, columns_of
 
@@ -46,7 +47,7 @@ def scores_command(args: argparse.Namespace) -> int:
     chosen = [row for row in every if not args.volcano or row.gvp in args.volcano]
     rows = [{name: value for name, value in _columns(row).items() if name in columns} for row in chosen]
     if args.json:
-        print(json.dumps(rows, default=str))
+        print(json_text(rows))
         if args.csv == "-":
             return Exit.OK
     _write_csv(args.csv, columns, rows)
@@ -92,7 +93,7 @@ def flags_command(args: argparse.Namespace) -> int:
     stale = [stale_words(row.stack, states) if row.state.open else None for row in rows]
     if args.json:
         columns = [_flag_columns(row, one) | {"stale": why} for row, one, why in zip(rows, told, stale, strict=True)]
-        print(json.dumps(columns, default=str))
+        print(json_text(columns))
         return Exit.OK
     for row, model, one, why in zip(rows, models, told, stale, strict=True):
         state = f"{row.state}, open" if row.state.open else f"{row.state} {row.cleared}"
@@ -135,6 +136,8 @@ def _drop(ledger: Ledger, key: str, why: str) -> None:
     from insar_anomaly.ledger.leases import NOTICES, Held
     from insar_anomaly.ledger.owner import Owner
 
+    if not any(row.key == key and row.waits for row in ledger.notices()):
+        raise UsageError(f"--drop {key}: no notice with this key waits; `insar-anomaly notices` lists those that do")
     lease = ledger.take(NOTICES, Owner.here("notices --drop"), seconds=60)
     if isinstance(lease, Held):
         raise Busy(f"notices are delivered now by {lease.words}; wait until that run ends, then drop {key} again")
@@ -142,6 +145,13 @@ def _drop(ledger: Ledger, key: str, why: str) -> None:
         ledger.drop(key, why)
     finally:
         ledger.release(lease)
+
+
+def _retry(ledger: Ledger, key: str) -> None:
+    """Take up a parked notice again."""
+    if not any(row.key == key and row.waits and row.parked is not None for row in ledger.notices()):
+        raise UsageError(f"--retry {key}: no notice with this key is parked; `insar-anomaly notices` lists those that are")
+    ledger.retry(key)
 
 
 def _resend(args: argparse.Namespace) -> int:
@@ -169,7 +179,8 @@ def notices_arguments(sub: argparse.ArgumentParser) -> None:
     """Add the arguments of `notices`."""
     sub.add_argument("--all", action="store_true", help="list also notices that were delivered or dropped")
     sub.add_argument("--drop", metavar="KEY", help="give up the notice with this key: it is not sent any more")
-    sub.add_argument("--why", metavar="TEXT", help="the reason for --drop; it is kept in the ledger")
+    words = "the reason for --drop; it is kept in the ledger"
+    sub.add_argument("--why", type=words_given, metavar="TEXT", help=words)
     sub.add_argument("--retry", metavar="KEY", help="take up a parked notice again: the next run sends it")
     sub.add_argument(
         "--resend",
@@ -190,13 +201,13 @@ def notices_command(args: argparse.Namespace) -> int:
             if not (args.json or args.quiet):
                 print(f"dropped: {args.drop}")
         if args.retry:
-            ledger.retry(args.retry)
+            _retry(ledger, args.retry)
             if not (args.json or args.quiet):
                 print(f"taken up again: {args.retry}; the next run sends it, or `insar-anomaly notify` now")
         rows = [row for row in ledger.notices() if not args.volcano or row.gvp in args.volcano]
     rows = [row for row in rows if args.all or row.waits]
     if args.json:
-        print(json.dumps([vars(row) | {"payload": json.loads(row.payload)} for row in rows], default=str))
+        print(json_text([vars(row) | {"payload": json.loads(row.payload)} for row in rows]))
         return Exit.OK
     for row in rows:
         tried = f", {row.attempts} attempts, the last: {row.last_error}" if row.last_error else ""
@@ -243,7 +254,12 @@ def draw_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "day", nargs="?", type=day, metavar="DATE", help="of a stack: draw the interval or pair that holds the day"
     )
-    sub.add_argument("--out", metavar="FILE", help="PNG to write (default: in flags/ of the figures' folder)")
+    sub.add_argument(
+        "--out",
+        metavar="FILE",
+        help="file to write; its ending says the format: .png, .svg, .pdf or .jpg (default: a PNG in flags/ of the figures' "
+        "folder)",
+    )
     sub.add_argument("--language", choices=("en", "es"), default="en", help="language of the figure (default: en)")
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from insar_anomaly.cli.exits import Exit
@@ -14,10 +15,23 @@ if TYPE_CHECKING:
     from insar_anomaly.pipeline import Run
 
 
+def json_text(content: object) -> str:
+    """What `--json` prints: moments as ISO 8601 in UTC, ``2026-03-02T03:05:00Z``, and whatever else JSON has no form for
+    as its own text, dates as ``2026-03-02``."""
+    return json.dumps(content, default=_plain)
+
+
+def _plain(value: object) -> str:
+    if not isinstance(value, datetime):
+        return str(value)
+    moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def outcome(args: argparse.Namespace, run: Run, result: dict[str, object], words: Sequence[str]) -> int:
     """Print a run's result: `words`, or `result` as JSON, to standard output; its failures, once, to standard error."""
     if args.json:
-        print(json.dumps(result, default=str))
+        print(json_text(result))
     elif not args.quiet:
         print("\n".join(words))
     if args.quiet or not args.json:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from insar_anomaly.cli.exits import Exit
 from insar_anomaly.cli.opened import file_of, opened, progress
-from insar_anomaly.cli.tables import counted, outcome
+from insar_anomaly.cli.tables import counted, json_text, outcome
 from insar_anomaly.errors import InsarAnomalyError
 
 
@@ -62,7 +61,7 @@ def doctor(args: argparse.Namespace) -> int:
             if not args.json and not (args.quiet and finding.ok):
                 print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.words}", flush=True)
     if args.json:
-        print(json.dumps([asdict(finding) for finding in findings], default=str))
+        print(json_text([asdict(finding) for finding in findings]))
     return Exit.OK if all(f.ok for f in findings) else Exit.FAILED
 
 

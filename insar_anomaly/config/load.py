@@ -17,6 +17,10 @@ from insar_anomaly.files.lines import Lines
 from insar_anomaly.files.mistakes import Mistake, header, nearest, validated
 from insar_anomaly.files.text import NotText, Table, toml
 
+_NAME = re.compile(r"[A-Z]{2,20}|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+"""What names of variables look like; keys and passwords have small letters, or no underscores between many characters."""
+_LONGEST_NAME = 60
+
 
 def load(path: str | Path, *, secrets: bool = True) -> Config:
     """Read and check a configuration file.
@@ -75,8 +79,21 @@ def secret(variable: str | None) -> str | None:
     Raises ConfigError where the variable is not set.
     """
     if variable and variable not in os.environ:
-        raise ConfigError(f"environment variable {variable} is not set")
+        raise ConfigError(unset(variable))
     return os.environ[variable] if variable else None
+
+
+def unset(variable: str) -> str:
+    """What is said of an environment variable that is not set.
+
+    Its name is repeated where it looks like one. Anything else may be the secret itself, put in the place of the name.
+    """
+    if len(variable) <= _LONGEST_NAME and _NAME.fullmatch(variable):
+        return f"environment variable {variable} is not set; give it a value"
+    return (
+        "no environment variable has this name (it is not repeated here: it may be the secret itself); write the name of a "
+        "variable, such as HOOK_SECRET, and give the variable the secret"
+    )
 
 
 def _told(file: Path, lines: Lines, mistake: Mistake) -> str:
@@ -162,23 +179,18 @@ def _contradictions(file: Path, lines: Lines, config: Config) -> list[str]:
 
 
 def _unset_secrets(file: Path, lines: Lines, config: Config) -> list[str]:
-    out = []
+    named: list[tuple[str, tuple[str | int, ...], str]] = []
     for i, channel in enumerate(config.channel):
-        for key, variable in channel.variables.items():
-            if variable not in os.environ:
-                line = lines.line(["channel", i, key])
-                out.append(f"{file}:{line}: [[channel]] {key}: environment variable {variable} is not set")
-    signing = config.serve.secret_env
-    if config.serve.url and signing and signing not in os.environ:
-        line = lines.line(["serve", "secret_env"])
-        out.append(f"{file}:{line}: [serve] secret_env: environment variable {signing} is not set: give it a value")
-    password = config.heartbeat.icinga_password_env
-    if password and password not in os.environ:
-        line = lines.line(["heartbeat", "icinga_password_env"])
-        out.append(
-            f"{file}:{line}: [heartbeat] icinga_password_env: environment variable {password} is not set: give it a value"
-        )
-    return out
+        named += [("[[channel]]", ("channel", i, key), variable) for key, variable in channel.variables.items()]
+    if config.serve.url and config.serve.secret_env:
+        named.append(("[serve]", ("serve", "secret_env"), config.serve.secret_env))
+    if config.heartbeat.icinga_password_env:
+        named.append(("[heartbeat]", ("heartbeat", "icinga_password_env"), config.heartbeat.icinga_password_env))
+    return [
+        f"{file}:{lines.line(list(place))}: {section} {place[-1]}: {unset(variable)}"
+        for section, place, variable in named
+        if variable not in os.environ
+    ]
 
 
 def _with_preset(values: Table) -> Table:

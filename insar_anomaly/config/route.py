@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from datetime import datetime, time
 from fnmatch import fnmatchcase
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from insar_anomaly.catalogue.contacts import checked
 from insar_anomaly.config.section import Section
+from insar_anomaly.files.mistakes import shown
 
 OF_A_NIGHT = ("digest", "noted", "stale", "failure")
 """Kinds of notices that tell of a night; all others tell of a flag."""
@@ -29,6 +31,21 @@ def _zone(name: str) -> str:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f'{name!r} is not a time zone; write one such as "America/Guayaquil" or "UTC"') from None
     return name
+
+
+def _hours(text: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", text):
+        midnight = " and 00:00 for midnight" if "24:" in text else ""
+        raise ValueError(
+            f'{shown(text)} is no span of hours; write two times of two digits each, such as "07:00-19:00"{midnight}'
+        )
+    first, last = text.split("-")
+    if first == last:
+        raise ValueError(
+            f"{shown(text)} could be no time at all or the whole day; write two different times, or leave hours out for the "
+            "whole day"
+        )
+    return text
 
 
 class RouteSettings(Section):
@@ -53,9 +70,8 @@ class RouteSettings(Section):
     kinds: tuple[
         Literal["raised", "escalated", "released", "cleared", "withdrawn", "digest", "noted", "stale", "failure"], ...
     ] = Field((), description="kinds of notices; none: those that tell of a flag, so none of the last four")
-    hours: str | None = Field(
+    hours: Annotated[str, AfterValidator(_hours)] | None = Field(
         None,
-        pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
         examples=["07:00-19:00"],
         description="from when to when notices are sent; at other hours they wait for the next run; unset: at any hour",
     )

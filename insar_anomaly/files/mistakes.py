@@ -26,6 +26,8 @@ _LONGEST = 60
 _TOP = "the top of the file"
 _M = TypeVar("_M", bound=BaseModel)
 _SECRET = re.compile("password|secret|token|key")
+_WEB = "^https?://"
+"""How the pattern of a setting begins that takes the address of a web server."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,23 @@ def _value(error: ErrorDetails, found: _Found, takes: str) -> str:
     item = ""
     if len(found.item) == 1 and element(found.annotation, 0) is None:
         item, takes = f"item {found.item[0] + 1}: ", words_of(found.annotation)
-    given = "" if found.field is not None and not found.field.repr else f", not {shown(error['input'])}"
-    return f"{item}give {takes}{given}"
+    return f"{item}give {takes}{_given(error, found)}"
+
+
+def _given(error: ErrorDetails, found: _Found) -> str:
+    """What was given, unless that may be a secret: an address with a password, or a secret in the place of its variable."""
+    name = str(found.place[-1]) if found.place else ""
+    hidden = (found.field is not None and not found.field.repr) or name.endswith("_env")
+    return "" if hidden else f", not {shown(error['input'])}"
+
+
+def _form(error: ErrorDetails, found: _Found, takes: str) -> str:
+    """A text that has not the form that it needs: an address, as a rule."""
+    given, pattern = str(error["input"]), str(error["ctx"]["pattern"])
+    example = f", such as {as_toml(found.field.examples[0])}" if found.field is not None and found.field.examples else ""
+    if pattern.startswith(_WEB) and not re.match(_WEB, given):
+        return f"give an address that begins with https:// or http://{example}{_given(error, found)}"
+    return _value(error, found, f"text of the form that is needed{example}" if example else takes)
 
 
 def _ours(error: ErrorDetails, found: _Found, takes: str) -> str:  # noqa: ARG001
@@ -215,6 +232,7 @@ def _kind(error: ErrorDetails, found: _Found, takes: str) -> str:  # noqa: ARG00
 
 _SENTENCES: dict[str, Callable[[ErrorDetails, _Found, str], str]] = {
     "value_error": _ours,
+    "string_pattern_mismatch": _form,
     "missing": _missing,
     "extra_forbidden": _unknown,
     "model_type": _no_table,

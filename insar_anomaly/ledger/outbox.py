@@ -14,7 +14,7 @@ from insar_anomaly.errors import StoreFailed
 from insar_anomaly.flags.told import TELLS, Told
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.part import Part, now
-from insar_anomaly.ledger.records import NewNotice, NoticeRow
+from insar_anomaly.ledger.records import RECEIPT, NewNotice, NoticeRow
 from insar_anomaly.ledger.sql import columns, insert
 from insar_anomaly.names import FlagName
 
@@ -157,12 +157,18 @@ class Outbox(Part):
         return parked
 
     def sent_since(self, channel: str, moment: datetime) -> int:
-        """Messages that have gone out by a channel since a moment; several notices in one message count once."""
+        """Messages that have gone out by a channel since a moment.
+
+        Several notices in one message count once. Where a group went to its receivers as messages of their own, each of
+        these counts, and the group itself does not.
+        """
         n = t.notice.c
         mine = or_(n.channel == channel, n.channel.startswith(f"{channel}@", autoescape=True))
-        message = func.count(func.distinct(func.coalesce(n.bundle, n.key)))
+        messages = select(func.coalesce(n.bundle, n.key)).where(mine, n.delivered_at >= moment).distinct()
+        receipts = select(n.key).where(mine, n.key.endswith(RECEIPT, autoescape=True), n.delivered_at.is_not(None))
         with self._transaction(writes=False) as tx:
-            return int(tx.execute(select(message).where(mine, n.delivered_at >= moment)).scalar_one())
+            split = {str(key).removesuffix(RECEIPT).rpartition(":")[0] for key in tx.execute(receipts).scalars()}
+            return sum(str(name) not in split for name in tx.execute(messages).scalars())
 
     def limited(self) -> dict[str, datetime]:
         """The channels that have reached their limit per hour, and since when."""

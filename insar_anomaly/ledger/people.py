@@ -59,7 +59,7 @@ class People(Part):
     def mutes(self) -> list[Mute]:
         """What people muted and took back, in that order."""
         return [
-            Mute(Target(act.stack), act.until if act.kind is ActKind.MUTED else None)
+            Mute(Target(act.stack), act.until if act.kind is ActKind.MUTED else None, act.by, act.note, act.at)
             for act in self.acts()
             if act.kind in (ActKind.MUTED, ActKind.UNMUTED)
         ]

@@ -41,6 +41,10 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+RECEIPT = ":sent"
+"""End of the key of a message that went to some receivers of a group; before it stand the group's key and a digest."""
+
+
 @dataclass(frozen=True)
 class RunRow:
     """A run: its number, what it did, for which night, with which settings (JSON) and code, and what it counted."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import cast
 
-from insar_anomaly.notify.message import Message, as_json, disclaimer, rfc3339
+from insar_anomaly.notify.message import Message, as_json, rfc3339
 
 SENT_BY = "insar_anomaly"
 LONGEST_KEY = 255
@@ -62,7 +62,7 @@ def cloud_event(message: Message, key: str | None) -> bytes:  # noqa: ARG001
         "time": rfc3339(message.created),
         "subject": message.stack,
         "datacontenttype": "application/json",
-        "disclaimer": disclaimer(message.language),  # an extension attribute
+        "disclaimer": message.disclaimer,  # an extension attribute
         "data": message.data,
     }
     return as_json(event if message.stack else {name: value for name, value in event.items() if name != "subject"})

@@ -35,6 +35,14 @@ DISCLAIMERS = {
 
 DISCLAIMER = DISCLAIMERS[DEFAULT]
 
+OF_A_TEST = {
+    "en": "This is a test only. It comes from no flag, says nothing of any volcano, and asks nobody to do anything.",
+    "es": "Esto es solo una prueba. No procede de ningún aviso, no dice nada de ningún volcán y no pide nada a nadie.",
+}
+"""What a test says of itself in place of that, by language."""
+TEST = "test"
+"""Kind of the notice that a person asked for to see whether it arrives."""
+
 FIGURE_ID = "figure@insar-anomaly"
 """What the HTML calls the figure, which an e-mail carries beside it (RFC 2392)."""
 
@@ -86,9 +94,16 @@ class Message:
     parts: tuple[Message, ...] = ()
 
     @property
+    def disclaimer(self) -> str:
+        """What the notice says of itself: that it is no alert level, or that it is a test."""
+        if self.kind == TEST:
+            return OF_A_TEST.get(self.language, OF_A_TEST[DEFAULT])
+        return disclaimer(self.language)
+
+    @property
     def text(self) -> str:
         """The body followed by the disclaimer."""
-        return f"{self.body.rstrip()}\n\n{disclaimer(self.language)}\n"
+        return f"{self.body.rstrip()}\n\n{self.disclaimer}\n"
 
     @property
     def data(self) -> dict[str, object]:

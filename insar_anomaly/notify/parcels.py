@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from insar_anomaly.config.route import OF_A_NIGHT
+from insar_anomaly.ledger.records import RECEIPT
 from insar_anomaly.notify.message import NotDelivered, Refused, Unreachable
 
 _REGION_DIGITS = 2
@@ -96,7 +97,7 @@ class Parcel:
 
     def receipt_of(self, letter: Letter) -> str:
         """What the outbox calls a letter of several that has arrived: other for other receivers."""
-        return f"{self.bundle}:{_digest((*letter.keys, *letter.contacts, str(letter.own)))}:sent"
+        return f"{self.bundle}:{_digest((*letter.keys, *letter.contacts, str(letter.own)))}{RECEIPT}"
 
 
 def parcels(destination: str, waiting: Sequence[Waiting], *, above: int, together: bool = True) -> list[Parcel]:

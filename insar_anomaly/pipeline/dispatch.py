@@ -127,7 +127,8 @@ class _Dispatch:
         while posts and not self.stopped.is_set() and not breaker.open and limit.allows:
             post = posts.popleft()
             waiting -= len(post.rows)
-            limit.count(self._attempt(post, breaker, waiting=waiting))
+            if not self._attempt(post, breaker, limit, waiting=waiting):
+                posts.appendleft(post)  # the limit holds back some of its messages
         if self.stopped.is_set() or breaker.open:
             self._pass_over(posts, f"not tried in run {self.run.number}: {breaker.why}" if breaker.open else "")
             return
@@ -164,11 +165,11 @@ class _Dispatch:
             return ()
         return (self.s.by_stack | self.s.by_couple)[row.stack].contacts
 
-    def _attempt(self, post: _Post, breaker: Breaker, *, waiting: int) -> int:
-        """Send one parcel; write down what became of it before anything else. Returns the messages that it took."""
-        keys, messages = [row.key for row in post.rows], 1
+    def _attempt(self, post: _Post, breaker: Breaker, limit: Limit, *, waiting: int) -> bool:
+        """Send one parcel; write down what became of it before anything else. False where the limit cut it short."""
+        keys, whole = [row.key for row in post.rows], True
         try:
-            messages = self._deliver(post)
+            whole = self._deliver(post, limit)
         except StackFailed as lost:  # another process delivers now: what it has sent must not be sent again
             self.stopped.set()
             self._fail("every stack", str(lost))
@@ -179,29 +180,36 @@ class _Dispatch:
             self._failed(post, problem, breaker, waiting)
         else:
             breaker.arrived()
+            if not whole:
+                return False
             self.s.ledger.delivered(*keys)
             with self.lock:
                 self.run.counts[Count.DELIVERED] += len(keys)
         with self.lock:
             self.done += len(keys)
             self.s.watch("notify", self.done, self.total)
-        return messages
+        return True
 
-    def _deliver(self, post: _Post) -> int:
-        """Send a parcel: one message, or several where receivers get different notices of it; returns their number.
+    def _deliver(self, post: _Post, limit: Limit) -> bool:
+        """Send a parcel: one message, or several where receivers get different notices of it. Each counts for the limit.
 
         Where one of several does not arrive, the others are sent all the same, each once, and the first error is raised.
+        False where the limit is reached before the last of them: a later run sends those that are left.
         """
         parcel, ledger = post.parcel, self.s.ledger
         if parcel.bundle is not None:
             ledger.bundle(parcel.bundle, [row.key for row in post.rows if row.bundle != parcel.bundle])
         letters = parcel.letters(getattr(post.destination.settings, "recipients", ()))
         if len(letters) == 1:
+            limit.count(1)
             self._send(post, letters[0])
-            return 1
+            return True
         sent = {row.key for row in ledger.notices() if row.delivered_at}
+        left = deque(one for one in letters if parcel.receipt_of(one) not in sent)
         problems: list[Exception] = []
-        for letter in (one for one in letters if parcel.receipt_of(one) not in sent):
+        while left and limit.allows:
+            letter = left.popleft()
+            limit.count(1)
             try:
                 message = self._send(post, letter)
             except (NotDelivered, ConfigError) as problem:
@@ -212,7 +220,7 @@ class _Dispatch:
                 ledger.arrived(receipt(parcel.receipt_of(letter), post.destination.name, message))
         if problems:
             raise problems[0]
-        return len(letters)
+        return not left
 
     def _send(self, post: _Post, letter: Letter) -> Message:
         destination, bundle = post.destination, post.parcel.key_of(letter)

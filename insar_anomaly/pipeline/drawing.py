@@ -17,13 +17,24 @@ if TYPE_CHECKING:
     from insar_anomaly.report.figures import PairFigure
 
 
-def drawn(volcano: Volcano, scenes: Sequence[Scene], *, heading: str, note: str = "", language: str = DEFAULT) -> bytes:
-    """The evidence as a PNG: a block of panels for each stack. `heading` stands first in
-    the title, before the volcano."""
-    from insar_anomaly.report.figures import pair_png  # with matplotlib, which takes half a second
+def drawn(
+    volcano: Volcano,
+    scenes: Sequence[Scene],
+    *,
+    heading: str,
+    note: str = "",
+    language: str = DEFAULT,
+    form: str = "png",
+) -> bytes:
+    """The evidence as a figure: a block of panels for each stack. `heading` stands first in the title, before the volcano.
+
+    `form` is ``png``, ``svg``, ``pdf`` or ``jpeg``.
+    """
+    from insar_anomaly.report.figures import pair_figure  # with matplotlib, which takes half a second
 
     title = f"{heading}: {volcano.name} ({volcano.gvp})" if heading else f"{volcano.name} ({volcano.gvp})"
-    return pair_png(*(_figure(volcano, one, language) for one in scenes), title=title, note=note, language=language)
+    shown = [_figure(volcano, one, language) for one in scenes]
+    return pair_figure(*shown, title=title, note=note, language=language, form=form)
 
 
 def _figure(volcano: Volcano, scene: Scene, language: str) -> PairFigure:

@@ -24,7 +24,7 @@ from insar_anomaly.pipeline.recipe import Recipe
 from insar_anomaly.pipeline.redraw import redraw
 from insar_anomaly.pipeline.scoring import Measured, ScoreTask, measured
 from insar_anomaly.sources.words import counted
-from insar_anomaly.spoken import place_in_words
+from insar_anomaly.spoken import DEFAULT, LANGUAGES
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _made_of(one: Assessment, pairs: Sequence[str]) -> list[str]:
 
 
 def _measured(again: Measured) -> Iterator[Step]:
-    where = place_in_words(again.lat, again.lon, digits=4)
+    where = LANGUAGES[DEFAULT].place(again.lat, again.lon, digits=4)
     yield Step(
         "line of sight",
         f"{again.low_cm:+.2f} to {again.high_cm:+.2f} cm towards the satellite over {again.valid:.0%} of the box, "

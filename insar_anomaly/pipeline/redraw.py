@@ -23,6 +23,8 @@ from insar_anomaly.spoken import DEFAULT, LANGUAGES
 
 _FLAG = re.compile(r"(?P<stack>.+):(?P<number>\d+)")
 _NEAREST = 3
+FORMATS = {"png": "png", "svg": "svg", "pdf": "pdf", "jpg": "jpeg", "jpeg": "jpeg"}
+"""Formats of figures, by the ending of a file's name."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,23 @@ class _Wanted:
 
 
 def redraw(s: Installation, name: str, day: date | None, *, out: str | None = None, language: str = DEFAULT) -> Path:
-    """Draw a flag (``gvp/frame:number``), or what a stack shows of a day, into a PNG file; returns the file.
+    """Draw a flag (``gvp/frame:number``), or what a stack shows of a day, into a file; returns the file.
 
-    Without `out` it is ``flags/<gvp>_<frame>_<number or dates>.png`` in the figures' folder.
+    Its name's ending says the format, PNG where it has none. Without `out` it is
+    ``flags/<gvp>_<frame>_<number or dates>.png`` in the figures' folder.
 
     Raises
     ------
     UsageError
-        where there is no such flag, stack or assessment; it names the nearest ones.
+        where there is no such flag, stack or assessment; it names the nearest ones. Where the format is unknown.
     StoreFailed
         where what it rests on is gone.
     OSError
         which names the file, where it cannot be written.
     """
+    form = _format(out)
     wanted = _day(s, name, day, language) if day is not None else _flag(s, name, language)
-    picture = _picture(s, wanted, language)
+    picture = _picture(s, wanted, language, form)
     file = Path(out) if out else Path(s.config.figures) / "flags" / f"{file_stem(wanted.stack)}_{wanted.stem}.png"
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -64,10 +68,21 @@ def picture_of(s: Installation, flag: FlagName, language: str = DEFAULT) -> byte
     return _picture(s, _flag(s, str(flag), language), language)
 
 
-def _picture(s: Installation, wanted: _Wanted, language: str) -> bytes:
+def _format(out: str | None) -> str:
+    """The format that a file's ending asks for."""
+    ending = Path(out or "").suffix.removeprefix(".").lower()
+    if ending and ending not in FORMATS:
+        *most, last = sorted({f".{one}" for one in FORMATS})
+        raise UsageError(
+            f"--out {out}: figures are not written as .{ending}; name a file that ends in {', '.join(most)} or {last}"
+        )
+    return FORMATS.get(ending, "png")
+
+
+def _picture(s: Installation, wanted: _Wanted, language: str, form: str = "png") -> bytes:
     volcano = (s.by_stack | s.by_couple)[wanted.stack]
     scenes = [scene_of(s, part) for part in wanted.parts]
-    return drawn(volcano, scenes, heading=wanted.heading, note=wanted.note, language=language)
+    return drawn(volcano, scenes, heading=wanted.heading, note=wanted.note, language=language, form=form)
 
 
 def _flag(s: Installation, name: str, language: str) -> _Wanted:

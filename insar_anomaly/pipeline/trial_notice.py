@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from insar_anomaly import notify
 from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import InsarAnomalyError, UsageError
-from insar_anomaly.notify.message import Message
+from insar_anomaly.notify.message import TEST, Message
 from insar_anomaly.spoken import DEFAULT
 from insar_anomaly.spoken.sentences import said
 
@@ -61,11 +61,11 @@ def trial(destination: str, language: str = DEFAULT) -> Message:
     words = said("notify", "messages/test", language, destination=destination)
     return Message(
         key=f"test:{destination}:{now:%Y-%m-%dT%H:%M:%S.%fZ}",
-        kind="test",
+        kind=TEST,
         stack="",
         subject=words.subject,
         body=words.body,
-        payload={"kind": "test", "test": True, "destination": destination},
+        payload={"kind": TEST, "test": True, "destination": destination},
         figure=None,
         created=now,
         language=language,

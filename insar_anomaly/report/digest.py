@@ -232,7 +232,7 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
     out += _listed(titles["open"], sent) or [f"  {_line(say.none_open())}"]
     out += _listed(titles["noted"], noted)
     out += _listed(titles["failed"], [_line(say.failure(one)) for one in digest.failures if failures])
-    out += _listed(titles["blind"], [f"{one.stack}: {one.why}" for one in digest.blind])
+    out += _listed(titles["blind"], [_line(say.blind(one)) for one in digest.blind])
     stale = [_line(say.stale(one.stack, states[one.stack])) for one in stale_of(states)]
     out += _listed(titles["stale"], _first(stale, say, "insar-anomaly doctor"))
     out += _listed(titles["summit"], _summits(digest, say))
@@ -248,7 +248,7 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
     out.append(f"  {_line(say.counts({count.value: number for count, number in counts.items()}))}")
     if digest.rejected:
         out.append(f"  {_line(say.rejected(sum(digest.rejected.values()), in_turn(digest.rejected)))}")
-    out += [f"  {digest.level}"] if digest.level else []
+    out += [f"  {_line(say.level(digest.level))}"] if digest.level else []
     return out + _listed(titles["cost"], [cost_words(row, language) for row in digest.costs])
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from http import HTTPStatus
 
 from insar_anomaly.errors import InsarAnomalyError, UsageError
-from insar_anomaly.flags.mutes import muted_until
+from insar_anomaly.flags.mutes import LONGEST_YEARS, Mute, latest_end, standing
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.ledger.people_rows import ActKind, ActRow, Label
 from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.names import FlagName, read_date, volcano_of
 from insar_anomaly.notify.links import BadLink, Links, Purpose
 from insar_anomaly.serve import pages
-from insar_anomaly.spoken import DEFAULT, LANGUAGES
+from insar_anomaly.spoken import DEFAULT, LANGUAGES, one_line
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,12 @@ Draw = Callable[[FlagName, str], bytes]
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, and a page or a picture."""
+    """A status, and a page or a picture; `location` is where the browser goes on, relative to the request's address."""
 
     status: HTTPStatus
     content: bytes
     media_type: str = PAGE
+    location: str = ""
 
     @classmethod
     def page(cls, status: HTTPStatus, text: str) -> Answer:
@@ -49,7 +50,7 @@ class Answer:
 class Wrong(UsageError):
     """A form that is none of ours, or says what cannot be done: `why` as the page's template calls it."""
 
-    def __init__(self, why: str, about: object = "") -> None:
+    def __init__(self, why: str, *about: object) -> None:
         super().__init__(why)
         self.why, self.about = why, about
 
@@ -73,13 +74,18 @@ class Desk:
             return Answer.page(HTTPStatus.OK, self._page(ledger, flag, query, language))
 
     def done(self, query: Mapping[str, str], form: Mapping[str, str], language: str) -> Answer:
-        """What a person asks for on the page of a link. Raises Wrong where the form is not one of ours."""
+        """Do what a person asks for on the page of a link, and lead to the page that shows it.
+
+        Whoever loads that page again asks for a page and does nothing twice. Raises Wrong where the form is not one of ours.
+        """
         flag = self.links.read(query, datetime.now(UTC))
-        act = _act(flag, form)
         with Ledger(self.ledger) as ledger:
             _row(ledger, flag)
-            ledger.record_act(act)
-            return Answer.page(HTTPStatus.OK, self._page(ledger, flag, query, language))
+            for act in _acts(ledger, flag, form):
+                ledger.record_act(act)
+            number = len(_of(ledger, flag))
+        reference = self.links.reference(flag, int(query["expires"]), Purpose.FLAG, language)
+        return Answer(HTTPStatus.SEE_OTHER, b"", location=f"{reference}&done={number}")
 
     def figure(self, query: Mapping[str, str], language: str) -> Answer:
         """The figure of a link, drawn anew where the flag has changed. Changes nothing."""
@@ -109,17 +115,41 @@ class Desk:
 
     def _page(self, ledger: Ledger, flag: FlagName, query: Mapping[str, str], language: str) -> str:
         row, gvp, expires = _row(ledger, flag), volcano_of(flag.stack), int(query["expires"])
-        mine = [act for act in ledger.acts(flag.stack, str(gvp)) if act.episode in (flag.number, None)]
-        until = muted_until(ledger.mutes(), flag.stack, datetime.now(UTC).date())
+        mine, muted, today = _of(ledger, flag), _muted(ledger, flag), datetime.now(UTC).date()
         here = {code: self.links.reference(flag, expires, Purpose.FLAG, code) for code in LANGUAGES}
         shown = pages.Shown(
             volcano=self.volcanoes.get(gvp, ""),
             action=here[language],
             figure=self.links.reference(flag, expires, Purpose.FIGURE, language) if self.draw else None,
-            muted=str(until) if until else None,
             languages=[(code, address) for code, address in here.items() if code != language],
+            mutes=muted,
+            unmutable=any(_may_end(mute) for mute in muted),
+            latest=latest_end(today),
+            done=_number(query.get("done", ""), mine),
         )
         return pages.flag_page(row, mine, shown, language)
+
+
+def _of(ledger: Ledger, flag: FlagName) -> list[ActRow]:
+    """What people did with a flag, its stack and its volcano, oldest first."""
+    acts = ledger.acts(flag.stack, str(volcano_of(flag.stack)))
+    return [act for act in acts if act.episode in (flag.number, None)]
+
+
+def _muted(ledger: Ledger, flag: FlagName) -> list[Mute]:
+    """The mutes that keep back the flag's notices today."""
+    return standing(ledger.mutes(), datetime.now(UTC).date(), flag.stack)
+
+
+def _may_end(mute: Mute) -> bool:
+    """True where the link of a flag ends a mute: one of its stack or volcano, none of a region, which others have too."""
+    return not mute.target.name.endswith("*")
+
+
+def _number(text: str, acts: Sequence[ActRow]) -> int | None:
+    """Which act the page says was written down just now; None where the address names none of them."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return number - 1 if 1 <= number <= len(acts) else None
 
 
 def _no_figure(status: HTTPStatus, why: str, language: str) -> Answer:
@@ -133,25 +163,37 @@ def _row(ledger: Ledger, flag: FlagName) -> EpisodeRow:
     return row
 
 
-def _act(flag: FlagName, form: Mapping[str, str]) -> ActRow:
+def _acts(ledger: Ledger, flag: FlagName, form: Mapping[str, str]) -> list[ActRow]:
     """What a form asks for."""
-    by, note = form.get("by", "").strip()[:100], form.get("note", "").strip()[:1000]
+    by, note = one_line(form.get("by", ""))[:100], one_line(form.get("note", ""))[:1000]
     if not by:
         raise Wrong("name")
     now = datetime.now(UTC)
     match form.get("act"):
         case "ack":
-            return ActRow(flag.stack, flag.number, ActKind.ACKNOWLEDGED, by, now, note)
+            return [ActRow(flag.stack, flag.number, ActKind.ACKNOWLEDGED, by, now, note)]
         case "label" if form.get("label") in list(Label):
-            return ActRow(
-                flag.stack, flag.number, ActKind.LABELLED, by, now, note, label=Label(form["label"]), confidence=1.0
-            )
+            label = Label(form["label"])
+            return [ActRow(flag.stack, flag.number, ActKind.LABELLED, by, now, note, label=label, confidence=1.0)]
         case "mute":
-            until = _day(form.get("until", ""))
-            if until <= now.date():
-                raise Wrong("past", until)
-            return ActRow(str(volcano_of(flag.stack)), None, ActKind.MUTED, by, now, note, until=until)
+            until = _until(form.get("until", ""), now.date())
+            return [ActRow(str(volcano_of(flag.stack)), None, ActKind.MUTED, by, now, note, until=until)]
+        case "unmute":
+            ended = [mute for mute in _muted(ledger, flag) if _may_end(mute)]
+            if not ended:
+                raise Wrong("unmuted")
+            return [ActRow(str(mute.target), None, ActKind.UNMUTED, by, now, note) for mute in ended]
     raise Wrong("form")
+
+
+def _until(text: str, today: date) -> date:
+    """The day on which a mute ends."""
+    until = _day(text)
+    if until <= today:
+        raise Wrong("past", until)
+    if until > latest_end(today):
+        raise Wrong("far", until, LONGEST_YEARS, latest_end(today))
+    return until
 
 
 def _day(text: str) -> date:

@@ -9,9 +9,11 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
+from insar_anomaly.flags.mutes import Mute
 from insar_anomaly.ledger.people_rows import ActRow
 from insar_anomaly.ledger.records import EpisodeRow
 from insar_anomaly.names import FlagName, span_of
@@ -49,38 +51,58 @@ STYLE_HASH = f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()
 @dataclass(frozen=True)
 class Shown:
     """What the page of a flag shows beside its row: the volcano's name, where forms post to, the figure's address (None
-    where nobody draws it), the day until which it is muted, and the page's address in each other language."""
+    where nobody draws it), and the page's address in each other language.
+
+    `mutes` are those that keep its notices back, `unmutable` says that the page can end one of them, and `latest` is the
+    last day of a new one. `done` is the place of the act that was written down just now.
+    """
 
     volcano: str
     action: str
     figure: str | None
-    muted: str | None
     languages: Sequence[tuple[str, str]]
+    mutes: Sequence[Mute]
+    unmutable: bool
+    latest: date
+    done: int | None
 
 
-def message(kind: str, why: str, language: str = DEFAULT, *, about: object = "") -> str:
+def message(kind: str, why: str, language: str = DEFAULT, *about: object) -> str:
     """A page with one sentence: `kind` is its title and `why` the reason, as the templates call them."""
     say = _words(language)
-    return _page(say.titles[kind], language, lines=[str(say.reasons[why]).format(about)])
+    return _page(say.titles[kind], language, lines=[str(say.reasons[why]).format(*about)])
 
 
 def flag_page(row: EpisodeRow, acts: Sequence[ActRow], shown: Shown, language: str = DEFAULT) -> str:
-    """The page of a flag: what it is, its figure, what was done, and the forms."""
+    """The page of a flag: what was done just now, what it is, its figure, what was done before, and the forms."""
     say, name = _words(language), FlagName(row.stack, row.number)
-    words, time = say.words, LANGUAGES[language].span(row.since, row.until)
-    state = one_line(say.ended(row)) if row.cleared else LANGUAGES[language].states[row.state]
-    facts = [(words["state"], state), (words["time"], time), (words["score"], one_line(say.over(row)))]
-    facts += [(words["muted"], shown.muted)] if shown.muted else []
+    words, said = say.words, [one_line(say.act(act)) for act in acts]
+    title = f"{words['title']} {name}"
     content = {
-        "facts": facts,
+        "facts": _facts(row, shown.mutes, language),
         "figure": shown.figure,
         "action": shown.action,
-        "acts": [one_line(say.act(act)) for act in acts],
+        "acts": said,
+        "done": None if shown.done is None else said[shown.done],
+        "forms": ["ack", "label", *(["unmute"] if shown.unmutable else []), "mute"],
+        "regions": [str(mute.target) for mute in shown.mutes if mute.target.name.endswith("*")],
+        "latest": str(shown.latest),
         "languages": [(code, _words(code).words["language"], address) for code, address in shown.languages],
     }
-    title = f"{words['title']} {name}"
     lines = [title] if shown.volcano else []
     return _page(title, language, heading=shown.volcano or title, lines=lines, flag=content)
+
+
+def _facts(row: EpisodeRow, mutes: Sequence[Mute], language: str) -> list[tuple[str, str]]:
+    """What is known of a flag, each with its label."""
+    say, words = _words(language), _words(language).words
+    state = one_line(say.ended(row)) if row.cleared else LANGUAGES[language].states[row.state]
+    facts = [(words["state"], state), (words["time"], LANGUAGES[language].span(row.since, row.until))]
+    facts.append((words["score"], one_line(say.over(row))))
+    if mutes:
+        facts.append((words["muted"], max(str(mute.until) for mute in mutes)))
+        facts += [(words["muted_by"], one_line(say.mute(mute))) for mute in mutes]
+    return facts
 
 
 def _page(

@@ -1,4 +1,8 @@
-"""Answers the links of notices. A GET shows a page or a figure and changes nothing; what a person does comes as a POST."""
+"""Answers the links of notices. A GET shows a page or a figure and changes nothing; what a person does comes as a POST.
+
+A POST that acts is answered with the address of the page that shows what was done (303), so that nothing is done twice where
+somebody loads it again.
+"""
 
 from __future__ import annotations
 
@@ -83,6 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         own = {"Content-Type": answer.media_type, "Content-Length": str(len(answer.content)), "Vary": "Accept-Language"}
         policy = {"Content-Security-Policy": _POLICIES[answer.media_type == PAGE]}
+        own |= {"Location": answer.location} if answer.location else {}
         for name, value in (_HEADERS | own | policy).items():
             self.send_header(name, value)
         self.end_headers()
@@ -107,14 +112,14 @@ def _tried(do: Callable[[Query, str], Answer], query: Query, language: str) -> A
     except BadLink as problem:
         return _said(HTTPStatus.FORBIDDEN, "link", problem.why, language, problem.about)
     except Wrong as problem:
-        return _said(HTTPStatus.BAD_REQUEST, "form", problem.why, language, problem.about)
+        return _said(HTTPStatus.BAD_REQUEST, "form", problem.why, language, *problem.about)
     except InsarAnomalyError as problem:
         log.warning("%s", problem)
         return _said(HTTPStatus.SERVICE_UNAVAILABLE, "later", "later", language)
 
 
-def _said(status: HTTPStatus, kind: str, why: str, language: str, about: object = "") -> Answer:
-    return Answer.page(status, pages.message(kind, why, language, about=about))
+def _said(status: HTTPStatus, kind: str, why: str, language: str, *about: object) -> Answer:
+    return Answer.page(status, pages.message(kind, why, language, *about))
 
 
 def server(

@@ -18,9 +18,9 @@ DEFAULT: Final = "en"
 class Language:
     """The words of one language.
 
-    `months` are twelve names and `points` eight, clockwise from north; `day`, `month` and `year` are what one date is, and
-    `spans` what a span is that stays within a month, within a year, or within none. `passes` are ascending and descending,
-    `track` says where a satellite sees from, `both` joins two of these,
+    `months` are twelve names and `points` eight, clockwise from north, and `letters` stand for north, south, east and west;
+    `day`, `month` and `year` are what one date is, and `spans` what a span is that stays within a month, within a year, or
+    within none. `passes` are ascending and descending, `track` says where a satellite sees from, `both` joins two of these,
     `scored` says how something was scored, `none` stands for a number that is not known, and `beyond` for one of years that
     is larger than anybody can mean. `states` are those of a flag, by their names in the ledger; `told` says whether people
     were told of one, by the words of `flags.told`.
@@ -28,6 +28,7 @@ class Language:
 
     months: tuple[str, ...]
     points: tuple[str, ...]
+    letters: tuple[str, ...]
     day: str
     spans: tuple[str, str, str]
     passes: Mapping[str, str]
@@ -60,6 +61,12 @@ class Language:
         """The nearest of eight points of the compass to a bearing in degrees, clockwise from north."""
         return self.points[round(bearing / 45) % 8]
 
+    def place(self, lat: float, lon: float, *, digits: int = 3) -> str:
+        """``13.601° N, 40.670° E``."""
+        east = (lon + 180) % 360 - 180
+        north_south, east_west = self.letters[0 if lat >= 0 else 1], self.letters[2 if east >= 0 else 3]
+        return f"{abs(lat):.{digits}f}° {north_south}, {abs(east):.{digits}f}° {east_west}"
+
 
 LANGUAGES: Mapping[str, Language] = {
     "en": Language(
@@ -67,6 +74,7 @@ LANGUAGES: Mapping[str, Language] = {
             "January February March April May June July August September October November December".split()  # noqa: SIM905
         ),
         points=("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"),
+        letters=("N", "S", "E", "W"),
         day="{d} {m} {y}",
         spans=("{d} to {d2} {m} {y}", "{d} {m} to {d2} {m2} {y}", "{d} {m} {y} to {d2} {m2} {y2}"),
         passes={"A": "ascending", "D": "descending"},
@@ -90,6 +98,7 @@ LANGUAGES: Mapping[str, Language] = {
             "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split()  # noqa: SIM905
         ),
         points=("norte", "noreste", "este", "sureste", "sur", "suroeste", "oeste", "noroeste"),
+        letters=("N", "S", "E", "O"),
         day="{d} de {m} de {y}",
         spans=(
             "del {d} al {d2} de {m} de {y}",
@@ -114,13 +123,6 @@ LANGUAGES: Mapping[str, Language] = {
     ),
 }
 """By code (ISO 639-1)."""
-
-
-def place_in_words(lat: float, lon: float, *, digits: int = 3) -> str:
-    """``13.601° N, 40.670° E``."""
-    east = (lon + 180) % 360 - 180
-    north_south, east_west = "N" if lat >= 0 else "S", "E" if east >= 0 else "W"
-    return f"{abs(lat):.{digits}f}° {north_south}, {abs(east):.{digits}f}° {east_west}"
 
 
 def rounded(value: float) -> str:

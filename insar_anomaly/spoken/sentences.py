@@ -8,7 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from insar_anomaly.spoken import DEFAULT, LANGUAGES, one_line, place_in_words, rounded
+from insar_anomaly.spoken import DEFAULT, LANGUAGES, one_line, rounded
+from insar_anomaly.spoken.reasons import in_language, name_in_language
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def sentences(room: str, language: str) -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"clean": clean, "r": rounded, "years": words.years, "day": words.one_day, "compass": words.compass}
-    made.globals |= {"span": words.span, "place": place_in_words, "states": words.states, "told": words.told}
+    made.globals |= {"span": words.span, "place": words.place, "states": words.states, "told": words.told}
+    made.filters["reason"] = lambda text: in_language(text, chosen)
+    made.filters["named"] = lambda name: name_in_language(name, chosen)
     return made
 
 

@@ -18,7 +18,7 @@ from insar_anomaly.names import EvidenceKind
 from insar_anomaly.report.figures import furniture
 from insar_anomaly.report.figures.lettering import any_missing, titled
 from insar_anomaly.report.figures.words import words_of
-from insar_anomaly.spoken import DEFAULT, place_in_words
+from insar_anomaly.spoken import DEFAULT, LANGUAGES
 from insar_anomaly.stack.schema import Grid
 
 
@@ -41,7 +41,7 @@ def calibration_png(stack: str, evidence: EvidenceKind, calibration: Calibration
     _roc_panel(left, calibration, one)
     _scores_panel(right, calibration, quiet)
     _detectability_panel(figure, last, calibration.detectability, scene)
-    title = f"{scene.volcano}, {place_in_words(*scene.place)}\n{stack}: {evidence.many}"
+    title = f"{scene.volcano}, {LANGUAGES[DEFAULT].place(*scene.place)}\n{stack}: {evidence.many}"
     if any_missing([title]):
         title += f"\n{words_of(DEFAULT)['missing']}"
     titled(figure, title, fontsize=12.5)

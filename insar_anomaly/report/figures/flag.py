@@ -99,6 +99,11 @@ class PairFigure:
 
 def pair_png(*shown: PairFigure, title: str = "", note: str = "", language: str = DEFAULT) -> bytes:
     """A block of panels for each stack, under one title. PNG bytes."""
+    return pair_figure(*shown, title=title, note=note, language=language)
+
+
+def pair_figure(*shown: PairFigure, title: str = "", note: str = "", language: str = DEFAULT, form: str = "png") -> bytes:
+    """The same as `pair_png` in another format: ``png``, ``svg``, ``pdf`` or ``jpeg``."""
     figure = Figure(figsize=(11, 0.7 + 7.3 * len(shown)), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     FigureCanvasAgg(figure)
     said = words_of(language)
@@ -108,7 +113,7 @@ def pair_png(*shown: PairFigure, title: str = "", note: str = "", language: str 
     titled(figure, lines, fontsize=13)
     for block, one in zip(figure.subfigures(len(shown), 1, squeeze=False)[:, 0], shown, strict=True):
         _block(block, one, said, language)
-    return furniture.png(figure)
+    return furniture.written(figure, form)
 
 
 def _block(figure: SubFigure, shown: PairFigure, said: dict[str, str], language: str) -> None:

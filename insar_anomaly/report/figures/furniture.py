@@ -6,6 +6,7 @@ import io
 import math
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -129,20 +130,34 @@ def cross_out(axis: Axes, volcano: tuple[float, float], words: str) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure's bytes, the same from run to run: the Software tag is fixed.
+    """The figure's bytes, the same from run to run: the Software tag is fixed."""
+    tag, buffer = PngInfo(), io.BytesIO()
+    tag.add_text("Software", "insar-anomaly")
+    _picture(figure).save(buffer, "png", compress_level=_PACKED, pnginfo=tag, dpi=(DPI, DPI))
+    return buffer.getvalue()
 
-    Not by `savefig`, which goes through the whole figure once more before it draws, and packs a transparency that no figure
-    has.
-    """
+
+def written(figure: Figure, form: str) -> bytes:
+    """The figure as ``png``, ``jpeg``, ``svg`` or ``pdf``, the same from run to run: no file holds its date."""
+    buffer = io.BytesIO()
+    if form == "png":
+        return png(figure)
+    if form == "jpeg":
+        _picture(figure).save(buffer, "jpeg", quality=92, dpi=(DPI, DPI))
+        return buffer.getvalue()
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
+    with mpl.rc_context({"svg.hashsalt": "insar-anomaly", "pdf.fonttype": 42}):
+        figure.savefig(buffer, format=form, dpi=DPI, metadata={"Creator": "insar-anomaly", **dated})
+    return buffer.getvalue()
+
+
+def _picture(figure: Figure) -> Image.Image:
+    """The figure as pixels. Not by `savefig`, which goes through the whole figure once more before it draws, and packs a
+    transparency that no figure has."""
     figure.set_dpi(DPI)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
-    tag = PngInfo()
-    tag.add_text("Software", "insar-anomaly")
-    buffer = io.BytesIO()
-    picture = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
-    picture.save(buffer, "png", compress_level=_PACKED, pnginfo=tag, dpi=(DPI, DPI))
-    return buffer.getvalue()
+    return Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
 
 
 def _round_length(km: float) -> float:

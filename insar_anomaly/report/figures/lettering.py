@@ -1,10 +1,17 @@
-"""Text in figures: names that other people have written are drawn as they are, in whichever fonts have their characters."""
+"""Text in figures: names that other people have written are drawn as they are, in whichever fonts have their characters.
+
+A character that no font of this machine has is written as its number, ``[U+5BCC]``, and the log says once which font to
+install.
+"""
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, TypedDict
 
 from matplotlib import font_manager
@@ -14,10 +21,21 @@ from insar_anomaly.spoken import one_line
 
 PLAIN = "DejaVu Sans"
 """Comes with Matplotlib."""
-MISSING = "\u25a1"
-"""Stands for a character that no font has: an empty square."""
+_MOST = 8
+"""Characters of one name that are written as their numbers; of a longer one it says that there are more."""
+_INSTALL = {
+    "CJK": "Noto Sans CJK (Debian package fonts-noto-cjk)",
+    "symbols": "Symbola (Debian package fonts-symbola)",
+    "letters": "Noto Sans (Debian package fonts-noto-core)",
+}
+"""Free fonts by what they have. Coloured emoji fonts are bitmaps, which Matplotlib does not draw."""
 _TEMPLATES = ("Last Resort", "Adobe Blank")
 """Families whose glyphs stand for any character and show none."""
+
+
+log = logging.getLogger(__name__)
+_said: set[str] = set()
+"""The fonts that this process has asked for."""
 
 
 class Lettering(TypedDict):
@@ -36,14 +54,13 @@ def lettered(text: str) -> Lettering:
 
 
 def drawable(text: str) -> str:
-    """Text of one or more lines, with an empty square for each character that no font of this machine has."""
-    lines = (one_line(line) for line in text.split("\n"))
-    return "\n".join("".join(_shown(c) for c in line) for line in lines)
+    """Text of one or more lines, with the number of each character that no font of this machine has: ``[U+5BCC U+58EB]``."""
+    return "\n".join(_line(one_line(line)) for line in text.split("\n"))
 
 
 def any_missing(texts: Iterable[str]) -> bool:
     """True where one of the texts has a character that no font of this machine has."""
-    return any(MISSING in drawable(text) and MISSING not in text for text in texts)
+    return any(_missing(c) for text in texts for line in text.split("\n") for c in one_line(line))
 
 
 def titled(figure: FigureBase, text: str, **style: Any) -> None:
@@ -52,19 +69,74 @@ def titled(figure: FigureBase, text: str, **style: Any) -> None:
     figure.suptitle(how["s"], parse_math=how["parse_math"], family=how["family"], **style)
 
 
-def _shown(character: str) -> str:
-    if unicodedata.category(character) in ("Cf", "Mn", "Me") and _family_with(character) is None:
-        return ""  # marks that change the character before them, such as the variation selectors of emoji
-    return character if character == "\n" or _family_with(character) is not None else MISSING
+def _line(line: str) -> str:
+    kept = "".join(c for c in line if not _silent(c))
+    return "".join(_numbers(list(run)) if missing else "".join(run) for missing, run in groupby(kept, _missing))
+
+
+def _numbers(characters: list[str]) -> str:
+    """The numbers of characters, for who wants to look them up."""
+    _say_what_to_install(_fonts_for(characters[0]), characters[0])
+    more = " ..." if len(characters) > _MOST else ""
+    return f"[{' '.join(f'U+{ord(c):04X}' for c in characters[:_MOST])}{more}]"
+
+
+def _missing(character: str) -> bool:
+    return character != "\n" and not _silent(character) and _family_with(character) is None
+
+
+def _silent(character: str) -> bool:
+    """True for a mark that changes the one before it, such as variation selectors of emoji, and cannot be drawn."""
+    return unicodedata.category(character) in ("Cf", "Mn", "Me") and _family_with(character) is None
+
+
+def _fonts_for(character: str) -> str:
+    """Which of the free fonts has a character, as a rule."""
+    if unicodedata.category(character) in ("So", "Sk", "Sm"):
+        return "symbols"
+    wide = unicodedata.east_asian_width(character) in ("W", "F", "H")
+    return "CJK" if wide else "letters"
+
+
+def _say_what_to_install(fonts: str, character: str) -> None:
+    """Once for each font that is wanting."""
+    if fonts in _said:
+        return
+    _said.add(fonts)
+    name = unicodedata.name(character, "without a name")
+    log.warning(
+        "figures: no font on this machine has %s (U+%04X, %s); such characters are written as their numbers. Install a font "
+        "that has them, such as %s",
+        character,
+        ord(character),
+        name,
+        _INSTALL[fonts],
+    )
 
 
 @lru_cache(maxsize=4096)
 def _family_with(character: str) -> str | None:
     """The family of a font that has a character, the plain one before all others; None where there is none."""
-    for family, path in _fonts():
-        if ord(character) in _characters(path):
-            return family
-    return None
+    found = _in_fonts(character)
+    if found is None and _newly_installed():
+        found = _in_fonts(character)
+    return found
+
+
+def _in_fonts(character: str) -> str | None:
+    return next((family for family, path in _fonts() if ord(character) in _characters(path)), None)
+
+
+@lru_cache(maxsize=1)
+def _newly_installed() -> bool:
+    """Take up fonts that were installed after Matplotlib made its list of them, which it keeps; True where there are any."""
+    known = {one.fname for one in font_manager.fontManager.ttflist}
+    new = [path for path in font_manager.findSystemFonts() if path not in known]
+    for path in new:
+        with suppress(OSError, RuntimeError, ValueError):  # of a kind that cannot be drawn with
+            font_manager.fontManager.addfont(path)
+    _fonts.cache_clear()
+    return bool(new)
 
 
 @lru_cache(maxsize=1)

@@ -28,7 +28,7 @@ WORDS: Mapping[str, dict[str, str]] = {
         "summit": "summit not measured",
         "look": "looks",
         "flight": "flies",
-        "missing": "\u25a1: no font on this machine has this character",
+        "missing": "[U+...]: the number of a character that no font on this machine has",
     },
     "es": {
         "motion": "Línea de vista, cm",
@@ -51,7 +51,7 @@ WORDS: Mapping[str, dict[str, str]] = {
         "summit": "cima sin medir",
         "look": "mira",
         "flight": "vuela",
-        "missing": "\u25a1: ninguna fuente de este equipo tiene este carácter",
+        "missing": "[U+...]: el número de un carácter que ninguna fuente de este equipo tiene",
     },
 }
 
