@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from insar_anomaly import __version__
-from insar_anomaly.cli import delivery, experiments, explaining, exporting, mirror, people, reading, serving, stages, upkeep
+from insar_anomaly.cli import (
+    delivery,
+    experiments,
+    explaining,
+    exporting,
+    mirror,
+    people,
+    reading,
+    reporting,
+    serving,
+    stages,
+    upkeep,
+)
 from insar_anomaly.cli.exits import Exit
 
 
@@ -79,6 +91,12 @@ COMMANDS = (
         exporting.export_command,
         "write flags, scores or stacks as CSV, GeoJSON, STAC or CAP, or a score map as a GeoTIFF",
         exporting.export_arguments,
+    ),
+    Command(
+        "report",
+        reporting.report_command,
+        "write the screening report, a site of pages that needs no server",
+        reporting.report_arguments,
     ),
     Command("draw", reading.draw_command, "draw the figure of a flag, or of a stack on a day", reading.draw_arguments),
     Command("config", upkeep.config, "print all settings with their defaults, or check a file", upkeep.config_arguments),

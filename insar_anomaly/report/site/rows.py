@@ -128,14 +128,22 @@ class Motion:
     """Motion of places along the line of sight, cm, positive towards the satellite, zero at the first day.
 
     `cells` (row, column, day) are of the whole map, None = not measured; `peak` (day,) of its largest motion, whose place
-    is `place` (latitude, longitude); `shape` is that of the cells, rows from the north.
+    is `place` (latitude, longitude). `corner` is the map's north-western one (latitude, longitude), `cell` the size of a
+    cell, both degrees; `picture` shows the motion from the first to the last day, one pixel for each cell.
     """
 
     days: Sequence[date]
     peak: Sequence[float | None]
     place: tuple[float, float] | None
-    shape: tuple[int, int] = (0, 0)
     cells: Sequence[Sequence[Sequence[float | None]]] = ()
+    corner: tuple[float, float] = (0.0, 0.0)
+    cell: tuple[float, float] = (0.0, 0.0)
+    picture: Picture | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the cells."""
+        return (len(self.cells), len(self.cells[0])) if self.cells else (0, 0)
 
 
 @dataclass(frozen=True)
