@@ -60,8 +60,8 @@ class Overview:
 
     @cached_property
     def states(self) -> Mapping[str, StackState]:
-        """The stacks on the last night that they have been through."""
-        return self.s.ledger.newest_states()
+        """The stacks on the night; those that it has not been through as they were on their last one."""
+        return {**self.s.ledger.newest_states(), **(self.night.states if self.night else {})}
 
     @cached_property
     def thresholds(self) -> Mapping[tuple[str, EvidenceKind], float | None]:

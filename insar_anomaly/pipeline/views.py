@@ -64,7 +64,7 @@ def volcano_view(overview: Overview, volcano: Volcano, files: Files) -> VolcanoV
     stacks = [_Stack(overview, volcano, name, files).view for name in overview.names(volcano)]
     resting = {view.stack: view.model.row.model for view in stacks if view.model}
     others = [
-        _model_view(s, stack, row)
+        (stack, _model_view(s, stack, row))
         for stack in volcano.stacks
         for row in s.ledger.all_current(stack).values()
         if resting.get(stack) != row.model
@@ -203,7 +203,7 @@ class _Stack:
             look=glance.look,
             way=direction(frame_of(self.stack)),
             peak=glance.peak,
-            assessed=LANGUAGES[DEFAULT].span(*span_of(glance.shown.pair).days) if span_of(glance.shown.pair) else "",  # type: ignore[union-attr]
+            assessed=_when(glance.shown.pair),
         )
         when = LANGUAGES[DEFAULT].span(glance.first, glance.last)
         stem = f"{file_stem(self.stack)}-{glance.shown.pair}"
@@ -253,7 +253,7 @@ class _Stack:
         content, columns = film_png(maps, model.threshold)
         high, wide = maps.shape[1:]
         file = self.files.add(f"{file_stem(self.stack)}-maps.png", content)
-        box, words = self.volcano.box, f"Score maps of {self.stack}, one for each of {len(names)} {model.evidence.many}"
+        words = f"Score maps of {self.stack}, one for each of {len(names)} {model.evidence.many}"
         vent = (0.5, 0.5)
         if "lon" in scores and "lat" in scores and wide > 1 and high > 1:
             lon, lat = scores["lon"].values, scores["lat"].values
@@ -261,7 +261,6 @@ class _Stack:
                 float((self.volcano.lon - lon[0]) / (lon[-1] - lon[0]) * (wide - 1) + 0.5) / wide,
                 float((self.volcano.lat - lat[0]) / (lat[-1] - lat[0]) * (high - 1) + 0.5) / high,
             )
-        del box
         return Film(Picture(file, *_size(content), words), names, wide, high, columns, vent)
 
     def _downloads(self, glance: Glance | None) -> list[Download]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from insar_anomaly.names import EvidenceKind
 from insar_anomaly.report.site.plain import page
 from insar_anomaly.report.site.rows import ModelView, VolcanoView
 from insar_anomaly.spoken import DEFAULT, LANGUAGES
@@ -25,19 +26,19 @@ class Shown:
 def model_page(shown: VolcanoView) -> bytes:
     """The page ``v/<gvp>-model.html``."""
     resting = [_shown(one.stack, one.model, "flags rest on it") for one in shown.stacks if one.model]
-    others = [_shown("", one, "beside it") for one in shown.others]
+    others = [_shown(stack, one, "beside it") for stack, one in shown.others]
     return page("model.html.j2", up="../", shown=shown, volcano=shown.row.volcano, models=[*resting, *others])
 
 
 def _shown(stack: str, view: ModelView, why: str) -> Shown:
     row, found = view.row, view.calibration
     names = [one[:3] for one in LANGUAGES[DEFAULT].months]
-    alarms = found.false_alarms
+    alarms, both = found.false_alarms, row.evidence is EvidenceKind.DIRECTIONS
     facts = [
         ("use", why),
         ("assesses", row.evidence.many),
         ("detector", row.detector),
-        ("fitted on", f"{row.fit_from} to {row.fit_to}, {row.pairs} {row.evidence.many}"),
+        ("fitted on", f"{row.fit_from} to {row.fit_to}{'' if both else f', {row.pairs} pairs'}"),
         ("threshold", "none" if row.threshold is None else f"{row.threshold:.6g}"),
         ("policy", row.policy),
         ("why", row.why),

@@ -56,8 +56,8 @@ def _places(scores: NDArray[Any], threshold: float | None) -> NDArray[Any]:
 def _png(places: NDArray[Any], colours: Any) -> bytes:
     index = np.where(np.isfinite(places), np.clip(places, 0, 1) * (_COLOURS - 1), _COLOURS).round()
     table = (np.asarray(colours(np.linspace(0, 1, _COLOURS)))[:, :3] * 255).round().astype(np.uint8)
-    picture = Image.fromarray(index.astype(np.uint8), "P") if False else Image.fromarray(index.astype(np.uint8))
-    picture = picture.convert("P") if picture.mode != "P" else picture
+    picture = Image.new("P", (places.shape[1], places.shape[0]))
+    picture.putdata(index.astype(np.uint8).ravel().tolist())
     picture.putpalette([*table.ravel().tolist(), *_GREY])
     buffer = io.BytesIO()
     picture.save(buffer, "png", optimize=False)

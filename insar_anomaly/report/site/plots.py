@@ -17,12 +17,14 @@ SIZE = 200.0
 
 @dataclass(frozen=True)
 class Curve:
-    """One ROC curve: its words, its AUROC, the ``points`` of an SVG polyline, and whether it is of first assessments."""
+    """One ROC curve: its words, its AUROC, the ``points`` of an SVG polyline, whether it is of first assessments, and the
+    number of its colour, one for each injected peak."""
 
     words: str
     auroc: float
     points: str
     first: bool
+    colour: int
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ def roc_of(found: Calibration) -> Roc | None:
     """The curves of a calibration; None where it has none."""
     curves, at = [], []
     rate = found.false_positives.value if found.false_positives else None
+    peaks = sorted({sample.peak_cm or 0.0 for sample in found.roc})
     for sample, curve in found.roc.items():
         points = " ".join(f"{SIZE * x:.1f},{SIZE * (1 - y):.1f}" for x, y in zip(curve.fpr, curve.tpr, strict=True))
-        curves.append(Curve(str(sample), found.auroc.get(sample, float("nan")), points, sample.age is Age.FIRST))
+        colour = peaks.index(sample.peak_cm or 0.0) % 5
+        curves.append(Curve(str(sample), found.auroc.get(sample, float("nan")), points, sample.age is Age.FIRST, colour))
         share = found.detection.get(sample)
         if rate is not None and share is not None:
             words = f"policy's point: {share.value:.0%} of {sample} detected at a false positive rate of {rate:.2%}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -254,6 +254,5 @@ class VolcanoView:
     disclaimer: str
     config: str = "FILE"
     """The configuration's name, for commands that a person pastes."""
-    others: Sequence[ModelView] = ()
-    """Models beside those that flags rest on."""
-    names: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[tuple[str, ModelView]] = ()
+    """Stacks and their models beside those that flags rest on."""

@@ -21,9 +21,17 @@ const Chart = (function () {
     for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) out.push(value);
     return out;
   }
-  function months(from, to) {
+  // values for an axis that is linear around zero and logarithmic far from it
+  function decades(low, high, apart) {
+    const out = [];
+    const add = (value) => { if (value >= low && value <= high && out.every((one) => apart(one, value))) out.push(value); };
+    add(0);
+    for (let power = -2; power < 7; power++) for (const k of [1, 2, 5]) for (const sign of [1, -1]) add(sign * k * Math.pow(10, power));
+    return out;
+  }
+  function months(from, to, most) {
     const count = (to - from) / (DAY * 30.4);
-    const step = [1, 2, 3, 6, 12, 24, 60].find((k) => count / k <= 7) || 120;
+    const step = [1, 2, 3, 6, 12, 24, 60].find((k) => count / k <= most) || 120;
     const out = [];
     const at = new Date(from);
     const month = at.getUTCFullYear() * 12 + at.getUTCMonth();
@@ -92,9 +100,12 @@ const Chart = (function () {
       const margin = (high - low || Math.abs(high) || 1) * 0.08;
       if (!(shown.floor && low >= 0)) low -= margin; else low = 0;
       high += margin;
+      const bend = shown.bend && high > 4 * shown.bend ? shown.bend : 0;
+      const f = bend ? (value) => Math.asinh(value / bend) : (value) => value;
+      if (bend) low = Math.min(low + margin, 0) - bend / 4;
       x = (ms) => left + (ms - view[0]) / (view[1] - view[0]) * (width - left - PAD.right);
-      y = (value) => height - PAD.bottom - (value - low) / (high - low) * (height - PAD.bottom - PAD.top);
-      return [low, high];
+      y = (value) => height - PAD.bottom - (f(value) - f(low)) / (f(high) - f(low)) * (height - PAD.bottom - PAD.top);
+      return [low, high, bend ? decades(low, high, (a, b) => Math.abs(y(a) - y(b)) > 20) : steps(low, high, 5)];
     }
     function band(name, from, to) {
       const top = Math.max(PAD.top, y(to));
@@ -107,19 +118,19 @@ const Chart = (function () {
       left = PAD.left;
       svg.textContent = '';
       svg.setAttribute('viewBox', '0 0 ' + width + ' ' + height);
-      const [low, high] = scales();
+      const [low, high, values] = scales();
       const edges = shown.edges || [];
       if (shown.bands && edges.length) {
         const last = edges[edges.length - 1];
         if (edges.length > 1) band('noted-band', edges[0].y, last.y);
         band('told-band', last.y, high);
       }
-      for (const value of steps(low, high, 5)) {
+      for (const value of values) {
         if (y(value) < PAD.top - 1 || y(value) > height - PAD.bottom + 1) continue;
         el(svg, 'line', { class: 'grid', x1: left, x2: width - PAD.right, y1: y(value), y2: y(value) });
         el(svg, 'text', { x: left - 5, y: y(value) + 4, 'text-anchor': 'end' }, String(Number(value.toPrecision(6))));
       }
-      for (const [ms, words] of months(view[0], view[1])) {
+      for (const [ms, words] of months(view[0], view[1], Math.max(2, (width - left) / 75))) {
         el(svg, 'line', { class: 'grid', x1: x(ms), x2: x(ms), y1: PAD.top, y2: height - PAD.bottom });
         el(svg, 'text', { x: x(ms), y: height - 8, 'text-anchor': 'middle' }, words);
       }

@@ -56,7 +56,9 @@
     map.setAttribute('viewBox', view.join(' '));
     const box = map.getBoundingClientRect();
     const perPixel = Math.max(wide / (box.width || 1), high / (box.height || 1));
-    map.style.setProperty('--k', String(perPixel * (rows.length > 300 && wide > 150 ? 5 : 7)));
+    // markers are as large as their number lets them be
+    const size = rows.length > 300 && wide > 120 ? Math.min(6, Math.max(2.2, box.width / 200)) : 7;
+    map.style.setProperty('--k', String(perPixel * size));
   }
   function zoom(by, at) {
     const [x, y] = at || [view[0] + view[2] / 2, view[1] + view[3] / 2];

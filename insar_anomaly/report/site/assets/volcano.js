@@ -13,7 +13,7 @@
     if (stack.threshold !== null) edges.push({ y: stack.threshold });
     if (stack.told !== null && stack.told > (stack.threshold || 0)) edges.push({ y: stack.told, told: true });
     Chart.draw(place, {
-      name: 'Scores of ' + stack.name, y: 'score', bands: true, floor: true, edges,
+      name: 'Scores of ' + stack.name, y: 'score', bands: true, bend: stack.threshold, edges,
       points: stack.rows.map(([name, first, last, after, score, over, period]) => ({
         x: ms(last), y: score, over, key: name,
         words: first + ' to ' + last + ': score ' + (score === null ? 'none' : score.toPrecision(4)) +
