@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from insar_anomaly.report.site.rows import (
 )
 
 NIGHT = date(2024, 3, 1)
-EVIL = '<script>alert(1)</script>"\'&<img src=x onerror=alert(1)>'
+EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
 """A name that must stay a name."""
 UP, DOWN = "001A_00001_010101", "002D_00002_020202"
 
@@ -106,10 +107,12 @@ def view(folder: Path, gvp: int = 200000, name: str = EVIL, *, stacks: int = 2) 
 def _stack(folder: Path, stack: str, acts: list[ActRow]) -> StackView:
     rng = np.random.default_rng(3)
     days = [date(2023, 1, 3) + timedelta(days=12 * k) for k in range(35)]
-    spans = [Span(a, b) for a, b in zip(days, days[1:], strict=False)]
+    spans = [Span(a, b) for a, b in pairwise(days)]
     scores = [float(abs(v)) + (30 if 30 <= k < 32 else 0) for k, v in enumerate(rng.normal(4, 2, len(spans)))]
     rows = [
-        ScoredAssessment(stack, span.name, 3, span.last, score, 12.0, 50.0, score > 12, Verdict.OK, "snap", "model", score / 3)
+        ScoredAssessment(
+            stack, span.name, 3, span.last, score, 12.0, 50.0, score > 12, Verdict.OK, "snap", "model", score / 3
+        )
         for span, score in zip(spans, scores, strict=True)
     ]
     episode = EpisodeRow(
@@ -140,7 +143,9 @@ def _stack(folder: Path, stack: str, acts: list[ActRow]) -> StackView:
         newest=days[-1],
         expected=days[-1] + timedelta(days=12),
         seen=[Seen("newest assessment", [picture], motion), Seen("flag 1, highest score", why="the pairs are gone")],
-        film=Film(Picture(f"../f/{stem}-maps.png", 192, 30, "Score maps"), [one.name for one in spans], 12, 10, columns, (0.5, 0.5)),
+        film=Film(
+            Picture(f"../f/{stem}-maps.png", 192, 30, "Score maps"), [one.name for one in spans], 12, 10, columns, (0.5, 0.5)
+        ),
         downloads=[Download(f"../f/{stem}.csv", "scores, CSV", 5)],
     )
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_no_line_of_the_coast_crosses_the_map(cut):
     for line in world.coastline(cut).split("M")[1:]:
         xs = [float(point.split()[0]) for point in line.split("L")]
         assert 0 <= min(xs) <= max(xs) <= 360
-        assert max(abs(a - b) for a, b in zip(xs, xs[1:], strict=False)) < 60
+        assert max(abs(a - b) for a, b in pairwise(xs)) < 60
 
 
 def test_the_coastline_says_where_it_comes_from():

@@ -89,7 +89,7 @@ class Status(Section):
 
 
 class Report(Section):
-    """The screening report, a static site of pages; docs/report.md. `insar-anomaly report` writes it, and a night where asked."""
+    """The screening report: pages that need no server; docs/report.md. `insar-anomaly report` writes them, or each night."""
 
     out: str | None = Field(
         None,

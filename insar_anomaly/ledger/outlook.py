@@ -8,7 +8,6 @@ from datetime import date
 
 from sqlalchemy import Integer, cast, func, select
 
-from insar_anomaly.errors import Verdict
 from insar_anomaly.ledger import tables as t
 from insar_anomaly.ledger.part import Part
 from insar_anomaly.names import EvidenceKind
@@ -57,14 +56,14 @@ class Outlook(Part):
     def newest(self, evidence: str) -> dict[str, Newest]:
         """Stack or couple -> its newest scores of this evidence; those without any are missing."""
         s, m = t.score.c, t.model.c
-        last = select(m.stack, func.max(m.number).label("number")).where(m.evidence == EvidenceKind(evidence))
-        last = last.group_by(m.stack).subquery()
+        mine = select(m.stack, func.max(m.number).label("number")).where(m.evidence == EvidenceKind(evidence))
+        last = mine.group_by(m.stack).subquery()
         same = (m.stack == last.c.stack) & (m.number == last.c.number)
         current = select(m.stack, m.model).join(last, same).subquery()
         of_current = (s.stack == current.c.stack) & (s.model == current.c.model)
-        good = (s.verdict == Verdict.OK) & s.score.is_not(None) & s.seen.is_not(None)
-        day = select(s.stack, s.model, func.max(s.seen).label("seen")).join(current, of_current).where(good)
-        day = day.group_by(s.stack, s.model).subquery()
+        good = s.score.is_not(None) & s.seen.is_not(None)
+        ends = select(s.stack, s.model, func.max(s.seen).label("seen")).join(current, of_current).where(good)
+        day = ends.group_by(s.stack, s.model).subquery()
         query = select(s.stack, s.pair, s.seen, s.score, s.threshold, s.return_period)
         query = query.join(day, (s.stack == day.c.stack) & (s.model == day.c.model) & (s.seen == day.c.seen)).where(good)
         found: dict[str, Newest] = {}

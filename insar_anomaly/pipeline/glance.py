@@ -1,7 +1,7 @@
 """The maps that a page shows of a stack: a scene without the quiet time, read from the pairs around it alone.
 
-A notice says how sure its motion is, which takes the reading of many quiet pairs. A page shows the motion, and is written for
-every stack that has changed.
+A notice says how sure its motion is, which takes the reading of many quiet pairs. A page shows the motion, and is written
+for every stack that has changed.
 """
 
 from __future__ import annotations

@@ -45,6 +45,11 @@ class Overview:
         """The overview at this moment; without `night` its digest is read from the folder of figures."""
         return cls(s, night or _newest_digest(s.config.figures), datetime.now(UTC).date())
 
+    @property
+    def as_of(self) -> date:
+        """The night that is shown; today where none was run."""
+        return self.night.as_of if self.night else self.today
+
     @cached_property
     def episodes(self) -> Mapping[int, list[EpisodeRow]]:
         """Flags by volcano."""

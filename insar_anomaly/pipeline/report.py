@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from insar_anomaly import catalogue
 from insar_anomaly.errors import InsarAnomalyError
@@ -13,8 +14,9 @@ from insar_anomaly.names import JsonObject
 from insar_anomaly.pipeline.installation import Installation, storage_options
 from insar_anomaly.pipeline.overview import Overview
 from insar_anomaly.pipeline.run import Run
+from insar_anomaly.pipeline.sheets import Files
 from insar_anomaly.pipeline.shelf import Shelf, shelf_of
-from insar_anomaly.pipeline.views import Files, volcano_view
+from insar_anomaly.pipeline.views import volcano_view
 from insar_anomaly.report.digest import Digest
 from insar_anomaly.report.site import front_page, furniture, model_page, volcano_page
 
@@ -153,10 +155,10 @@ class _Site:
             self.new.files[key] = sorted([*mine.content, f"v/{key}.html", f"v/{key}-model.html"])
             self.written.append(volcano.gvp)
             if len(self.written) % _AT_ONCE == 0:
-                self._put(files, pages)
+                self._put(files, pages, again=again)
                 files, pages = {}, {}
             self.watch("report", number, len(every), volcano.name)
-        self._put(files, pages)
+        self._put(files, pages, again=again)
 
     def finish(self) -> None:
         """The front page, the manifest, and then what no page shows any more."""
@@ -174,8 +176,8 @@ class _Site:
             if marked:
                 self.new.marks[key] = self.old.marks[key]
 
-    def _put(self, files: dict[str, bytes], pages: dict[str, bytes]) -> None:
-        known = self.old.all_files
+    def _put(self, files: dict[str, bytes], pages: dict[str, bytes], *, again: bool) -> None:
+        known = set() if again else self.old.all_files
         self._write({name: content for name, content in files.items() if name not in known})
         self._write(pages)
 
@@ -186,6 +188,4 @@ class _Site:
 
 def _catalogue(s: Installation) -> list[catalogue.Volcano]:
     """All volcanoes, whichever this installation was narrowed to."""
-    from pathlib import Path
-
     return list(catalogue.load(s.config.catalogue)) if Path(s.config.catalogue).is_file() else list(s.volcanoes)

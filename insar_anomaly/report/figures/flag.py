@@ -117,7 +117,7 @@ def panel_pngs(shown: PairFigure, *, language: str = DEFAULT) -> dict[str, bytes
     for name, draw in _PANELS.items():
         figure = Figure(figsize=(3.7, 4.15), layout=ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05))
         FigureCanvasAgg(figure)
-        whole = figure.subfigures(1, 1)
+        [[whole]] = figure.subfigures(1, 1, squeeze=False)
         draw(whole, whole.subplots(), shown, said)
         out[name] = furniture.png(figure)
     return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
+from itertools import pairwise
 
 from insar_anomaly.report.digest import Digest
 from insar_anomaly.report.site import world
@@ -65,9 +66,6 @@ def _ages(rows: Sequence[VolcanoRow], night: date) -> list[tuple[str, int]]:
     """How many volcanoes have data of which age on the last night."""
     known = [max(0, (night - one.newest).days) for one in rows if one.newest]
     edges = [-1, *_AGES]
-    found = [
-        (f"{low + 1} to {high} days", sum(low < age <= high for age in known))
-        for low, high in zip(edges, edges[1:], strict=False)
-    ]
+    found = [(f"{low + 1} to {high} days", sum(low < age <= high for age in known)) for low, high in pairwise(edges)]
     found.append((f"more than {_AGES[-1]} days", sum(age > _AGES[-1] for age in known)))
     return [*found, ("no data yet", len(rows) - len(known))]

@@ -42,7 +42,10 @@ def _shown(stack: str, view: ModelView, why: str) -> Shown:
         ("threshold", "none" if row.threshold is None else f"{row.threshold:.6g}"),
         ("policy", row.policy),
         ("why", row.why),
-        ("false flags a year", "not known" if alarms is None else f"{alarms.value:.2g} ({alarms.low:.2g} to {alarms.high:.2g})"),
+        (
+            "false flags a year",
+            "not known" if alarms is None else f"{alarms.value:.2g} ({alarms.low:.2g} to {alarms.high:.2g})",
+        ),
         ("quiet scores", f"{len(found.negatives)}, from {found.years:.3g} years"),
         ("model", row.model),
         ("snapshot of the stack", row.snapshot),

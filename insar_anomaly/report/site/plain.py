@@ -15,10 +15,9 @@ from markupsafe import Markup
 
 from insar_anomaly.spoken import DEFAULT, LANGUAGES, one_line, place_in_words
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
-)
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 """The Content-Security-Policy of every page: nothing from elsewhere, and no script that a name or a note could bring."""
+DASH = "\u2013"
 _ASSETS = ("site.css", "site.js", "front.js", "chart.js", "volcano.js")
 _HARMLESS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -55,13 +54,13 @@ def data(content: object) -> Markup:
 
 def figure(value: float | None) -> str:
     """A score with four digits; a dash where there is none."""
-    return "–" if value is None else f"{value:.4g}"
+    return DASH if value is None else f"{value:.4g}"
 
 
 def years(value: float | None) -> str:
     """A return period with two digits; a dash where it is not known."""
     if value is None:
-        return "–"
+        return DASH
     return ">10,000" if value >= 1e4 else f"{float(f'{value:.2g}'):g}"
 
 

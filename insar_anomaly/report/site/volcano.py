@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -27,7 +26,9 @@ def volcano_page(shown: VolcanoView) -> bytes:
     """The page ``v/<gvp>.html``."""
     keys = {one.stack: f"s{number}" for number, one in enumerate(shown.stacks)}
     flags = sorted(
-        (flag for one in shown.stacks for flag in one.flags), key=lambda one: (one.row.state.open, one.row.until), reverse=True
+        (flag for one in shown.stacks for flag in one.flags),
+        key=lambda one: (one.row.state.open, one.row.until),
+        reverse=True,
     )
     return page(
         "volcano.html.j2",
@@ -142,5 +143,3 @@ def _history(shown: VolcanoView) -> list[tuple[date, str, str, str, str]]:
         about = act.stack if act.episode is None else f"{act.stack}:{act.episode}"
         rows.append((act.at.date(), what, about, act.by, act.note))
     return sorted(rows, key=lambda one: one[0], reverse=True)
-
-

@@ -10,8 +10,9 @@
     const place = document.getElementById(key + '-series');
     if (!place) return;
     const edges = [];
-    if (stack.threshold !== null) edges.push({ y: stack.threshold });
-    if (stack.told !== null && stack.told > (stack.threshold || 0)) edges.push({ y: stack.told, told: true });
+    const split = stack.told !== null && stack.told > stack.threshold;
+    if (stack.threshold !== null) edges.push({ y: stack.threshold, told: !split });
+    if (stack.threshold !== null && split) edges.push({ y: stack.told, told: true });
     Chart.draw(place, {
       name: 'Scores of ' + stack.name, y: 'score', bands: true, bend: stack.threshold, edges,
       points: stack.rows.map(([name, first, last, after, score, over, period]) => ({
