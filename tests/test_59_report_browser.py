@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 
 import pytest
 import site_rows
@@ -235,12 +234,10 @@ def test_fifteen_hundred_volcanoes_sort_and_filter(visit, tmp_path):
     folder = site_rows.write_site(tmp_path, 1500).parent
     loaded = [folder / "index.html", *(folder / "assets").iterdir()]
     assert sum(file.stat().st_size for file in loaded) < 15e6
-    begun = time.monotonic()
     page = visit(folder=folder)
-    page.get_by_label("Filter").fill("volcano 77")
-    print(f"1,500 volcanoes loaded and filtered in {time.monotonic() - begun:.2f} s")
-    assert len(names_in(page)) == sum("77" in f"{k} {200000 + k}" for k in range(1, 1500) if str(k).startswith("77")) or True
-    assert page.locator("#count").inner_text().endswith("of 1500 shown")
+    page.get_by_label("Filter").fill("volcano 20077")
+    assert sorted(names_in(page)) == [f"Volcano 77{k}" for k in range(10)]
+    assert page.locator("#count").inner_text() == "10 of 1500 shown"
     page.get_by_label("Filter").fill("")
     page.get_by_role("button", name="Volcano", exact=True).click()
     assert names_in(page)[-1] == "Volcano 1499"

@@ -169,8 +169,8 @@ def test_pictures_and_links_have_words(pages):
 
 
 def test_every_mark_has_a_shape_and_a_colour_of_its_own():
-    icons, styles = front_page(site_rows.front(1)).decode(), asset("site.css").decode()
-    shapes = [re.search(rf'<\w+ id="s-{mark.value}" ([^>]*)/>', icons)[1] for mark in Mark]
+    page, styles = front_page(site_rows.front(1)).decode(), asset("site.css").decode()
+    shapes = [re.search(rf'<svg class="icon {mark.value}"[^>]*>(.*?)</svg>', page)[1] for mark in Mark]
     assert len(set(shapes)) == len(Mark)
     for scheme in re.findall(r"--flagged:.*?--no-flag: #\w+", styles, re.S):
         colours = [re.search(rf"--{mark.value}: (#\w+)", scheme)[1] for mark in Mark]

@@ -9,6 +9,7 @@
   const said = document.getElementById('map-said');
 
   // --- table
+  const words = new Intl.Collator(undefined, { numeric: true });
   function value(row, column) {
     const cell = row.cells[column];
     return cell.dataset.v !== undefined ? Number(cell.dataset.v) : cell.textContent.trim().toLowerCase();
@@ -21,7 +22,7 @@
     head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
     const column = head.cellIndex;
     const keyed = rows.map((row) => [value(row, column), row]);
-    keyed.sort(([a], [b]) => (typeof a === 'string' ? a.localeCompare(b, undefined, { numeric: true }) : a - b) * (up ? 1 : -1));
+    keyed.sort(([a], [b]) => (typeof a === 'string' ? words.compare(a, b) : a - b) * (up ? 1 : -1));
     body.append(...keyed.map((one) => one[1]));
   }
   for (const head of table.tHead.rows[0].cells) head.querySelector('button').addEventListener('click', () => sort(head));
