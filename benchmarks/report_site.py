@@ -64,7 +64,7 @@ def installation(config: str, out: Path) -> dict[str, float | int]:
 
 
 def front(folder: Path, number: int) -> dict[str, float | int | None]:
-    """Size of a front page with everything that it loads, CPU seconds to make it, seconds until a browser has filtered it."""
+    """Size of a front page with all that it loads, CPU seconds to make it, and seconds until a browser has filtered it."""
     import site_rows
 
     cpu, page = _timed(lambda: site_rows.write_site(folder / "front", number))
