@@ -139,7 +139,7 @@ def _stack(folder: Path, stack: str, acts: list[ActRow]) -> StackView:
         model=_model(),
         rows=rows,
         flags=[FlagView(episode, [act for act in acts if act.stack == stack], "https://example.org/flag?x=1", 900.0)],
-        told=20.0,
+        notice_from=20.0,
         newest=days[-1],
         expected=days[-1] + timedelta(days=12),
         seen=[Seen("newest assessment", [picture], motion), Seen("flag 1, highest score", why="the pairs are gone")],

@@ -133,7 +133,7 @@ class _Stack:
             model=None if model is None else _model_view(self.s, self.stack, model),
             rows=self.newest,
             flags=self.flags,
-            told=told,
+            notice_from=told,
             blind="" if couple and model is None else blind,
             stale=state.why if state and state.stale else "",
             newest=state.newest if state else None,

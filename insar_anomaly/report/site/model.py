@@ -25,7 +25,7 @@ class Shown:
 
 def model_page(shown: VolcanoView) -> bytes:
     """The page ``v/<gvp>-model.html``."""
-    resting = [_shown(one.stack, one.model, "flags rest on it") for one in shown.stacks if one.model]
+    resting = [_shown(one.stack, one.model, "raises the flags") for one in shown.stacks if one.model]
     others = [_shown(stack, one, "beside it") for stack, one in shown.others]
     return page("model.html.j2", up="../", shown=shown, volcano=shown.row.volcano, models=[*resting, *others])
 

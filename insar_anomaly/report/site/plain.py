@@ -25,7 +25,13 @@ _HARMLESS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028"
 @lru_cache(maxsize=1)
 def furniture() -> Mapping[str, bytes]:
     """Styles and scripts: name, as ``assets/site.0123456789.css``, -> content. Another content has another name."""
-    return {named(f"assets/{name}", content := asset(name)): content for name in _ASSETS}
+    return {full: asset(name) for name, full in _names().items()}
+
+
+@lru_cache(maxsize=1)
+def _names() -> Mapping[str, str]:
+    """The file in the folder of assets -> its name in the site."""
+    return {name: named(f"assets/{name}", asset(name)) for name in _ASSETS}
 
 
 def asset(name: str) -> bytes:
@@ -41,7 +47,7 @@ def named(name: str, content: bytes) -> str:
 
 def page(template: str, *, up: str = "", **values: object) -> bytes:
     """A page from its template. `up` is the way from the page to the site's root: empty, or ``../``."""
-    here = {name.split("/")[1].split(".")[0] + "." + name.rpartition(".")[2]: f"{up}{name}" for name in furniture()}
+    here = {name: f"{up}{full}" for name, full in _names().items()}
     text = _environment().get_template(template).render(asset=here, up=up, policy=POLICY, **values)
     return text.encode()
 

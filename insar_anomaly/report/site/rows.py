@@ -69,14 +69,14 @@ class Spent:
 
     year: int
     budget: float
-    told: int
+    notified: int
     volcanic: int
     false: int
 
     @property
     def open_question(self) -> int:
         """Flags that nobody has labelled, or that somebody is unsure of."""
-        return self.told - self.volcanic - self.false
+        return self.notified - self.volcanic - self.false
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class ModelView:
 class StackView:
     """A stack or couple: what it was assessed by, its assessments and flags, and what its maps show.
 
-    `told` is the score from which on people are notified, None where it is the threshold. `blind` says why it raises no
+    `notice_from` is the score from which on people are notified, None where it is the threshold. `blind` says why it raises no
     flag, empty where it can.
     """
 
@@ -217,7 +217,7 @@ class StackView:
     model: ModelView | None
     rows: Sequence[ScoredAssessment | ScoredPair] = ()
     flags: Sequence[FlagView] = ()
-    told: float | None = None
+    notice_from: float | None = None
     blind: str = ""
     stale: str = ""
     newest: date | None = None

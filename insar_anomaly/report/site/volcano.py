@@ -62,7 +62,7 @@ def content_of(one: StackView) -> dict[str, object]:
     return {
         "name": one.stack,
         "threshold": one.model.row.threshold if one.model else None,
-        "told": one.told,
+        "told": one.notice_from,
         "rows": [row for row in map(_row, one.rows) if row is not None],
         "flags": [
             {
