@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from insar_anomaly import __version__
+from insar_anomaly.calibration.budget import Level
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import UsageError
 from insar_anomaly.flags.labels import UNSURE, VOLCANIC
@@ -88,10 +89,14 @@ class Overview:
         return {stack: muted_until(mutes, stack, self.today) for stack in self.s.by_stack}
 
     @cached_property
-    def level_words(self) -> str | None:
+    def level(self) -> Level | None:
         """From where on people are notified."""
-        level = level_of(self.s)
-        return level.words if level else None
+        return level_of(self.s)
+
+    @cached_property
+    def kinds(self) -> Mapping[tuple[str, str], EvidenceKind]:
+        """What each model assesses, by stack and model."""
+        return self.s.ledger.kinds()
 
     def resting(self, stack: str) -> EvidenceKind | None:
         """The evidence that a stack's flags rest on, as `Installation.resting` says; None where it can raise none."""
@@ -169,9 +174,10 @@ class Overview:
             volcano.model_dump_json(),
             replace(row, volcano=None),  # type: ignore[arg-type]
             [(name, self._marks.get(name), self.resting(name)) for name in names],
-            self.episodes.get(volcano.gvp, []),
+            # a set has another order in each process
+            [(replace(one, standing=frozenset()), sorted(one.standing)) for one in self.episodes.get(volcano.gvp, [])],
             self.acts_of(volcano),
-            self.level_words,
+            self.level.words if self.level else None,
             [(state.newest, state.expected, state.stale) if state else None for state in states],
             # links run out: pages with links are written again when half of their time is over
             (self.today - date.min) // timedelta(days=max(1, days // 2)) if self.s.config.report.links else 0,
@@ -181,8 +187,22 @@ class Overview:
 
     def acts_of(self, volcano: Volcano) -> list[ActRow]:
         """What people did with the volcano, its stacks, and the regions that it belongs to."""
-        names = self.names(volcano)
-        return [act for act in self.acts if act.stack in names or any(Target(act.stack).covers(name) for name in names)]
+        names = set(self.names(volcano))
+        wide = [act for act in self._wide_acts if any(Target(act.stack).covers(name) for name in names)]
+        found = [*wide, *(act for name in names for act in self._acts_by_stack.get(name, ()))]
+        return sorted(found, key=lambda act: (act.at, act.stack, act.kind))
+
+    @cached_property
+    def _wide_acts(self) -> list[ActRow]:
+        """Acts that are about a volcano or a region."""
+        return [act for act in self.acts if "/" not in act.stack]
+
+    @cached_property
+    def _acts_by_stack(self) -> Mapping[str, list[ActRow]]:
+        found: dict[str, list[ActRow]] = defaultdict(list)
+        for act in self.acts:
+            found[act.stack].append(act)
+        return found
 
     def front(self, rows: Sequence[VolcanoRow]) -> Front:
         """The front page."""
@@ -191,7 +211,7 @@ class Overview:
             rows=rows,
             digest=self.night,
             spent=self._spent(),
-            level=self.level_words,
+            level=self.level.words if self.level else None,
             version=__version__,
             made=datetime.now(UTC),
             disclaimer=DISCLAIMER,

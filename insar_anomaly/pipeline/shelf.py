@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import fsspec
 
-from insar_anomaly.errors import StoreFailed
+from insar_anomaly.errors import StoreFailed, UsageError
 from insar_anomaly.files.whole import write_whole
 from insar_anomaly.sources.base import StorageOptions
 
@@ -34,7 +34,9 @@ class Shelf(Protocol):
 
 
 def shelf_of(place: str, options: StorageOptions) -> Shelf:
-    """The shelf at a folder, or at ``s3://bucket/prefix``."""
+    """The shelf at a folder, or at ``s3://bucket/prefix``. Raises UsageError where the place is neither."""
+    if "://" in place and not place.startswith(("s3://", "file://")):
+        raise UsageError(f"{place}: a site is written into a folder or s3://bucket/prefix; name one of them")
     if place.startswith("s3://"):
         return _Bucket(place.removeprefix("s3://").rstrip("/"), fsspec.filesystem("s3", **options))
     return _Folder(Path(place.removeprefix("file://")))

@@ -18,7 +18,7 @@ from insar_anomaly.notify.links import Links
 from insar_anomaly.notify.message import DISCLAIMER
 from insar_anomaly.pipeline.glance import Glance, glance_of
 from insar_anomaly.pipeline.installation import Installation
-from insar_anomaly.pipeline.level import Telling, level_of
+from insar_anomaly.pipeline.level import Telling
 from insar_anomaly.pipeline.overview import Overview
 from insar_anomaly.pipeline.scene import Shown
 from insar_anomaly.pipeline.sheets import Files, Sheets, when_of
@@ -123,7 +123,7 @@ class _Stack:
         """All of it."""
         model, state = self.model, self.overview.states.get(self.stack)
         couple = self.stack in self.s.by_couple
-        told = Telling.of(model, level_of(self.s)).score if model and model.threshold is not None else None
+        told = Telling.of(model, self.overview.level).score if model and model.threshold is not None else None
         blind = (
             "it is not fitted" if model is None else f"it has no threshold: {model.why}" if model.threshold is None else ""
         )
@@ -168,7 +168,7 @@ class _Stack:
     def _shown(self, model: ModelRow, one: EpisodeRow | ScoredAssessment | ScoredPair) -> Shown:
         night = self.overview.as_of
         if isinstance(one, EpisodeRow):
-            kind = self.s.ledger.kinds().get((self.stack, one.model), model.evidence)
+            kind = self.overview.kinds.get((self.stack, one.model), model.evidence)
             return Shown(self.stack, kind, one.peak_pair, None, one.model, one.threshold, night, one.since, one.until)
         span = span_of(one.pair)
         assert span is not None

@@ -209,8 +209,8 @@ class ModelView:
 class StackView:
     """A stack or couple: what it was assessed by, its assessments and flags, and what its maps show.
 
-    `notice_from` is the score from which on people are notified, None where it is the threshold. `blind` says why it raises no
-    flag, empty where it can.
+    `notice_from` is the score from which on people are notified, None where it is the threshold. `blind` says why it
+    raises no flag, empty where it can.
     """
 
     stack: str
