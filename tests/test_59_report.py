@@ -84,6 +84,19 @@ def test_a_volcano_page_has_its_panels_series_and_files(written):
     assert data["motion"][0]["days"]
 
 
+def test_the_motion_of_the_peak_and_of_chosen_places_shows_what_moved(written):
+    """Rising Cone has risen by 12 cm, less what its own map takes for zero."""
+    page = (written[0] / "v" / "990002.html").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])["s0"]
+    of_flag = data["motion"][1]
+    peak = [value for value in of_flag["peak"] if value is not None]
+    assert 5 < max(peak) - min(peak) < 15
+    cells = of_flag["cells"]
+    last = [[place[-1] for place in row] for row in cells]
+    known = [abs(value) for row in last for value in row if value is not None]
+    assert max(known) > 4 * sorted(known)[len(known) // 2]
+
+
 def test_a_blind_volcano_says_why(written):
     page = (written[0] / "v" / "990003.html").read_text()
     assert "<strong>Blind:</strong> it has no threshold" in page

@@ -6,6 +6,8 @@ for every stack that has changed.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,7 +16,6 @@ from numpy.typing import NDArray
 
 from insar_anomaly.errors import StoreFailed
 from insar_anomaly.evidence import motion, timing
-from insar_anomaly.evidence.motion import Map
 from insar_anomaly.evidence.timing import Series
 from insar_anomaly.names import Pair, Period, span_of
 from insar_anomaly.pipeline.assess import accepted_until, spans
@@ -24,12 +25,16 @@ from insar_anomaly.pipeline.scene import Shown, score_map_of
 from insar_anomaly.pipeline.scoring import static_loaded
 from insar_anomaly.pipeline.weighing import coherence_of
 from insar_anomaly.stack.schema import Grid, cell_centres
+from insar_anomaly.tiles.preprocess import corrected
+from insar_anomaly.tiles.trends import trend
 from insar_anomaly.units import rad_per_m
 
 _AROUND = timedelta(days=150)
 """Time on either side of a span whose pairs are read."""
-_CELLS = 24
-"""Cells, at most, along a side of the map of places whose motion a person can ask for."""
+_BESIDE = 8, 6
+"""Acquisitions before and after a span whose motion is drawn."""
+_FINE, _CELLS = 96, 24
+"""Cells, at most, along a side: those that trends are fitted to, and places whose motion a person can ask for."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ def _glance(m: Measuring) -> Glance:
     peak = motion.peak_of(seen, ground, m.flagged)
     plain = np.where(seen.valid, seen.phase, np.nan) / rad_per_m(ground.wavelength_m) * 100
     look = [float(m.dataset[name].mean()) for name in ("e", "n", "u")]
+    series, cells = _tracks(m, first, last, peak)
     return Glance(
         shown=m.shown,
         grid=ground.grid,
@@ -105,43 +111,75 @@ def _glance(m: Measuring) -> Glance:
         score_map=m.score_map,
         stride=m.stride,
         peak=None if peak is None else (float(ground.grid.lat[peak.row]), float(ground.grid.lon[peak.column])),
-        series=None if peak is None else m.series_at(peak, last),
-        cells=_cells(m, last),
+        series=series,
+        cells=cells,
     )
 
 
-def _cells(m: Measuring, through: int) -> Cells | None:
-    """The motion of all parts of the map, from the pairs that are in memory already."""
-    network, grid = m.cleaned.network, m.ground.grid
-    near = range(max(0, through - 9), min(len(m.days), through + 7))
-    chosen = [p for p, (one, other) in enumerate(network.ends.tolist()) if one in near and other in near]
+def _tracks(m: Measuring, first: int, last: int, peak: motion.Peak | None) -> tuple[Series | None, Cells | None]:
+    """The motion of the peak's place and of all parts of the map around a span, from pairs made coarse before their trends
+    are removed: what is small is drawn small."""
+    near = range(max(0, first - _BESIDE[0]), min(len(m.days), last + _BESIDE[1] + 1))
+    ends = m.cleaned.network.ends
+    chosen = [p for p, (one, other) in enumerate(ends.tolist()) if one in near and other in near]
     if not chosen:
-        return None
-    px = max(1, -(-max(grid.shape) // _CELLS))
-    values = np.stack([_coarse(Map(*one), px) for one in zip(*m.cleaned.take(chosen), strict=True)])
-    values *= 100 / rad_per_m(m.ground.wavelength_m)
-    shape, flat = values.shape[1:], values.reshape(len(chosen), -1)
-    flat = flat - np.nanmedian(flat, axis=1, keepdims=True)
-    ends, days = network.ends[chosen] - near[0], [m.days[k] for k in near]
-    found: dict[tuple[date, ...], list[tuple[int, tuple[float, ...]]]] = {}
-    for k in range(flat.shape[1]):
-        if np.isfinite(flat[:, k]).mean() > 0.5:
-            one = timing.series_of(days, ends, flat[:, k], through=through - near[0])
-            found.setdefault(one.days, []).append((k, one.cm))
+        return None, None
+    grid = m.ground.grid
+    px = max(1, -(-max(grid.shape) // _FINE))
+    fine = _detrended(m, chosen, px)
+    days, ends = [m.days[k] for k in near], ends[chosen] - near[0]
+
+    def track(values: NDArray[np.float64]) -> Series:
+        return timing.series_of(days, ends, values, through=last - near[0])
+
+    series = None if peak is None else track(fine[:, peak.row // px, peak.column // px])
+    several = -(-max(fine.shape[1:]) // _CELLS)
+    known = np.isfinite(fine)
+    parts = np.stack([_coarse(np.where(ok, one, 0), ok, several) for one, ok in zip(fine, known, strict=True)])
+    return series, _cells(grid, parts, px * several, track)
+
+
+def _cells(grid: Grid, parts: NDArray[np.float64], px: int, track: Callable[[NDArray[np.float64]], Series]) -> Cells | None:
+    """The motion of each part (pair, row, column) that most pairs measured, on the days that most parts have."""
+    flat = parts.reshape(len(parts), -1)
+    known = np.flatnonzero(np.isfinite(flat).mean(0) > 0.5)
+    found = {int(k): track(flat[:, k]) for k in known}
     if not found:
         return None
-    most = max(found, key=lambda one: (len(found[one]), len(one)))
-    out = np.full((flat.shape[1], len(most)), np.nan)
-    for k, cm in found[most]:
-        out[k] = cm
-    return Cells(most, out.reshape(*shape, -1), grid.north, grid.west, grid.dy * px, grid.dx * px)
+    days = Counter(one.days for one in found.values()).most_common(1)[0][0]
+    out = np.full((flat.shape[1], len(days)), np.nan)
+    for k, one in found.items():
+        if one.days == days:
+            out[k] = one.cm
+    return Cells(days, out.reshape(*parts.shape[1:], -1), grid.north, grid.west, grid.dy * px, grid.dx * px)
 
 
-def _coarse(one: Map, px: int) -> NDArray[np.float64]:
-    """A map as means of squares of `px` pixels; NaN where less than a third of one is measured."""
-    high, wide = (-(-side // px) for side in one.valid.shape)
-    total, known = (np.zeros((high * px, wide * px)) for _ in range(2))
-    rows, columns = one.valid.shape
-    total[:rows, :columns], known[:rows, :columns] = np.where(one.valid, one.phase, 0), one.valid
-    total, known = (part.reshape(high, px, wide, px).sum((1, 3)) for part in (total, known))
-    return np.where(known > px * px / 3, total / np.maximum(known, 1), np.nan)
+def _detrended(m: Measuring, chosen: Sequence[int], px: int) -> NDArray[np.float64]:
+    """Motion (pair, row, column) of these pairs in cm, as means of squares of `px` pixels without their trends, zero where
+    most of the map is; NaN = not measured."""
+    some = m.dataset.isel(pair=list(chosen))
+    water, remove = m.dataset["water"].values.astype(bool), m.recipe.cleaning.remove
+    height = _coarse(np.nan_to_num(m.ground.height), np.isfinite(m.ground.height), px)
+    delay = some["delay"].values if m.recipe.cleaning.gacos == "use" and "delay" in some else None
+    out = []
+    for number, phase in enumerate(some["phase"].values):
+        ground = np.isfinite(phase) & (phase != 0) & ~water
+        if delay is not None:
+            phase = corrected(phase, ~ground, delay[number])
+        mean = _coarse(np.where(ground, phase, 0), ground, px)
+        known = np.isfinite(mean)
+        if known.any():
+            mean = mean - trend(np.where(known, mean, 0), known, height, remove)
+            mean = mean - np.median(mean[known])
+        out.append(np.where(known, mean, np.nan))
+    return np.stack(out) * 100 / rad_per_m(m.ground.wavelength_m)
+
+
+def _coarse(values: NDArray[np.floating], known: NDArray[np.bool_], px: int) -> NDArray[np.float64]:
+    """Means of squares of `px` pixels of an array (y, x); NaN where less than a third of one is known."""
+    rows, columns = known.shape
+    high, wide = -(-rows // px), -(-columns // px)
+    total, count = (np.zeros((high * px, wide * px)) for _ in range(2))
+    total[:rows, :columns], count[:rows, :columns] = np.where(known, values, 0), known
+    total, count = (part.reshape(high, px, wide, px).sum((1, 3)) for part in (total, count))
+    return np.where(count > px * px / 3, total / np.maximum(count, 1), np.nan)

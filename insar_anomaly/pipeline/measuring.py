@@ -166,7 +166,7 @@ class Measuring:
         if peak is None:
             return Found(first, last, seen, None, None, None)
         scatter = motion.scatter_of(self._quiet(last - first), self.ground, self.scored, peak)
-        return Found(first, last, seen, peak, scatter, self.series_at(peak, last))
+        return Found(first, last, seen, peak, scatter, self._series(peak, last))
 
     @property
     def _time(self) -> tuple[date, date]:
@@ -227,7 +227,7 @@ class Measuring:
         found = (self.quiet.window(*every[k]) for k in chosen)
         return list(self.quiet._maps([window for window in found if window is not None]))
 
-    def series_at(self, peak: Peak, last: int) -> Series:
+    def _series(self, peak: Peak, last: int) -> Series:
         """The motion of the peak's place around the flag's time."""
         since, until = self.ends(*self._time)
         near = range(max(0, since - _AROUND[0]), min(len(self.days), until + _AROUND[1] + 1))
