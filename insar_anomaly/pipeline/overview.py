@@ -24,13 +24,13 @@ from insar_anomaly.notify.message import DISCLAIMER
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import level_of
 from insar_anomaly.report.digest import Digest
-from insar_anomaly.report.site import furniture
+from insar_anomaly.report.site.plain import form
 from insar_anomaly.report.site.rows import Front, Mark, Spent, VolcanoRow
 from insar_anomaly.report.stored import digest_text, read_digest
 from insar_anomaly.stack.freshness import StackState
 
 FORM = 1
-"""Of the pages. Another number makes all pages be written again, as another style or script does."""
+"""Of what is gathered for a page. Another number makes all pages be written again, as another template or style does."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Overview:
         content = (
             FORM,
             __version__,
-            sorted(furniture()),
+            form(),
             volcano.model_dump_json(),
             replace(row, volcano=None),  # type: ignore[arg-type]
             [(name, self._marks.get(name), self.resting(name)) for name in names],

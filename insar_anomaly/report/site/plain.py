@@ -29,6 +29,14 @@ def furniture() -> Mapping[str, bytes]:
 
 
 @lru_cache(maxsize=1)
+def form() -> str:
+    """A hash of the pages' form: of all templates, styles and scripts. Where it is another, all pages are."""
+    templates = files("insar_anomaly.report.site").joinpath("templates").iterdir()
+    every = {one.name: one.read_bytes() for one in templates} | {name: asset(name) for name in _ASSETS}
+    return hashlib.sha256(repr(sorted(every.items())).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
 def _names() -> Mapping[str, str]:
     """The file in the folder of assets -> its name in the site."""
     return {name: named(f"assets/{name}", asset(name)) for name in _ASSETS}
