@@ -22,7 +22,7 @@ runs through all rooms. In the order in which data flows:
 `flags`         the flag's life: (state, scores) -> (state, notices)
 `ledger`        what was seen, assessed, flagged and sent: SQLite or PostgreSQL
 `notify`        channels, and what a notice says
-`report`        figures and the night's digest
+`report`        figures, the night's digest, exports, the site of the screening report
 `simulate`      interferograms from physics, for tests, training and the demonstration
 `pipeline`      opens an installation, runs the stages on workers, commits
 `tools`         demo, doctor, benchmark, pretrain, rehearse

@@ -231,5 +231,6 @@ def _resolved(config: Config, folder: Path) -> Config:
             "metrics": changed(config.metrics, "file"),
             "heartbeat": changed(config.heartbeat, "file", "icinga_ca"),
             "status": changed(config.status, "file"),
+            "report": changed(config.report, "out"),
         }
     )

@@ -88,6 +88,23 @@ class Status(Section):
     )
 
 
+class Report(Section):
+    """The screening report: pages that need no server; docs/report.md. `insar-anomaly report` writes them, or each night."""
+
+    out: str | None = Field(
+        None,
+        min_length=1,
+        examples=["/var/www/screening", "s3://bucket/report"],
+        description="folder or s3://bucket/prefix that each night brings up to date; relative to the configuration file",
+    )
+    title: str = Field("Volcano screening", min_length=1, description="heading of the front page")
+    links: bool = Field(
+        False,
+        description="put signed links of `insar-anomaly serve` on the pages: whoever reads the site can then acknowledge, "
+        "label and mute",
+    )
+
+
 class Cap(Section):
     """Flags as CAP 1.2 messages, for the observatory's own use; off, and never with the status Actual."""
 

@@ -20,6 +20,7 @@ from insar_anomaly.ledger.held import Held
 from insar_anomaly.ledger.holdings import Holdings
 from insar_anomaly.ledger.leases import Leases
 from insar_anomaly.ledger.outbox import Outbox
+from insar_anomaly.ledger.outlook import Outlook
 from insar_anomaly.ledger.pairs import Pairs
 from insar_anomaly.ledger.people import People
 from insar_anomaly.ledger.pulses import Pulses
@@ -28,7 +29,21 @@ from insar_anomaly.ledger.states import States
 
 
 class Ledger(
-    Runs, Costs, Pairs, Holdings, States, Assessments, Episodes, Events, Held, People, Outbox, Leases, Copies, Pulses
+    Runs,
+    Costs,
+    Pairs,
+    Holdings,
+    States,
+    Assessments,
+    Episodes,
+    Events,
+    Held,
+    People,
+    Outbox,
+    Leases,
+    Copies,
+    Pulses,
+    Outlook,
 ):
     """The open ledger. Use it in a `with`, or call `close()`. Each part of it stands in a file of its own.
 

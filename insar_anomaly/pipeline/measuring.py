@@ -146,20 +146,20 @@ class Measuring:
     @property
     def scene(self) -> Scene:
         """Everything: first of the assessed span, then of the span that holds the event, where that is another."""
-        first, last = self._ends(*Pair.of(self.shown.pair).days)
+        first, last = self.ends(*Pair.of(self.shown.pair).days)
         found = self._found(first, last)
         if found is None:
             raise StoreFailed(f"{self.shown.stack}: the pairs of {self.shown.pair} cannot be fused any more")
         if found.series is not None:
             sigma = found.scatter.sigma_cm if found.scatter else 0.0
-            event = self._ends(*timing.holding(found.series, *self._time, sigma_cm=sigma))
+            event = self.ends(*timing.holding(found.series, *self._time, sigma_cm=sigma))
             if event != (first, last):
                 found = self._found(*event) or found
         return self._told(found)
 
     def _found(self, first: int, last: int) -> Found | None:
         """What is measured of a span; None where no pairs tell."""
-        seen = self._map(first, last)
+        seen = self.map_of(first, last)
         if seen is None:
             return None
         peak = motion.peak_of(seen, self.ground, self.flagged)
@@ -175,7 +175,7 @@ class Measuring:
             return Pair.of(self.shown.pair).days
         return min(self.shown.since, Pair.of(self.shown.pair).first), max(self.shown.until, Pair.of(self.shown.pair).last)
 
-    def _ends(self, first: date, last: date) -> tuple[int, int]:
+    def ends(self, first: date, last: date) -> tuple[int, int]:
         """Two acquisitions by their dates; the nearest outside of a time that begins or ends between acquisitions."""
         opens = max((k for k, day in enumerate(self.days) if day <= first), default=0)
         closes = min((k for k, day in enumerate(self.days) if day >= last), default=len(self.days) - 1)
@@ -199,7 +199,7 @@ class Measuring:
         sides = {"before": before or reach.before, "after": after or reach.after}
         return self.cleaned.network.spanning(first, last, **sides, within_days=within)
 
-    def _map(self, first: int, last: int) -> Map | None:
+    def map_of(self, first: int, last: int) -> Map | None:
         """What moved between two acquisitions; None where no pairs tell."""
         window = self.window(first, last) or self.window(first, last, before=1, after=1)
         return None if window is None else next(self._maps([window]), None)
@@ -229,7 +229,7 @@ class Measuring:
 
     def _series(self, peak: Peak, last: int) -> Series:
         """The motion of the peak's place around the flag's time."""
-        since, until = self._ends(*self._time)
+        since, until = self.ends(*self._time)
         near = range(max(0, since - _AROUND[0]), min(len(self.days), until + _AROUND[1] + 1))
         network = self.cleaned.network
         chosen = [p for p, (one, other) in enumerate(network.ends.tolist()) if one in near and other in near]

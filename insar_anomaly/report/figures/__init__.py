@@ -2,6 +2,16 @@
 
 from insar_anomaly.report.figures.benchmark import panels_png, roc_png
 from insar_anomaly.report.figures.calibration import Scene, calibration_png
-from insar_anomaly.report.figures.flag import PairFigure, Track, pair_figure, pair_png
+from insar_anomaly.report.figures.flag import PairFigure, Track, pair_figure, pair_png, panel_pngs
 
-__all__ = ["PairFigure", "Scene", "Track", "calibration_png", "pair_figure", "pair_png", "panels_png", "roc_png"]
+__all__ = [
+    "PairFigure",
+    "Scene",
+    "Track",
+    "calibration_png",
+    "pair_figure",
+    "pair_png",
+    "panel_pngs",
+    "panels_png",
+    "roc_png",
+]

@@ -116,6 +116,19 @@ def pair_figure(*shown: PairFigure, title: str = "", note: str = "", language: s
     return furniture.written(figure, form)
 
 
+def panel_pngs(shown: PairFigure, *, language: str = DEFAULT) -> dict[str, bytes]:
+    """The maps of a figure, each as a PNG of its own: ``motion``, ``fringes``, ``coherence`` and ``scores``."""
+    said, out = words_of(language), {}
+    for name, draw in _PANELS.items():
+        figure = Figure(figsize=(3.7, 4.25))  # no layout engine: it would take as long as all the rest
+        FigureCanvasAgg(figure)
+        [[whole]] = figure.subfigures(1, 1, squeeze=False)
+        whole.subplots_adjust(left=0.13, right=0.965, top=0.85, bottom=-0.02)
+        draw(whole, whole.subplots(), shown, said)
+        out[name] = furniture.png(figure)
+    return out
+
+
 def _block(figure: SubFigure, shown: PairFigure, said: dict[str, str], language: str) -> None:
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.55, 1])[:, 0]
     titled(above, shown.title, fontsize=11.5)
@@ -245,3 +258,6 @@ def _coherence(figure: SubFigure, axis: Axes, shown: PairFigure, said: dict[str,
     bar.ax.tick_params(labelsize=8.5)
     axis.set_title(said["coherence"], fontsize=9)
     furniture.furnish(axis, shown.grid, shown.volcano, degrees=False, size=7.5)
+
+
+_PANELS = {"motion": _motion_panel, "fringes": _fringes, "coherence": _coherence, "scores": _score_panel}
