@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from insar_anomaly.spoken import DEFAULT, LANGUAGES, one_line, place_in_words
+from insar_anomaly.spoken import DEFAULT, LANGUAGES, one_line
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 """The Content-Security-Policy of every page: nothing from elsewhere, and no script that a name or a note could bring."""
@@ -95,5 +95,5 @@ def _environment() -> Environment:
     )
     words = LANGUAGES[DEFAULT]
     made.filters |= {"line": one_line, "figure": figure, "years": years, "day": words.one_day}
-    made.globals |= {"place": place_in_words, "span": words.span, "data": data}
+    made.globals |= {"place": LANGUAGES[DEFAULT].place, "span": words.span, "data": data}
     return made
