@@ -35,7 +35,7 @@ RETIRED = [
     r"(first|second|last|newest|quiet|fused|joint|more|all) looks?\b",
     r"looks? (at|again)\b(?! the data)",
     r"looked (at|again)",
-    r"\btold\b",
+    r"(?<!not )(?<![`\".])\btold\b(?![`\"\[:])",  # as the name of what became of a flag's notices it may stand
     r"cr(y|ies) wolf",
     r"\bwakes? (nobody|no one)",
     r"\bopens and commits",

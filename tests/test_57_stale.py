@@ -379,12 +379,13 @@ def test_a_flag_on_a_stale_stack_says_that_nothing_new_can_clear_it(fitted, caps
     assert digest.open_flags[0].stale is None
     _, digest = fitted.night(LATE)
     [flag] = digest.open_flags
-    assert flag.stale.startswith(f"{RISING} is stale (newest acquisition {DATES[-1]}")
+    assert flag.stale.startswith(f"{RISING} is stale on the night of {LATE} (newest acquisition {DATES[-1]}")
     assert f"nothing new can clear it: {RISING} is stale" in "\n".join(lines(digest))
     assert cli.main(["-c", str(fitted.config), "flags"]) == 0
     assert "nothing new can clear it" in capsys.readouterr().out
     assert cli.main(["-c", str(fitted.config), "--json", "flags"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["stale"] == flag.stale
+    found = json.loads(capsys.readouterr().out)[0]
+    assert (found["stale"], found["as_of"]) == (flag.stale, str(LATE))
 
 
 def test_a_couple_is_stale_where_one_of_its_stacks_is():

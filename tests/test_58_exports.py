@@ -7,7 +7,7 @@ import io
 import json
 import subprocess
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 import stac_rules
 from hypothesis import given
 from hypothesis import strategies as st
-from installation import AS_OF, BLIND, QUIET, RISING, command
+from installation import AS_OF, BLIND, DATES, QUIET, RISING, command
 from jsonschema import Draft202012Validator
 from test_46_stored_forms import mistakes, schema
 
@@ -34,6 +34,7 @@ from insar_anomaly.report.exports.places import bounds, polygon
 from insar_anomaly.report.exports.stac import stac_text
 from insar_anomaly.report.exports.status import Standing
 from insar_anomaly.report.exports.tables import csv_text
+from insar_anomaly.tools.doctor import _ages
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = {"flags": FLAGS, "scores": SCORES, "stacks": STACKS}
@@ -382,7 +383,8 @@ def test_cap_messages_go_one_to_a_file(export, screened, tmp_path):
     flags = list(csv.DictReader(io.StringIO(export("flags"))))
     export("flags", "--format", "cap", "--out", str(tmp_path / "cap"))
     files = sorted((tmp_path / "cap").iterdir())
-    assert len(files) == len(flags)
+    told = [one["flag"] for one in flags if one["told"] != "not told"]
+    assert len(files) == len(told) == len(flags) - 1  # one was raised and withdrawn in one night: nobody was told
     assert [words for file in files for words in cap_rules.mistakes(file.read_text(encoding="utf-8"))] == []
     alone = export("flags", "--format", "cap", "--stack", RISING)
     assert f"{RISING}:1" in alone
@@ -429,6 +431,39 @@ def test_a_failed_stack_and_a_night_of_one_volcano_are_in_the_status_of_all(lear
     again = json.loads((place.folder / "status.json").read_text())
     assert [one["state"] for one in again["volcanoes"]][:2] == ["no_flag", "flagged"]
     assert QUIET in {row["stack"] for one in again["volcanoes"] for row in one["stacks"]}
+
+
+def test_a_night_of_the_past_that_is_run_again_says_which_day_each_number_is_of(learned, tmp_path, capsys):
+    place = installation.copy(learned, tmp_path / "here")
+    place.only(990001, 990002)
+    place.change("[detector]", '[status]\nfile = "status.json"\n[detector]')
+    place.nightly()
+    past = DATES[18]
+    place.nightly(past)
+    content = json.loads((place.folder / "status.json").read_text())
+    assert mistakes(schema("report.exports", "status"), content) == []
+    assert content["night"]["as_of"] == past.isoformat()
+    assert content["data_age_days"] == {"as_of": past.isoformat(), "stacks": 2, "least": 0, "most": 0}
+    assert {row["as_of"] for one in content["volcanoes"] for row in one["stacks"]} == {past.isoformat()}
+    assert content["totals"]["flags_as_of"] == AS_OF.isoformat()
+    capsys.readouterr()
+    assert cli.main(["-c", str(place.config), "flags"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"flags as they stand after the newest night that was run, {AS_OF}"
+
+
+def test_doctor_says_the_age_of_the_data_night_by_night(learned, tmp_path):
+    place = installation.copy(learned, tmp_path / "here")
+    place.only(990001, 990002)
+    place.nightly()
+    words = ["-q", "-c", str(place.config), "--volcano", "990001", "nightly", "--as-of", str(AS_OF + timedelta(days=5))]
+    assert cli.main(words) == 0
+    with Ledger(f"sqlite:///{place.folder}/ledger.sqlite") as ledger:
+        states = ledger.newest_states()
+        said = list(_ages({stack: states[stack] for stack in (QUIET, RISING)}))
+    assert said == [
+        f"1 stack up to the night of {AS_OF + timedelta(days=5)}: newest acquisition 8 days old",
+        f"1 stack up to the night of {AS_OF}: newest acquisition 3 days old",
+    ]
 
 
 def test_a_status_that_cannot_be_written_fails_the_night(learned, tmp_path):

@@ -90,9 +90,12 @@ def flags_command(args: argparse.Namespace) -> int:
         models = [_raised_by(ledger, row) for row in rows]
         states, heard = ledger.newest_states(), ledger.told()
     told = [heard.get(FlagName(row.stack, row.number), Told.NOT_TOLD) for row in rows]
+    night = max((state.as_of for state in states.values()), default=None)
     stale = [stale_words(row.stack, states) if row.state.open else None for row in rows]
     if args.json:
-        columns = [_flag_columns(row, one) | {"stale": why} for row, one, why in zip(rows, told, stale, strict=True)]
+        columns = [
+            _flag_columns(row, one) | {"stale": why, "as_of": night} for row, one, why in zip(rows, told, stale, strict=True)
+        ]
         print(json_text(columns))
         return Exit.OK
     for row, model, one, why in zip(rows, models, told, stale, strict=True):
@@ -106,6 +109,8 @@ def flags_command(args: argparse.Namespace) -> int:
             f"{FlagName(row.stack, row.number)}: {row.since} to {row.until}, {over} over {row.threshold:.4g}, "
             f"peak {row.peak_score:.4g} in {row.peak_pair}, {state}"
         )
+    if rows and night:
+        print(f"flags as they stand after the newest night that was run, {night}")
     if not rows:
         print("no flags")
     return Exit.OK
