@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Web:
     heads : answer HEAD
     pages : whose index pages it sends: see `PAGES`
     break_after : bytes of a body after which the connection is closed, once for each path; None never
+    pause_s : time before a part of a file is sent
     asked : method, path and range of every request
     """
 
@@ -35,6 +37,7 @@ class Web:
     heads: bool = True
     pages: str = "apache"
     break_after: int | None = None
+    pause_s: float = 0.0
     url: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
@@ -153,6 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start > end:
             self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
             return
+        time.sleep(self.it.pause_s)
         headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
         self._send(206, content[start : end + 1], headers, body=body, path=path)
 

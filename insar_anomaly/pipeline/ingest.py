@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+from insar_anomaly import stopping
 from insar_anomaly.errors import InsarAnomalyError, PairRejected, SourceUnavailable, StackFailed, Verdict
 from insar_anomaly.ledger.records import PairRow, Seen
 from insar_anomaly.names import Pair, Period, frame_of, in_order
@@ -214,6 +215,7 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
             raise StackFailed(f"{stack}: {_none_listed(plan.name, asked, run)}")
         box, height = s.by_stack[stack].box, needs_height(s.config.preprocess.remove)
         static = guarded(asked.place, plan.source.static, plan.name, box, height=height)
+        stopping.insist()  # a read that was stopped looks like a layer that is missing
         s.store.create(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
         misfits.note_cut(run, stack, s.by_stack[stack], static)
         for words in static.attrs.get("left_out", ()):

@@ -18,6 +18,7 @@ import fsspec
 import rasterio
 from rasterio.errors import RasterioError
 
+from insar_anomaly import stopping
 from insar_anomaly.errors import NotNow, PairRejected, SourceUnavailable, Verdict, from_storage
 from insar_anomaly.sources import remote, web, web_file
 from insar_anomaly.sources.base import StorageOptions
@@ -211,7 +212,11 @@ class Archive:
             raise self.fault(uri, problem) from problem
 
     def fault(self, uri: str, problem: BaseException) -> PairRejected | NotNow | SourceUnavailable:
-        """The error to raise for a file that could not be read; see the module's text."""
+        """The error to raise for a file that could not be read; see the module's text.
+
+        Raises KeyboardInterrupt where the process is to stop: that may be why.
+        """
+        stopping.insist()
         reason = _reason(problem)
         if isinstance(problem, web_file.Changed):
             return NotNow(f"{uri}: {reason}; it is tried again in the next run")
