@@ -1,0 +1,88 @@
+"""Products of two wavelengths under one frame; reasons of rejections that differ."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import timedelta
+
+import pytest
+from installation import AS_OF, QUIET, WIDE, read_tif, write_tif
+
+from insar_anomaly import cli
+from insar_anomaly.errors import Verdict
+from insar_anomaly.ledger.records import PairRow
+from insar_anomaly.pipeline.corrections import say_rejected
+
+L_BAND = """
+[[source]]
+kind = "folder"
+url = "lband"
+frame = "{frame}"
+pattern = "*/{{reference}}_{{secondary}}.geo.unw.tif"
+coherence_pattern = "*/{{reference}}_{{secondary}}.geo.cc.tif"
+unit = "rad"
+positive = "away"
+reference = "earlier"
+wavelength_m = 0.238
+
+[ingest]
+"""
+
+
+@pytest.fixture
+def both(fresh):
+    """A frame of which a second source has ten pairs in L band, all written later."""
+    fresh.only(990001)
+    for pair in fresh.pairs()[:10]:
+        shutil.copytree(fresh.phase(pair).parent, fresh.folder / "lband" / pair)
+    fresh.change("[ingest]\n", L_BAND.format(frame=WIDE))
+    return fresh
+
+
+def test_products_of_another_band_are_refused_in_one_sentence_and_replace_nothing(both, capsys):
+    words = (
+        f"frame {WIDE} holds products of two wavelengths, 5.55 cm and 23.8 cm; the stack is C band; 10 L-band pairs are "
+        "refused, first "
+    )
+    for night in range(3):
+        run = both.ingest(AS_OF + timedelta(days=night))
+        assert [one for one in run.warnings if "band" in one or "replaced" in one or "rejected" in one] == [
+            one for one in run.warnings if one.startswith(words)
+        ]
+        assert sum(one.startswith(words) for one in run.warnings) == 1
+        assert run.failures == []
+        assert set(both.verdicts(QUIET).values()) == {Verdict.OK}
+        assert both.rows("select count(*) from interferogram where uri like '%lband%'") == [(0,)]
+    assert cli.main(["--json", "-c", str(both.config), "doctor"]) == 1
+    found = [one for one in json.loads(capsys.readouterr().out) if one["what"] == f"frame {WIDE}"]
+    assert [one["ok"] for one in found] == [False]
+    assert found[0]["words"].startswith(words)
+
+
+def test_reasons_that_differ_under_one_verdict_are_said_with_their_numbers(ingested):
+    details = [f"/a/{n}.tif: cut short; upload it again" for n in range(4)]
+    details += ["/a/8.tif: it is empty; upload it again"] * 2 + ["/a/9.tif: in cold storage; restore it"]
+    details += ["/a/10.tif: a fourth reason"]
+    rows = [PairRow(f"2021010{n + 1}_20210110", "", "", Verdict.UNREADABLE, text, None, 0) for n, text in enumerate(details)]
+    with ingested.opened() as (_, run):
+        say_rejected(run, QUIET, rows)
+    [line] = run.warnings
+    assert "20210101_20210110 and 7 more rejected, verdict 20" in line
+    assert "/a/0.tif: cut short" in line
+    assert "2 pairs otherwise: /a/8.tif: it is empty" in line
+    assert "1 pair otherwise: /a/9.tif: in cold storage" in line
+    assert "1 pair for further reasons" in line
+
+
+def test_one_rejected_pair_is_no_pairs(ingested, capsys):
+    pair = ingested.pairs()[0]
+    ingested.only(990001)
+    new = ingested.archive / WIDE / "interferograms" / "20190101_20190113"
+    shutil.copytree(ingested.phase(pair).parent, new)
+    for file in new.iterdir():
+        file.rename(new / file.name.replace(pair, new.name))
+    phase = new / f"{new.name}.geo.unw.tif"
+    write_tif(phase, 0 * read_tif(phase) + 1)
+    assert cli.main(["-c", str(ingested.config), "ingest", "--as-of", str(AS_OF)]) == 0
+    assert "1 rejected pair" in capsys.readouterr().out.split("\n")[0].split(", ")[-1:][0]
