@@ -86,3 +86,37 @@ def test_one_rejected_pair_is_no_pairs(ingested, capsys):
     write_tif(phase, 0 * read_tif(phase) + 1)
     assert cli.main(["-c", str(ingested.config), "ingest", "--as-of", str(AS_OF)]) == 0
     assert "1 rejected pair" in capsys.readouterr().out.split("\n")[0].split(", ")[-1:][0]
+
+
+def test_a_volcano_of_which_everything_is_excluded_fails_by_name_in_every_command(fresh, capsys):
+    words = "Silent Caldera (990003): exclude covers the whole box, and nothing is left to assess; make"
+    fresh.only(990003)
+    file = fresh.folder / "volcanoes.toml"
+    file.write_text(file.read_text() + "exclude = [[[39.0, -1.0], [42.0, -1.0], [42.0, 1.0], [39.0, 1.0]]]\n")
+    for line in (["ingest"], ["doctor"], ["config", "--check"]):
+        given = [str(fresh.config)] if line[0] == "config" else []
+        assert cli.main([*([] if given else ["-c", str(fresh.config)]), *line, *given]) in (1, 2)
+        told = capsys.readouterr()
+        assert words in told.out + told.err, line
+
+
+def test_doctor_names_a_box_that_changed_since_the_stack_was_made(ingested, capsys):
+    ingested.only(990001)
+    file = ingested.folder / "volcanoes.toml"
+    file.write_text(file.read_text().replace("box_km = 6", "box_km = 5"))
+    assert cli.main(["--json", "-c", str(ingested.config), "doctor"]) == 1
+    [found] = [one for one in json.loads(capsys.readouterr().out) if one["what"] == f"box of {QUIET}"]
+    assert not found["ok"]
+    assert f"run `insar-anomaly restack {QUIET}`, or correct" in found["words"]
+
+
+def test_a_stale_stack_whose_frame_failed_names_that_failure(fresh):
+    fresh.only(990001)
+    fresh.change("[detector]", '[preprocess]\nremove = ["height"]\n\n[detector]')
+    for height in (fresh.archive / WIDE).rglob("*hgt*"):
+        height.unlink()
+    run, digest = fresh.nightly()
+    [failure] = [one.error for one in run.failures if one.stack == QUIET]
+    [stale] = digest["stale"]
+    assert stale["remedy"] == f"the stack failed, so that no pair could be judged: {failure}"
+    assert not any("scores" in words for words in run.warnings)

@@ -117,6 +117,14 @@ class Volcano(BaseModel):
         lat, lon = np.arange(box.south, box.north, step), np.arange(box.west, box.east, step)
         return bool(self.exclude and self.excluded(lat, lon).all())
 
+    @property
+    def nothing_left(self) -> str:
+        """What is to say where `excludes_everything`."""
+        return (
+            f"{self.name} ({self.gvp}): exclude covers the whole box, and nothing is left to assess; make the polygons "
+            "smaller, or remove the volcano"
+        )
+
     def _covered(
         self, polygon: Polygon, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]
     ) -> NDArray[np.bool_]:

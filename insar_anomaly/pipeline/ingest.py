@@ -207,7 +207,9 @@ class _Asked:
 
 def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Asked, *, dry: bool) -> None:
     """Decide what a stack lacks; create it where it is new; write down what needs no reading."""
+    misfits.insist_on_ground(stack, s.by_stack[stack])
     exists = s.store.has(stack)
+    run.heard.listing(stack, asked.every, as_of=run.as_of)
     if not dry and not exists:
         _create(s, run, plan, stack, asked)
     if exists or not dry:

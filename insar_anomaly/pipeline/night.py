@@ -15,7 +15,7 @@ from insar_anomaly.pipeline.night_notices import tell_night
 from insar_anomaly.pipeline.order import night_stages, walk
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.status import write_status
-from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Count, Digest, OpenFlag
+from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Count, Digest, OpenFlag, unread
 from insar_anomaly.report.states import remarks
 from insar_anomaly.stack.freshness import StackState, stale_words
 
@@ -38,7 +38,7 @@ def summary(s: Installation, run: Run) -> Digest:
     """
     flaggable = s.by_stack | s.by_couple
     states = {stack: state for stack, state in s.ledger.states(run.as_of).items() if stack in s.by_stack}
-    for words in remarks(states, run.as_of):
+    for words in remarks(states, run.as_of, unread(run.failures)):
         run.warn(words)
     waiting = [n for n in s.ledger.pending() if n.last_error or (n.stack and n.stack not in flaggable)] + s.ledger.parked()
     digest = Digest(
