@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from installation import AS_OF, QUIET, WIDE, read_tif, write_tif
+from web import serving
 
 from insar_anomaly import cli
 from insar_anomaly.errors import Verdict
@@ -120,3 +121,32 @@ def test_a_stale_stack_whose_frame_failed_names_that_failure(fresh):
     [stale] = digest["stale"]
     assert stale["remedy"] == f"the stack failed, so that no pair could be judged: {failure}"
     assert not any("scores" in words for words in run.warnings)
+
+
+def test_a_file_that_cannot_be_read_now_costs_its_pair_and_is_tried_again_the_next_night(fresh):
+    fresh.only(990001)
+    pair = fresh.pairs()[3]
+    with serving(fresh.archive) as web:
+        fresh.change('url = "archive"', f'url = "{web.url}/"')
+        web.refused = {f"{pair}.geo.unw.tif"}
+        run = fresh.ingest()
+        assert run.failures == []
+        assert pair not in fresh.verdicts(QUIET)
+        assert set(fresh.verdicts(QUIET)) == set(fresh.pairs()) - {pair}
+        [words] = [one for one in run.warnings if "tried again" in one]
+        assert words.startswith(
+            f"{QUIET}: 1 pair of 16 pairs that was to be read could not be read now and is tried again in "
+        )
+        assert f"{pair}.geo.unw.tif: reading it is refused" in words
+        web.refused = set()
+        run = fresh.ingest(AS_OF + timedelta(days=1))
+    assert fresh.verdicts(QUIET)[pair] == Verdict.OK
+    assert not any("tried again" in one for one in run.warnings)
+
+
+def test_a_source_that_is_gone_names_its_path_once(ingested):
+    ingested.archive.rename(ingested.folder / "elsewhere")
+    run = ingested.ingest()
+    for failure in run.failures:
+        assert failure.error.count(str(ingested.archive)) == 1
+        assert "does not exist; correct url in [[source]]" in failure.error

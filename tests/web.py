@@ -27,6 +27,7 @@ class Web:
     heads : answer HEAD
     pages : whose index pages it sends: see `PAGES`
     break_after : bytes of a body after which the connection is closed, once for each path; None never
+    refused : paths that contain one of these are refused
     pause_s : time before a part of a file is sent
     asked : method, path and range of every request
     """
@@ -37,6 +38,7 @@ class Web:
     heads: bool = True
     pages: str = "apache"
     break_after: int | None = None
+    refused: set[str] = field(default_factory=set)
     pause_s: float = 0.0
     url: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
@@ -137,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif place.is_dir():
             kind = "application/xml" if it.pages == "bucket" else "text/html; charset=utf-8"
             self._send(200, PAGES[it.pages](path, place).encode(), {"Content-Type": kind}, body=body)
+        elif any(one in path for one in it.refused) and self.headers.get("Range"):
+            self._send(403, b"not for you")
         elif place.is_file():
             self._file(path, place, body=body)
         else:

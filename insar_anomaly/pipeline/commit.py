@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.ledger.records import PairRow
 from insar_anomaly.pipeline import corrections
@@ -12,6 +14,10 @@ from insar_anomaly.pipeline.worker import ReadResult, ReadTask
 from insar_anomaly.report.digest import Count
 from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.prechecks import batch
+
+_FEW = 3
+"""Pairs that cannot be read now of which the reason is said."""
+_AGAIN = "; it is tried again in the next run"
 
 
 def commit_read(s: Installation, run: Run, task: ReadTask, result: ReadResult | None, error: BaseException | None) -> None:
@@ -32,10 +38,20 @@ def commit_read(s: Installation, run: Run, task: ReadTask, result: ReadResult | 
         run.meter.did("ingest", stored + rejected)
         run.counts[Count.STORED_PAIRS] += stored
         run.counts[Count.REJECTED_PAIRS] += rejected
-        for words in result.not_now.get(stack, ()):
-            run.fail(stack, "ingest", words)
+        if waiting := result.not_now.get(stack):
+            one = len(waiting) == 1
+            run.warn(
+                f"{stack}: {counted(len(waiting), 'pair')} could not be read now and {'is' if one else 'are'} tried again in "
+                f"the next run: {_reasons(waiting)}"
+            )
         if result.unreached:
             run.fail(stack, "ingest", result.unreached)
+
+
+def _reasons(waiting: Sequence[str]) -> str:
+    """The first few reasons, and how many there are beside them."""
+    more = len(waiting) - _FEW
+    return "; ".join([*(one.removesuffix(_AGAIN) for one in waiting[:_FEW]), *([f"and {more} more"] if more > 0 else [])])
 
 
 def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack: str) -> tuple[int, int]:

@@ -88,7 +88,9 @@ class Archive:
         try:
             yield
         except FileNotFoundError as problem:
-            raise SourceUnavailable(f"{self.url} does not exist ({problem}); correct {self.named}") from problem
+            missing = os.fspath(problem.filename or "")
+            inside = f" ({shown(missing)} is missing)" if missing and missing.rstrip("/") != self.url.rstrip("/") else ""
+            raise SourceUnavailable(f"{self.url} does not exist{inside}; correct {self.named}") from problem
         except Exception as problem:
             if not from_storage(problem):
                 raise
