@@ -150,3 +150,13 @@ def test_a_source_that_is_gone_names_its_path_once(ingested):
     for failure in run.failures:
         assert failure.error.count(str(ingested.archive)) == 1
         assert "does not exist; correct url in [[source]]" in failure.error
+
+
+def test_a_night_counts_what_a_separate_ingest_has_rejected_since_the_last_digest(fresh):
+    fresh.only(990001)
+    phase = fresh.phase(fresh.pairs()[0])
+    write_tif(phase, 0 * read_tif(phase) + 1)
+    assert fresh.ingest().counts["rejected_pairs"] == 1
+    words = "rejected by other runs since the last digest: 1 pair; `insar-anomaly scores --csv FILE` lists"
+    assert any(one.startswith(words) for one in fresh.nightly()[1]["warnings"])
+    assert not any("other runs" in one for one in fresh.nightly(AS_OF + timedelta(days=1))[1]["warnings"])

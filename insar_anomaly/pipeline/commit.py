@@ -39,11 +39,8 @@ def commit_read(s: Installation, run: Run, task: ReadTask, result: ReadResult | 
         run.counts[Count.STORED_PAIRS] += stored
         run.counts[Count.REJECTED_PAIRS] += rejected
         if waiting := result.not_now.get(stack):
-            one = len(waiting) == 1
-            run.warn(
-                f"{stack}: {counted(len(waiting), 'pair')} could not be read now and {'is' if one else 'are'} tried again in "
-                f"the next run: {_reasons(waiting)}"
-            )
+            number, is_ = counted(len(waiting), "pair"), "is" if len(waiting) == 1 else "are"
+            run.warn(f"{stack}: {number} could not be read now and {is_} tried again in the next run: {_reasons(waiting)}")
         if result.unreached:
             run.fail(stack, "ingest", result.unreached)
 
