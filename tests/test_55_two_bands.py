@@ -7,7 +7,8 @@ import shutil
 from datetime import timedelta
 
 import pytest
-from installation import AS_OF, QUIET, WIDE, read_tif, write_tif
+import rasterio
+from installation import AS_OF, NORTH, QUIET, STEP, WEST, WIDE, read_tif, write_tif
 from web import serving
 
 from insar_anomaly import cli
@@ -160,3 +161,16 @@ def test_a_night_counts_what_a_separate_ingest_has_rejected_since_the_last_diges
     words = "rejected by other runs since the last digest: 1 pair; `insar-anomaly scores --csv FILE` lists"
     assert any(one.startswith(words) for one in fresh.nightly()[1]["warnings"])
     assert not any("other runs" in one for one in fresh.nightly(AS_OF + timedelta(days=1))[1]["warnings"])
+
+
+def test_a_night_with_a_frame_on_another_grid_counts_each_pair_once_and_gives_one_remedy(ingested):
+    ingested.only(990001)
+    for pair in ingested.pairs():
+        for path in (ingested.phase(pair), ingested.coherence(pair)):
+            write_tif(path, read_tif(path), transform=rasterio.Affine(STEP, 0, WEST + STEP / 2, 0, -STEP, NORTH))
+    for night in range(2):
+        run = ingested.ingest(AS_OF + timedelta(days=night))
+    assert run.counts["replaced_pairs"] == 60
+    assert run.counts["rejected_pairs"] == 0
+    assert sum(f"insar-anomaly restack {QUIET}" in words for words in run.warnings) == 1
+    assert not any("replace it by a product of the same frame" in words for words in run.warnings)

@@ -52,7 +52,10 @@ def _reasons(waiting: Sequence[str]) -> str:
 
 
 def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack: str) -> tuple[int, int]:
-    """Commit what was read for one stack, then write it down; returns how many pairs were stored, how many rejected."""
+    """Commit what was read for one stack, then write it down; returns how many pairs were stored, how many rejected.
+
+    A replaced file on another grid rejects nothing: the stack keeps what it has of the pair, and `misfits` says it.
+    """
     listed, settings = {one.pair: one for one in task.listed}, corrections.settings_of(s)
     windows, rejections = result.windows.get(stack, {}), result.rejected.get(stack, {})
     versions = task.versions.get(stack, {})
@@ -63,7 +66,10 @@ def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack:
     if useless := {pair: row for pair, row in rows.items() if pair in versions}:
         for pair in corrections.note_useless(s, stack, useless, s.ledger.seen(stack), today=run.as_of):
             del rows[pair]
-    corrections.say_rejected(run, stack, rows.values())
+    refused = sum(pair in rows or why.verdict != Verdict.WRONG_GRID for pair, why in rejections.items())
+    off_grid = [row for row in rows.values() if row.verdict == Verdict.WRONG_GRID]
+    run.heard.off_grid[stack] += off_grid  # said when all are read: several in a row are a frame on another grid
+    corrections.say_rejected(run, stack, [row for row in rows.values() if row not in off_grid])
     if windows:
         new, again = batch(windows, result.delays.get(stack)), [pair for pair in windows if pair in versions]
         if again:
@@ -87,4 +93,4 @@ def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack:
     run.heard.stored(stack, windows)
     if versions:
         s.ledger.note_deviations(stack, [], settled=[pair for pair in windows if pair in versions])
-    return len(windows), len(rejections)
+    return len(windows), refused

@@ -71,7 +71,8 @@ def ingest_stacks(
         done += len(task.listed)
         s.watch("ingest", done, len(pairs))
     for stack in s.by_stack:
-        misfits.note_grid(run, stack)
+        if not misfits.note_grid(run, stack):
+            corrections.say_rejected(run, stack, run.heard.off_grid[stack])
 
 
 def _plans(s: Installation, run: Run, period: Period, *, dry: bool, take: Collection[str] = ()) -> list[_Frame]:

@@ -80,10 +80,12 @@ def note_cut(run: Run, stack: str, volcano: Volcano, held: xr.Dataset) -> None:
         )
 
 
-def note_grid(run: Run, stack: str) -> None:
-    """Say, each night, where the newest pairs of a frame do not fit the grid of its stack."""
-    if words := another_grid(run.ledger, stack):
+def note_grid(run: Run, stack: str) -> bool:
+    """Say, each night, where the newest pairs of a frame do not fit the grid of its stack; True where that was said."""
+    words = another_grid(run.ledger, stack)
+    if words:
         run.warn(f"{stack}: {words}")
+    return bool(words)
 
 
 def another_grid(ledger: Ledger, stack: str) -> str | None:
