@@ -40,7 +40,7 @@ def words_of(run: Run, kind: str, nothing: str = "nothing to do") -> list[str]:
 
 def _named(count: str, number: int) -> str:
     """The name of a count in words, for one or several."""
-    words = count.split("_")
+    words = count.replace("_", " ").split()
     return " ".join(word.removesuffix("s") if number == 1 else word for word in words)
 
 
