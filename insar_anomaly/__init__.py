@@ -7,6 +7,7 @@ runs through all rooms. In the order in which data flows:
 `errors`        what can go wrong, grouped by what the caller does about it
 `units`         constants of the satellites and of the Earth
 `traffic`       what this process has asked of storage: requests, commits, bytes
+`stopping`      whether it was asked to stop, where the exception of a signal would be lost
 `registry`      sources, detectors and channels by name, also from other packages
 `files`         what people write: text in any encoding, mistakes in plain English
 `spoken`        dates, directions and numbers as people say them, in each language of notices

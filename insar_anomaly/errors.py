@@ -15,7 +15,7 @@
     |   `-- StoreFailed
     |-- SourceUnavailable     try again later; nothing was lost, exit code 1
     |   `-- WrongFolder       the URL is not the folder of the frames
-    |-- NotNow                this file cannot be read now: its pair is tried again, the others go on, exit code 1
+    |-- NotNow                this file cannot be read now: its pair is named and tried again, the others go on
     |-- WorkersFailed         worker processes do not start; nothing was lost, exit code 1
     |-- Busy                  another run holds the ledger: exit code 1
     `-- PairRejected          this pair gets a numbered verdict, the stack goes on

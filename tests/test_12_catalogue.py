@@ -483,3 +483,31 @@ def test_a_list_over_several_lines_is_no_header(tmp_path):
     ring = "exclude = [\n  [[40.6, 13.5], [40.7, 13.5],\n   [40.7, 13.6]],\n]\n"
     said = mistakes(tmp_path, TOML.replace("box_km = 30", f"{ring}box_km = -3"))
     assert ": line 20: [[volcano]] number 2 (Casiri): box_km" in said
+
+
+@pytest.mark.parametrize(
+    ("polygons", "words"),
+    [
+        ("[[[40.0, 10.0], [40.1, 10.1]]]", "polygon 1 has 2 corners: give 3 or more, or remove it"),
+        (
+            "[[[40.0, 10.0], [40.1, 10.1], [40.1]]]",
+            "polygon 1, corner 3: [40.1] is not two numbers: a corner is lon and lat",
+        ),
+        ('[[["a", 10.0], [40.1, 10.1], [40.1, 10.2]]]', "polygon 1, corner 1: ['a', 10.0] is not two numbers"),
+        (
+            "[[40.0, 10.0], [40.1, 10.1], [40.1, 10.2]]",
+            "polygon 1, corner 1: 40.0 is no corner: write each polygon as a list",
+        ),
+        (
+            "[[[40.0, 10.0], [40.1, 10.0], [40.1, 10.1]], [[10.0, 140.0], [10.1, 140.0], [10.1, 140.1]]]",
+            "polygon 2, corner 1: [10.0, 140.0]: latitude 140 is beyond 90: a corner is lon and lat, in this order; lon",
+        ),
+    ],
+)
+def test_a_mistake_inside_a_polygon_names_the_polygon_the_corner_and_the_line(polygons, words, tmp_path):
+    file = tmp_path / "volcanoes.toml"
+    entry = '[[volcano]]\ngvp = 100001\nname = "V"\nlat = 10.0\nlon = 40.03\nframes = ["001A_x"]\n'
+    file.write_text(f"{entry}exclude = {polygons}\n")
+    with pytest.raises(CatalogueError) as problem:
+        load(file)
+    assert f"{file}: line 7: [[volcano]] number 1 (V): exclude: {words}" in str(problem.value)

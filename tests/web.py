@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ class Web:
     heads : answer HEAD
     pages : whose index pages it sends: see `PAGES`
     break_after : bytes of a body after which the connection is closed, once for each path; None never
+    refused : paths that contain one of these are refused
+    pause_s : time before a part of a file is sent
     asked : method, path and range of every request
     """
 
@@ -35,6 +38,8 @@ class Web:
     heads: bool = True
     pages: str = "apache"
     break_after: int | None = None
+    refused: set[str] = field(default_factory=set)
+    pause_s: float = 0.0
     url: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
@@ -134,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif place.is_dir():
             kind = "application/xml" if it.pages == "bucket" else "text/html; charset=utf-8"
             self._send(200, PAGES[it.pages](path, place).encode(), {"Content-Type": kind}, body=body)
+        elif any(one in path for one in it.refused) and self.headers.get("Range"):
+            self._send(403, b"not for you")
         elif place.is_file():
             self._file(path, place, body=body)
         else:
@@ -153,6 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start > end:
             self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
             return
+        time.sleep(self.it.pause_s)
         headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
         self._send(206, content[start : end + 1], headers, body=body, path=path)
 

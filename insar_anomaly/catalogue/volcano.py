@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -68,6 +69,16 @@ class Volcano(BaseModel):
                 )
         return frames
 
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _polygons(cls, exclude: Any) -> Any:
+        """Say which polygon and which corner is wrong; what is no list of lists at all is left to the type."""
+        if isinstance(exclude, list | tuple) and all(isinstance(one, list | tuple) for one in exclude):
+            for number, polygon in enumerate(exclude, 1):
+                if wrong := _mistake_in(polygon):
+                    raise ValueError(f"polygon {number}{wrong}")
+        return exclude
+
     @model_validator(mode="after")
     def _no_pole_inside(self) -> Self:
         half = self.box_km / 2 / KM_PER_DEGREE
@@ -117,12 +128,42 @@ class Volcano(BaseModel):
         lat, lon = np.arange(box.south, box.north, step), np.arange(box.west, box.east, step)
         return bool(self.exclude and self.excluded(lat, lon).all())
 
+    @property
+    def nothing_left(self) -> str:
+        """What is to say where `excludes_everything`."""
+        return (
+            f"{self.name} ({self.gvp}): exclude covers the whole box, and nothing is left to assess; make the polygons "
+            "smaller, or remove the volcano"
+        )
+
     def _covered(
         self, polygon: Polygon, lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]
     ) -> NDArray[np.bool_]:
         """Ground (y, x) inside a polygon. Longitudes are taken from the volcano, so that the antimeridian is no edge."""
         corners = tuple((_east_of(x, self.lon), y) for x, y in polygon)
         return _inside(corners, lat[:, None], _east_of(lon, self.lon)[None, :])
+
+
+def _mistake_in(polygon: Sequence[Any]) -> str | None:
+    """What is wrong with a polygon of a catalogue, after its number; None where nothing is."""
+    for number, corner in enumerate(polygon, 1):
+        shown = f", corner {number}: {list(corner) if isinstance(corner, tuple) else corner!r}"
+        if not isinstance(corner, list | tuple):
+            return f"{shown} is no corner: write each polygon as a list of corners, and each corner as lon and lat"
+        if len(corner) != 2:
+            return f"{shown} is not two numbers: a corner is lon and lat, in degrees"
+        try:
+            lon, lat = (float(part) for part in corner)
+        except (TypeError, ValueError):
+            return f"{shown} is not two numbers: a corner is lon and lat, in degrees"
+        if abs(lat) > 90:
+            swapped = "; lon and lat seem to be swapped" if abs(lon) <= 90 else ""
+            return f"{shown}: latitude {lat:g} is beyond 90: a corner is lon and lat, in this order{swapped}"
+        if not -180 <= lon <= 360:
+            return f"{shown}: longitude {lon:g} is not within -180 to 360"
+    if len(polygon) < 3:
+        return f" has {len(polygon)} corner{'' if len(polygon) == 1 else 's'}: give 3 or more, or remove it"
+    return None
 
 
 def _east_of(lon: Any, origin: float) -> Any:

@@ -28,12 +28,14 @@ def ingest(args: argparse.Namespace) -> int:
     """Copy new pairs into the stacks."""
     from insar_anomaly.pipeline import ingest
     from insar_anomaly.pipeline.check import Part
+    from insar_anomaly.report.digest import unread
     from insar_anomaly.report.states import remarks
 
     with opened(args, "ingest", {Part.SOURCES}) as (s, run):
         ingest(s, run, period=period_of(args), dry=args.dry_run, take_replaced=args.take_replaced)
         states = {} if args.dry_run else s.ledger.states(run.as_of)
-        for words in remarks({stack: one for stack, one in states.items() if stack in s.by_stack}, run.as_of):
+        mine = {stack: one for stack, one in states.items() if stack in s.by_stack}
+        for words in remarks(mine, run.as_of, unread(run.failures)):
             run.warn(words)
     return outcome(args, run, *counted(run, "ingest, dry run" if args.dry_run else "ingest", "no new pairs"))
 

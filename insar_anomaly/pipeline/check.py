@@ -141,10 +141,7 @@ def _useless_polygons(config: Config) -> list[str]:
     """Exclusion polygons that exclude nothing (corners in the wrong order, or of another volcano), or all of a box."""
     volcanoes = catalogue.load(config.catalogue)
     everything = [
-        f"{config.catalogue}: {volcano.name} ({volcano.gvp}): exclude covers the whole box, and nothing is left to assess; "
-        "make the polygons smaller, or remove the volcano"
-        for volcano in volcanoes
-        if volcano.excludes_everything(_PIXEL)
+        f"{config.catalogue}: {volcano.nothing_left}" for volcano in volcanoes if volcano.excludes_everything(_PIXEL)
     ]
     return everything + [
         f"{config.catalogue}: {volcano.name} ({volcano.gvp}): exclude, polygon {number} covers no pixel of the box; "

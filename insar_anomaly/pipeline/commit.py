@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.ledger.records import PairRow
 from insar_anomaly.pipeline import corrections
@@ -12,6 +14,10 @@ from insar_anomaly.pipeline.worker import ReadResult, ReadTask
 from insar_anomaly.report.digest import Count
 from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.prechecks import batch
+
+_FEW = 3
+"""Pairs that cannot be read now of which the reason is said."""
+_AGAIN = "; it is tried again in the next run"
 
 
 def commit_read(s: Installation, run: Run, task: ReadTask, result: ReadResult | None, error: BaseException | None) -> None:
@@ -25,22 +31,31 @@ def commit_read(s: Installation, run: Run, task: ReadTask, result: ReadResult | 
         run.warn(words)
     for stack in stacks:
         try:
-            stored = _write(s, run, task, result, stack)
+            stored, refused = _write(s, run, task, result, stack)
         except StackFailed as problem:
             run.fail(stack, "ingest", problem)
             continue
-        rejected = result.rejected.get(stack, {})
-        run.meter.did("ingest", stored + len(rejected))
+        run.meter.did("ingest", stored + len(refused))
         run.counts[Count.STORED_PAIRS] += stored
-        run.reject(one.verdict for one in rejected.values())
-        for words in result.not_now.get(stack, ()):
-            run.fail(stack, "ingest", words)
+        run.reject(refused)
+        if waiting := result.not_now.get(stack):
+            number, is_ = counted(len(waiting), "pair"), "is" if len(waiting) == 1 else "are"
+            run.warn(f"{stack}: {number} could not be read now and {is_} tried again in the next run: {_reasons(waiting)}")
         if result.unreached:
             run.fail(stack, "ingest", result.unreached)
 
 
-def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack: str) -> int:
-    """Commit what was read for one stack, then write it down; returns how many pairs were stored."""
+def _reasons(waiting: Sequence[str]) -> str:
+    """The first few reasons, and how many there are beside them."""
+    more = len(waiting) - _FEW
+    return "; ".join([*(one.removesuffix(_AGAIN) for one in waiting[:_FEW]), *([f"and {more} more"] if more > 0 else [])])
+
+
+def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack: str) -> tuple[int, list[Verdict]]:
+    """Commit what was read for one stack, then write it down; returns how many pairs were stored, and why others were not.
+
+    A replaced file on another grid rejects nothing: the stack keeps what it has of the pair, and `misfits` says it.
+    """
     listed, settings = {one.pair: one for one in task.listed}, corrections.settings_of(s)
     windows, rejections = result.windows.get(stack, {}), result.rejected.get(stack, {})
     versions = task.versions.get(stack, {})
@@ -51,7 +66,10 @@ def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack:
     if useless := {pair: row for pair, row in rows.items() if pair in versions}:
         for pair in corrections.note_useless(s, stack, useless, s.ledger.seen(stack), today=run.as_of):
             del rows[pair]
-    corrections.say_rejected(run, stack, rows.values())
+    refused = [why.verdict for pair, why in rejections.items() if pair in rows or why.verdict != Verdict.WRONG_GRID]
+    off_grid = [row for row in rows.values() if row.verdict == Verdict.WRONG_GRID]
+    run.heard.off_grid[stack] += off_grid  # said when all are read: several in a row are a frame on another grid
+    corrections.say_rejected(run, stack, [row for row in rows.values() if row not in off_grid])
     if windows:
         new, again = batch(windows, result.delays.get(stack)), [pair for pair in windows if pair in versions]
         if again:
@@ -75,4 +93,4 @@ def _write(s: Installation, run: Run, task: ReadTask, result: ReadResult, stack:
     run.heard.stored(stack, windows)
     if versions:
         s.ledger.note_deviations(stack, [], settled=[pair for pair in windows if pair in versions])
-    return len(windows)
+    return len(windows), refused

@@ -7,6 +7,8 @@ the reasons.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -27,6 +29,8 @@ from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.prechecks import rests_on
 from insar_anomaly.stack.store import Kept
 
+_REASONS = 3
+"""Different reasons of one verdict that are said."""
 _STABLE = 2
 """Nights on which a replaced file must look the same before it is taken."""
 
@@ -290,4 +294,16 @@ def say_rejected(run: Run, stack: str, rows: Iterable[PairRow]) -> None:
             by_verdict.setdefault(row.verdict, []).append(row)
     for verdict, alike in sorted(by_verdict.items()):
         more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-        run.warn(f"{stack}: {alike[0].pair}{more} rejected, verdict {int(verdict)} ({verdict.words}): {alike[0].detail}")
+        first = f"{stack}: {alike[0].pair}{more} rejected, verdict {int(verdict)} ({verdict.words}): {alike[0].detail}"
+        others = [words for row in alike[1:] if (words := _alike(row)) != _alike(alike[0])]
+        counts = Counter(others).most_common()
+        named = {_alike(row): row for row in reversed(alike)}
+        said = [f"{counted(number, 'pair')} otherwise: {named[words].detail}" for words, number in counts[: _REASONS - 1]]
+        left = sum(number for _, number in counts[_REASONS - 1 :])
+        said += [f"{counted(left, 'pair')} for further reasons: `insar-anomaly scores` lists them"] if left else []
+        run.warn("; ".join([first, *said]))
+
+
+def _alike(row: PairRow) -> str:
+    """The reason of a rejection without what names the pair: equal for files that have the same fault."""
+    return re.sub(r"\S*[/_]\S*|[-+]?\d[\d.e+-]*", "", row.detail)

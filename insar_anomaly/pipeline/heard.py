@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from insar_anomaly.catalogue.volcano import Volcano
+from insar_anomaly.ledger.records import PairRow
 from insar_anomaly.names import Pair, stamp
 from insar_anomaly.sources.base import Listed, Window
 from insar_anomaly.stack.coverage import coverage_of
@@ -26,6 +27,8 @@ class Heard:
     listings: dict[str, Listing] = field(default_factory=dict)
     pairs: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     came: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    off_grid: dict[str, list[PairRow]] = field(default_factory=lambda: defaultdict(list))
+    """Pairs of a stack that were rejected because they do not fit its grid."""
 
     def listing(self, stack: str, listed: Iterable[Listed], *, as_of: date) -> None:
         """What the source of a stack lists."""

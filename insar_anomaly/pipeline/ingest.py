@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+from insar_anomaly import stopping
 from insar_anomaly.errors import InsarAnomalyError, PairRejected, SourceUnavailable, StackFailed, Verdict
 from insar_anomaly.ledger.records import PairRow, Seen
 from insar_anomaly.names import Pair, Period, frame_of, in_order
@@ -17,6 +18,7 @@ from insar_anomaly.pipeline.installation import Held, Installation, Located
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.worker import ReadTask, read_pairs
 from insar_anomaly.report.digest import OF_PAIRS, Count, to_read
+from insar_anomaly.sources.bands import parted, two_bands
 from insar_anomaly.sources.base import Listed, Listing, Source
 from insar_anomaly.sources.foreign import guarded
 from insar_anomaly.sources.joined import JoinedSource
@@ -69,7 +71,8 @@ def ingest_stacks(
         done += len(task.listed)
         s.watch("ingest", done, len(pairs))
     for stack in s.by_stack:
-        misfits.note_grid(run, stack)
+        if not misfits.note_grid(run, stack):
+            corrections.say_rejected(run, stack, run.heard.off_grid[stack])
 
 
 def _plans(s: Installation, run: Run, period: Period, *, dry: bool, take: Collection[str] = ()) -> list[_Frame]:
@@ -185,6 +188,13 @@ class _Asked:
     place: str
     take: bool
 
+    def of_band(self, frame: str, wavelength_m: float, run: Run) -> _Asked:
+        """What a stack of this wavelength takes; products of another band are said in one sentence for each frame."""
+        listing, refused = parted(self.listing, wavelength_m)
+        if refused:
+            run.warn(two_bands(frame, refused, wavelength_m))
+        return replace(self, listing=listing)
+
     @property
     def every(self) -> list[Listed]:
         """All pairs of the frame."""
@@ -198,7 +208,13 @@ class _Asked:
 
 def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Asked, *, dry: bool) -> None:
     """Decide what a stack lacks; create it where it is new; write down what needs no reading."""
+    misfits.insist_on_ground(stack, s.by_stack[stack])
     exists = s.store.has(stack)
+    run.heard.listing(stack, asked.every, as_of=run.as_of)
+    if not dry and not exists:
+        _create(s, run, plan, stack, asked)
+    if exists or not dry:
+        asked = asked.of_band(plan.name, wavelength_of(s.store.open(stack)), run)
     held = s.store.versions(stack) if exists else {}
     seen = corrections.mend(s, stack, _really_seen(s, run, stack, set(held), asked), held, dry=dry)
     run.heard.listing(stack, asked.every, as_of=run.as_of)
@@ -209,15 +225,6 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
     ready = corrections.take_up(s, run, stack, seen, shown, dry=dry, take=asked.take)
     again = [one for one in listed if one in ready]
     todo = fresh(listed, seen, corrections.as_words(settings)) + again
-    if not dry and not exists:
-        if not listed:
-            raise StackFailed(f"{stack}: {_none_listed(plan.name, asked, run)}")
-        box, height = s.by_stack[stack].box, needs_height(s.config.preprocess.remove)
-        static = guarded(asked.place, plan.source.static, plan.name, box, height=height)
-        s.store.create(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
-        misfits.note_cut(run, stack, s.by_stack[stack], static)
-        for words in static.attrs.get("left_out", ()):
-            run.warn(f"{stack}: {words}")
     rows = []
     for one in todo:
         try:
@@ -245,6 +252,19 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
         there = s.store.open(stack)
         plan.grids[stack], plan.wavelengths[stack] = Grid.of(there), wavelength_of(there)
         misfits.note_box(run, stack, s.by_stack[stack], there)
+
+
+def _create(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Asked) -> None:
+    """Make a stack, on the grid that its frame has now."""
+    if not asked.inside:
+        raise StackFailed(f"{stack}: {_none_listed(plan.name, asked, run)}")
+    box, height = s.by_stack[stack].box, needs_height(s.config.preprocess.remove)
+    static = guarded(asked.place, plan.source.static, plan.name, box, height=height)
+    stopping.insist()  # a read that was stopped looks like a layer that is missing
+    s.store.create(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
+    misfits.note_cut(run, stack, s.by_stack[stack], static)
+    for words in static.attrs.get("left_out", ()):
+        run.warn(f"{stack}: {words}")
 
 
 def _why_read(replaced: bool, kept: Kept | None) -> Count:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import xarray as xr
 
 from insar_anomaly.catalogue.volcano import Box, Volcano
-from insar_anomaly.errors import Verdict
+from insar_anomaly.errors import StackFailed, Verdict
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.names import in_order
 from insar_anomaly.pipeline.run import Run
@@ -15,6 +15,8 @@ from insar_anomaly.stack.coverage import covered_by
 from insar_anomaly.stack.freshness import SUMMIT_LEAST
 from insar_anomaly.stack.schema import Grid
 
+PIXEL = 0.001
+"""Degrees, 100 m: the pixels of LiCSAR, on which polygons are tried before a grid is known."""
 REGRIDDED = 3
 """Pairs in a row that do not fit the stack's grid, from which on the frame is said to have another one."""
 
@@ -25,7 +27,20 @@ def edges(box: Box) -> list[float]:
 
 
 def note_box(run: Run, stack: str, volcano: Volcano, held: xr.Dataset) -> None:
-    """Say, each night, where the catalogue's box of a volcano is not the one for which its stack was built.
+    """Say, each night, where the catalogue's box of a volcano is not the one for which its stack was built."""
+    words = another_box(stack, volcano, held)
+    if not words:
+        return
+    grid = Grid.of(held)
+    east, south = grid.west + grid.dx * grid.shape[1], grid.north - grid.dy * grid.shape[0]
+    if grid.west <= volcano.lon <= east and south <= volcano.lat <= grid.north:
+        run.warn(f"{stack}: {words}")
+    else:
+        run.fail(stack, "ingest", f"the volcano itself is not in its stack: {words}")
+
+
+def another_box(stack: str, volcano: Volcano, held: xr.Dataset) -> str | None:
+    """What is to say where the catalogue's box of a volcano is not the one for which its stack was built; else None.
 
     A stack of an earlier version does not say what its box was: it is compared where it reaches beyond the box of now.
     """
@@ -38,16 +53,18 @@ def note_box(run: Run, stack: str, volcano: Volcano, held: xr.Dataset) -> None:
         over = (box[0] - grid.west, box[1] - south, east - box[2], grid.north - box[3])
         moved = max(over) > pixel
     if not moved:
-        return
-    words = (
+        return None
+    return (
         f"the catalogue's box is {box[0]:.3f} to {box[2]:.3f} E, {box[1]:.3f} to {box[3]:.3f} N, and its stack has "
         f"another: it covers {grid.west:.3f} to {east:.3f} E, {south:.3f} to {grid.north:.3f} N; run `insar-anomaly restack "
         f"{stack}`, or correct lat, lon or box_km in the catalogue"
     )
-    if grid.west <= volcano.lon <= east and south <= volcano.lat <= grid.north:
-        run.warn(f"{stack}: {words}")
-    else:
-        run.fail(stack, "ingest", f"the volcano itself is not in its stack: {words}")
+
+
+def insist_on_ground(stack: str, volcano: Volcano) -> None:
+    """Raise StackFailed where the exclusion polygons leave no ground to assess."""
+    if volcano.excludes_everything(PIXEL):
+        raise StackFailed(f"{stack}: {volcano.nothing_left}")
 
 
 def note_cut(run: Run, stack: str, volcano: Volcano, held: xr.Dataset) -> None:
@@ -63,10 +80,12 @@ def note_cut(run: Run, stack: str, volcano: Volcano, held: xr.Dataset) -> None:
         )
 
 
-def note_grid(run: Run, stack: str) -> None:
-    """Say, each night, where the newest pairs of a frame do not fit the grid of its stack."""
-    if words := another_grid(run.ledger, stack):
+def note_grid(run: Run, stack: str) -> bool:
+    """Say, each night, where the newest pairs of a frame do not fit the grid of its stack; True where that was said."""
+    words = another_grid(run.ledger, stack)
+    if words:
         run.warn(f"{stack}: {words}")
+    return bool(words)
 
 
 def another_grid(ledger: Ledger, stack: str) -> str | None:

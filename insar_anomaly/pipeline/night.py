@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from insar_anomaly.errors import Verdict
@@ -19,8 +20,9 @@ from insar_anomaly.pipeline.report import report_of_night
 from insar_anomaly.pipeline.run import Run, rejected_name
 from insar_anomaly.pipeline.status import write_status
 from insar_anomaly.report.changes import FlagChange, changes_of
-from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Count, Digest, OpenFlag
+from insar_anomaly.report.digest import OF_A_NIGHT, Blind, Count, Digest, OpenFlag, unread
 from insar_anomaly.report.states import remarks
+from insar_anomaly.sources.words import counted
 from insar_anomaly.stack.freshness import StackState, stale_words
 
 _RUNS = 100
@@ -42,8 +44,13 @@ def summary(s: Installation, run: Run) -> Digest:
     """
     flaggable = s.by_stack | s.by_couple
     states = {stack: state for stack, state in s.ledger.states(run.as_of).items() if stack in s.by_stack}
-    for words in remarks(states, run.as_of):
+    for words in remarks(states, run.as_of, unread(run.failures)):
         run.warn(words)
+    if before := _rejected_between(s, run):
+        run.warn(
+            f"rejected by other runs since the last digest: {counted(before, 'pair')}; `insar-anomaly scores --csv FILE` "
+            "lists each with its reason"
+        )
     waiting = [n for n in s.ledger.pending() if n.last_error or (n.stack and n.stack not in flaggable)] + s.ledger.parked()
     digest = Digest(
         as_of=run.as_of,
@@ -67,6 +74,13 @@ def summary(s: Installation, run: Run) -> Digest:
     write_status(s, run, digest)
     report_of_night(s, run, digest)
     return replace(digest, failures=tuple(run.failures), warnings=tuple(run.warnings))
+
+
+def _rejected_between(s: Installation, run: Run) -> int:
+    """Pairs that runs of other kinds, as `ingest` and `fit`, have rejected since the last run that made a digest."""
+    earlier = [row for row in s.ledger.runs(limit=_RUNS) if row.run < run.number]
+    since = takewhile(lambda row: row.kind != run.kind, earlier)
+    return sum(row.summary.get(Count.REJECTED_PAIRS.value, 0) for row in since)
 
 
 def _write_digest(s: Installation, run: Run, digest: Digest) -> None:

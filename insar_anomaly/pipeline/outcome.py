@@ -30,12 +30,18 @@ def result_of(run: Run, kind: str) -> dict[str, object]:
 
 def words_of(run: Run, kind: str, nothing: str = "nothing to do") -> list[str]:
     """The same for people, without the failures' texts; `nothing` says what no count means."""
-    counted = [f"{number} {name.replace('_', ' ')}" for name, number in run.counted.items() if number]
+    counted = [f"{number} {_named(name, number)}" for name, number in run.counted.items() if number]
     words = [f"{kind}: " + (", ".join(counted) or nothing)]
     if run.failures:
         words[0] += f"; {len(run.failed)} {'stack' if len(run.failed) == 1 else 'stacks'} failed"
     words += [f"  blind, raises no flags: {stack}: {why}" for stack, why in run.blind.items()]
     return words + [f"  {warning}" for warning in run.warnings]
+
+
+def _named(count: str, number: int) -> str:
+    """The name of a count in words, for one or several."""
+    words = count.replace("_", " ").split()
+    return " ".join(word.removesuffix("s") if number == 1 else word for word in words)
 
 
 def failures_of(failures: Sequence[Failure]) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from insar_anomaly import stopping
 from insar_anomaly.errors import NotNow, PairRejected, SourceUnavailable
 from insar_anomaly.sources.base import Delays, Listed, Source, Window
 from insar_anomaly.stack.prechecks import precheck, same_wavelength
@@ -89,9 +90,11 @@ def _read(task: ReadTask, one: Listed) -> _Read:
     try:
         found = task.source.read(one, {stack: task.grids[stack] for stack in stacks})
     except PairRejected as rejection:
+        stopping.insist()  # a read that was stopped looks like a file that is broken
         return {}, dict.fromkeys(stacks, rejection), None
     except (NotNow, SourceUnavailable) as problem:
         return {}, {}, problem
+    stopping.insist()
     windows, rejected = {}, {}
     limits = {"min_valid": task.min_valid, "min_coherence": task.min_coherence}
     for stack, window in found.items():

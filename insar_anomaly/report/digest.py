@@ -19,7 +19,7 @@ from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.records import CostRow
 from insar_anomaly.names import EvidenceKind
 from insar_anomaly.report.changes import FlagChange, ages, in_turn, rejected_rows
-from insar_anomaly.report.states import arrivals, beside, partly_of, stale_of, state_row, unmeasured_of
+from insar_anomaly.report.states import arrivals, beside, partly_of, stale_of, state_row, unjudged, unmeasured_of
 from insar_anomaly.spoken import DEFAULT, one_line
 from insar_anomaly.spoken.sentences import template
 from insar_anomaly.stack.freshness import RECENT, SUMMIT_KM, StackState
@@ -183,6 +183,10 @@ class Digest:
         """``ok``, or ``failed`` where any stack failed."""
         return "failed" if self.failures else "ok"
 
+    def failed_reading(self) -> dict[str, str]:
+        """What the stacks that failed while they were read say."""
+        return unread(self.failures)
+
     def as_dict(self) -> dict[str, object]:
         """The JSON form."""
         flags = [
@@ -203,7 +207,7 @@ class Digest:
             "open_flags": flags,
             "failures": [asdict(failure) for failure in self.failures],
             "blind": [asdict(one) for one in self.blind],
-            "stale": [asdict(one) for one in stale_of(self.states)],
+            "stale": [asdict(one) for one in stale_of(self.states, self.failed_reading())],
             "unmeasured_summits": [asdict(one) for one in unmeasured_of(self.states)],
             "partly_measured": [asdict(one) for one in partly_of(self.states)],
             "states": [state_row(stack, state) for stack, state in sorted(self.states.items())],
@@ -233,7 +237,7 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
     out += _listed(titles["noted"], noted)
     out += _listed(titles["failed"], [_line(say.failure(one)) for one in digest.failures if failures])
     out += _listed(titles["blind"], [_line(say.blind(one)) for one in digest.blind])
-    stale = [_line(say.stale(one.stack, states[one.stack])) for one in stale_of(states)]
+    stale = [_stale(digest, one.stack, say) for one in stale_of(states)]
     out += _listed(titles["stale"], _first(stale, say, "insar-anomaly doctor"))
     out += _listed(titles["summit"], _summits(digest, say))
     partly = [
@@ -250,6 +254,17 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
         out.append(f"  {_line(say.rejected(sum(digest.rejected.values()), in_turn(digest.rejected)))}")
     out += [f"  {_line(say.level(digest.level))}"] if digest.level else []
     return out + _listed(titles["cost"], [cost_words(row, language) for row in digest.costs])
+
+
+def unread(failures: Sequence[Failure]) -> dict[str, str]:
+    """Stacks that failed while they were read, and the first reason of each."""
+    return {one.stack: one.error for one in reversed(failures) if one.stage == "ingest"}
+
+
+def _stale(digest: Digest, stack: str, say: Any) -> str:
+    """A stale stack, in words."""
+    state = digest.states[stack]
+    return _line(say.stale(stack, state, unjudged(stack, state, digest.failed_reading())))
 
 
 def cost_words(row: CostRow, language: str = DEFAULT) -> str:

@@ -33,9 +33,24 @@ class Unmeasured:
     why: str
 
 
-def stale_of(states: Mapping[str, StackState]) -> tuple[Stale, ...]:
-    """The stacks that are stale."""
-    return tuple(Stale(stack, state.why, state.remedy) for stack, state in sorted(states.items()) if state.stale)
+def stale_of(states: Mapping[str, StackState], failed: Mapping[str, str] | None = None) -> tuple[Stale, ...]:
+    """The stacks that are stale; see `unjudged` for `failed`."""
+    out = []
+    for stack, state in sorted(states.items()):
+        if state.stale:
+            why = unjudged(stack, state, failed or {})
+            remedy = f"the stack failed, so that no pair could be judged: {why}" if why else state.remedy
+            out.append(Stale(stack, state.why, remedy))
+    return tuple(out)
+
+
+def unjudged(stack: str, state: StackState, failed: Mapping[str, str]) -> str:
+    """The failure that kept newer pairs of a stack from being judged; empty where there is none.
+
+    `failed` has what the stacks that failed while they were read said, each with its remedy.
+    """
+    newer = state.newest is None or (state.listed_newest is not None and state.listed_newest > state.newest)
+    return failed.get(stack, "") if state.listed and newer else ""
 
 
 def unmeasured_of(states: Mapping[str, StackState]) -> tuple[Unmeasured, ...]:
@@ -75,10 +90,13 @@ def _pass_of(stack: str) -> tuple[int, int | None, str | None]:
     return one.gvp, track(one.frame), direction(one.frame)
 
 
-def remarks(states: Mapping[str, StackState], as_of: date) -> list[str]:
-    """What a person should read of the states beside the lists: one line of each kind, however many stacks it is true of."""
+def remarks(states: Mapping[str, StackState], as_of: date, failed: Mapping[str, str] | None = None) -> list[str]:
+    """What a person should read of the states beside the lists: one line of each kind, however many stacks it is true of.
+
+    `failed` as in `unjudged`.
+    """
     out = []
-    if stale := stale_of(states):
+    if stale := stale_of(states, failed):
         out.append(f"{_stacks(len(stale), len(states))} stale, first {stale[0].words}")
     if later := [stack for stack, state in sorted(states.items()) if state.later]:
         pairs = states[later[0]].later

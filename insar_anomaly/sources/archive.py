@@ -18,6 +18,7 @@ import fsspec
 import rasterio
 from rasterio.errors import RasterioError
 
+from insar_anomaly import stopping
 from insar_anomaly.errors import NotNow, PairRejected, SourceUnavailable, Verdict, from_storage
 from insar_anomaly.sources import remote, web, web_file
 from insar_anomaly.sources.base import StorageOptions
@@ -87,7 +88,9 @@ class Archive:
         try:
             yield
         except FileNotFoundError as problem:
-            raise SourceUnavailable(f"{self.url} does not exist ({problem}); correct {self.named}") from problem
+            missing = os.fspath(problem.filename or "")
+            inside = f" ({shown(missing)} is missing)" if missing and missing.rstrip("/") != self.url.rstrip("/") else ""
+            raise SourceUnavailable(f"{self.url} does not exist{inside}; correct {self.named}") from problem
         except Exception as problem:
             if not from_storage(problem):
                 raise
@@ -211,7 +214,11 @@ class Archive:
             raise self.fault(uri, problem) from problem
 
     def fault(self, uri: str, problem: BaseException) -> PairRejected | NotNow | SourceUnavailable:
-        """The error to raise for a file that could not be read; see the module's text."""
+        """The error to raise for a file that could not be read; see the module's text.
+
+        Raises KeyboardInterrupt where the process is to stop: that may be why.
+        """
+        stopping.insist()
         reason = _reason(problem)
         if isinstance(problem, web_file.Changed):
             return NotNow(f"{uri}: {reason}; it is tried again in the next run")

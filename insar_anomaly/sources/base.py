@@ -42,6 +42,8 @@ class Listed:
     """Its place among the sources that are joined; see `sources.joined`."""
     parts: tuple[str, ...] = ()
     """Further files of the pair, where several products cover it."""
+    wavelength_m: float = float("nan")
+    """Nominal radar wavelength, m, where the listing tells; the file's own counts when it is read."""
 
 
 class Listing(NamedTuple):
@@ -54,6 +56,8 @@ class Listing(NamedTuple):
     unlisted: Sequence[str] = ()
     away: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    bands: Sequence[Listed] = ()
+    """Of joined sources, versions of listed pairs that are of another band; see `sources.bands`."""
 
     @property
     def complete(self) -> bool:

@@ -222,7 +222,14 @@ class FolderSource:
         held = uri(coherence.path) if coherence else None if self._coherence else uri(phase.path)
         wanted = self.settings.coherence_pattern
         lacks = "" if held else f'{uri(phase.path)}: no coherence of {pair} like "{wanted}"; upload it'
-        return Listed(pair, uri(phase.path), held, hashlib.sha256(marks.encode()).hexdigest()[:16], lacks=lacks)
+        return Listed(
+            pair,
+            uri(phase.path),
+            held,
+            hashlib.sha256(marks.encode()).hexdigest()[:16],
+            lacks=lacks,
+            wavelength_m=self.settings.wavelength_m,
+        )
 
     def _turned(self, matched: Matched) -> bool:
         """True where the file's sign is not the stacks'."""

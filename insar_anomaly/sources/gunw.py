@@ -38,6 +38,7 @@ from insar_anomaly.sources.mosaic import Layers, mosaic
 from insar_anomaly.sources.numbers import HEIGHT, coherence_bytes, read_numbers
 from insar_anomaly.sources.products import Floats, Layout, Product
 from insar_anomaly.stack.schema import LINE_OF_SIGHT, Grid, Physics
+from insar_anomaly.units import NISAR_WAVELENGTH_M, SENTINEL1_WAVELENGTH_M
 
 _TRIED = 5
 """Products of a place that are opened before the place is given up."""
@@ -74,12 +75,15 @@ class GunwSource:
         """
         every, unlisted = self._products()
         out, twice = [], []
+        nominal = NISAR_WAVELENGTH_M if self.layout.kind == "nisar" else SENTINEL1_WAVELENGTH_M
         for pair, products in sorted(_by_pair(self._of(frame, every)).items(), key=lambda one: by_date(one[0])):
             chosen = self.layout.chosen(products)
             first, *others = chosen.used
             marks = "|".join(sorted(f"{one.name} {one.mark}" for one in chosen.used))
             mark = hashlib.sha256(marks.encode()).hexdigest()[:16]
-            out.append(Listed(pair, first.uri, first.uri, mark, parts=tuple(one.uri for one in others)))
+            out.append(
+                Listed(pair, first.uri, first.uri, mark, parts=tuple(one.uri for one in others), wavelength_m=nominal)
+            )
             twice += [Listed(f"{pair} ({one.name})", one.uri, one.uri, one.mark) for one in chosen.twice]
         return Listing(out, twice, unlisted)
 

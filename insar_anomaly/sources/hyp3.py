@@ -199,7 +199,9 @@ class Hyp3Source:
         )
         lacks = f"{pair}: {' and '.join(lacking)} missing; bring the product again" if lacking else ""
         mark = hashlib.sha256(marks.encode()).hexdigest()[:16]
-        return Hyp3Pair(pair, phase, coherence, mark, lacks=lacks, products=tuple(parts))
+        return Hyp3Pair(
+            pair, phase, coherence, mark, lacks=lacks, wavelength_m=SENTINEL1_WAVELENGTH_M, products=tuple(parts)
+        )
 
     def _sampled(self, frame: str) -> list[tuple[list[Product], Placed]]:
         """A few products of each footprint, the newest pairs first, and where the footprint lies."""

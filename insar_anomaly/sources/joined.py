@@ -7,6 +7,8 @@ A pair that several hold is taken from one of them, by this rule:
    nothing changes where a source is added, below the others, that holds nothing new.
 3. Else the version whose files were written last counts, where that is known of both; where it is not, the first [[source]].
 
+A version of another band is no version of the pair: it is listed apart, and the stack says which of the two it takes.
+
 Static layers come from the first source that has them whole. A source that is out of reach is named in the listing: what
 only it holds is not gone, and what others hold in its place is not new.
 """
@@ -21,6 +23,7 @@ import xarray as xr
 
 from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.errors import NotInFrame, SourceUnavailable, StackFailed
+from insar_anomaly.sources.bands import another_band
 from insar_anomaly.sources.base import Delays, Listed, Listing, Regridding, Source, Window
 from insar_anomaly.sources.foreign import guarded
 from insar_anomaly.stack.schema import Grid
@@ -64,8 +67,12 @@ class JoinedSource:
         unlisted = dict.fromkeys(words for _, listing in found for words in listing.unlisted)
         away = list(dict.fromkeys((*self.away, *away)))
         warnings = tuple(dict.fromkeys(words for _, listing in found for words in listing.warnings))
-        pairs = [chosen(several) for several in versions.values()]
-        return Listing(pairs, list(twice.values()), tuple(unlisted), away, warnings)
+        pairs, bands = [], []
+        for several in versions.values():
+            others = [one for one in several if another_band(one.wavelength_m, several[0].wavelength_m)]
+            pairs.append(chosen([one for one in several if one not in others]))
+            bands += [chosen(others)] if others else []
+        return Listing(pairs, list(twice.values()), tuple(unlisted), away, warnings, bands)
 
     def _listings(self, frame: str) -> tuple[list[tuple[int, Listing]], list[str], list[StackFailed]]:
         found, away, missing = [], [], []

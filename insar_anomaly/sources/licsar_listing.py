@@ -29,6 +29,7 @@ from insar_anomaly.sources.licsar_layout import (
     center_time,
     is_used,
     lacking,
+    physics_of,
 )
 from insar_anomaly.units import Platform
 
@@ -79,6 +80,7 @@ def _listed(archive: Archive, frame: str, name: str, files: Mapping[str, Entry],
         modified=newest(file.modified for file in wanted.values() if file),
         sizes=tuple(file.size if file else None for file in wanted.values()),
         utc_s=known.utc_s,
+        wavelength_m=physics_of(archive.uri(frame) if not wanted[PHASE] else str(uris[PHASE])).wavelength_m,
     )
     pair = Pair.either(name)
     if pair is None:

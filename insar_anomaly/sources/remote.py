@@ -1,7 +1,8 @@
 """A GeoTIFF on any fsspec file system, read by ranges.
 
 `rasterio.open` reads an open file whole into memory before it looks at it. It can also be given an opener that GDAL reads
-through, but an exception in one of GDAL's callbacks ends the process (rasterio 1.4): the file given to it here never raises.
+through, but an exception in one of GDAL's callbacks ends the process (rasterio 1.4): the file given to it here never raises,
+not even where a person stops the process.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import fsspec
 import rasterio
 
+from insar_anomaly import stopping
 from insar_anomaly.traffic import count
 
 _BLOCK = 2**18
@@ -52,13 +54,16 @@ def opened(system: fsspec.AbstractFileSystem, path: str) -> Iterator[rasterio.Da
     ------
     ReadFailed
         where storage fails, at opening or later in the ``with``; RasterioError where the file is at fault.
+    KeyboardInterrupt
+        where the process was asked to stop while GDAL read.
     """
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     try:
         file = system.open(path, "rb", block_size=_BLOCK, cache_type="readahead")
     except Exception as problem:
         raise ReadFailed(path) from problem
 
+    @stopping.called_from_c
     def opener(name: str, *_: Any, **__: Any) -> _Quiet:
         if name != path:  # rasterio tries the opener on a name of its own first
             raise FileNotFoundError(name)
@@ -70,33 +75,41 @@ def opened(system: fsspec.AbstractFileSystem, path: str) -> Iterator[rasterio.Da
         with file, quietly, rasterio.open(path, opener=opener) as tif:
             yield tif
     except Exception:
+        stopping.insist()
         if failures:
             raise ReadFailed(path) from failures[0]
         raise
+    stopping.insist()
 
 
 class _Quiet(io.IOBase):
     """A view of an open file with a place of its own: a read that fails gives nothing and is kept in `failures`."""
 
-    def __init__(self, file: Any, failures: list[Exception]) -> None:
+    @stopping.called_from_c
+    def __init__(self, file: Any, failures: list[BaseException]) -> None:
         self._file, self._failures, self._at = file, failures, 0
 
+    @stopping.called_from_c
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes."""
+        if stopping.asked():
+            return b""
         try:
             self._file.seek(self._at)
             out: bytes = self._file.read(size)
-        except Exception as problem:  # noqa: BLE001  it would end the process; `opened` raises it
+        except BaseException as problem:  # noqa: BLE001  it would end the process; `opened` raises it
             self._failures.append(problem)
             return b""
         self._at += len(out)
         return out
 
+    @stopping.called_from_c
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place; returns it."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
         return self._at
 
+    @stopping.called_from_c
     def tell(self) -> int:
         """The place of the next read."""
         return self._at

@@ -23,7 +23,7 @@ from insar_anomaly.pipeline.cluster import workers
 from insar_anomaly.pipeline.installation import store_of
 from insar_anomaly.pipeline.level import level_in
 from insar_anomaly.pipeline.local import local_count
-from insar_anomaly.pipeline.misfits import another_grid
+from insar_anomaly.pipeline.misfits import PIXEL, another_box, another_grid
 from insar_anomaly.pipeline.parts import build_detector
 from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.pipeline.run import Watch
@@ -59,6 +59,7 @@ def examine(
     yield from _catalogue_and_sources(config, watch or _unwatched, limit_s, only)
     yield _ledger(config)
     yield from _data(config, only)
+    yield from _boxes(config, only)
     yield from _level(config)
     yield _store(config)
     yield from _looks(config, only)
@@ -124,6 +125,22 @@ def _ages(states: Mapping[str, StackState]) -> Iterator[str]:
             one = f"newest acquisition {counted(ages[0], 'day')} old"
             old = one if min(ages) == max(ages) else f"newest acquisitions {min(ages)} to {max(ages)} days old"
             yield f"{counted(len(mine), 'stack')} up to the night of {night}: {old}"
+
+
+def _boxes(config: Config, only: Collection[int]) -> Iterator[Finding]:
+    """Volcanoes whose polygons leave nothing, and stacks whose box is not the catalogue's of now."""
+    volcanoes = _volcanoes(config, only)
+    store = store_of(config)
+    for volcano in [] if isinstance(volcanoes, InsarAnomalyError) else volcanoes:
+        if volcano.excludes_everything(PIXEL):
+            yield Finding(f"volcano {volcano.gvp} {volcano.name}", False, volcano.nothing_left)
+        for stack in volcano.stacks:
+            try:
+                moved = another_box(stack, volcano, store.open(stack)) if store.has(stack) else None
+            except InsarAnomalyError:
+                return  # a finding already
+            if moved:
+                yield Finding(f"box of {stack}", False, moved)
 
 
 def _level(config: Config) -> Iterator[Finding]:

@@ -10,14 +10,17 @@ from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.config.sections import Config
 from insar_anomaly.errors import InsarAnomalyError
 from insar_anomaly.pipeline import storage_options
+from insar_anomaly.pipeline.installation import store_of
 from insar_anomaly.pipeline.run import Watch
 from insar_anomaly.sources import open_source
 from insar_anomaly.sources.archive import Archive
+from insar_anomaly.sources.bands import parted, two_bands
 from insar_anomaly.sources.base import Source
 from insar_anomaly.sources.foreign import guarded
 from insar_anomaly.sources.grid import cut
 from insar_anomaly.sources.joined import JoinedSource
 from insar_anomaly.sources.words import counted
+from insar_anomaly.stack.schema import wavelength_of
 from insar_anomaly.tools.doctor.finding import Finding, within
 from insar_anomaly.tools.doctor.pair import Sample, examine_pair
 
@@ -61,11 +64,31 @@ def examine_sources(config: Config, volcanoes: Sequence[Volcano], watch: Watch, 
             frame = next(frame for frame in volcano.frames if frame in mine)
             sample = Sample(source, joined[frame], volcano, frame, f"{what}, frame {frame}")
             yield from examine_pair(config, sample, limit_s=limit_s)
+    several = [frame for frame, source in joined.items() if isinstance(source, JoinedSource)]
+    yield from (found for frame in several for found in _two_bands(config, joined[frame], frame, volcanoes, limit_s=limit_s))
     missing = sorted(frames - held.keys())
     if missing:
         words = f"{len(missing)} of the catalogue's {'is' if len(missing) == 1 else 'are'} in no source, first {missing[0]}"
         yield Finding("frames", False, words, {"missing": missing})
     yield from _boxes(volcanoes, joined, watch, limit_s=limit_s)
+
+
+def _two_bands(
+    config: Config, source: Source, frame: str, volcanoes: Sequence[Volcano], *, limit_s: float
+) -> Iterator[Finding]:
+    """A frame of which several sources hold products of two wavelengths."""
+    store, what = store_of(config), f"frame {frame}"
+    stacks = [stack for one in volcanoes for name, stack in zip(one.frames, one.stacks, strict=True) if name == frame]
+    try:
+        listing, _ = within(limit_s, f"listing of {frame}", partial(guarded, what, source.pairs, frame))
+        made = next((stack for stack in stacks if store.has(stack)), None)
+        first = next((one.wavelength_m for one in listing.pairs), float("nan"))
+        wavelength = wavelength_of(store.open(made)) if made else first
+    except InsarAnomalyError as problem:
+        yield Finding(what, False, str(problem))
+        return
+    if refused := parted(listing, wavelength)[1]:
+        yield Finding(what, False, two_bands(frame, refused, wavelength))
 
 
 def _left_out(url: str, what: str) -> Iterator[Finding]:
