@@ -135,10 +135,8 @@ def test_a_file_that_cannot_be_read_now_costs_its_pair_and_is_tried_again_the_ne
         assert pair not in fresh.verdicts(QUIET)
         assert set(fresh.verdicts(QUIET)) == set(fresh.pairs()) - {pair}
         [words] = [one for one in run.warnings if "tried again" in one]
-        assert words.startswith(
-            f"{QUIET}: 1 pair of 16 pairs that was to be read could not be read now and is tried again in "
-        )
-        assert f"{pair}.geo.unw.tif: reading it is refused" in words
+        assert words.startswith(f"{QUIET}: 1 pair could not be read now and is tried again in the next run: ")
+        assert f"{pair}.geo.unw.tif: the server answers 403 Forbidden" in words
         web.refused = set()
         run = fresh.ingest(AS_OF + timedelta(days=1))
     assert fresh.verdicts(QUIET)[pair] == Verdict.OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -100,6 +101,31 @@ def test_the_motion_of_the_peak_and_of_chosen_places_shows_what_moved(written):
 def test_a_blind_volcano_says_why(written):
     page = (written[0] / "v" / "990003.html").read_text()
     assert "<strong>Blind:</strong> it has no threshold" in page
+
+
+def test_a_browser_opens_every_page_without_a_word_of_complaint(written):
+    driver = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    said = []
+    with driver.sync_playwright() as playwright:
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        tab = browser.new_page(viewport={"width": 1280, "height": 2000})
+        for event in ("console", "pageerror"):
+            tab.on(event, lambda one: said.append(str(getattr(one, "text", one))))
+        # a picture that still loads when the next page is opened is given up, and no failure
+        tab.on("requestfailed", lambda one: None if one.failure == "net::ERR_ABORTED" else said.append(f"{one.url}"))
+        tab.on("request", lambda one: None if one.url.startswith(("file:", "data:")) else said.append(one.url))
+        for page in sorted(written[0].rglob("*.html")):
+            tab.goto(page.as_uri())
+            tab.wait_for_load_state()
+        tab.goto((written[0] / "v" / "990002.html").as_uri())
+        assert tab.locator("#s0-series .p").count() > 3
+        assert tab.locator("#s0-series .span").count() == 1
+        browser.close()
+    assert said == []
 
 
 def test_nothing_is_written_again_where_nothing_has_changed(flagged, tmp_path):

@@ -41,7 +41,8 @@ def visit(browser, site):
         page.set_default_timeout(5000)
         page.on("console", lambda one: said.append(f"console: {one.text}"))
         page.on("pageerror", lambda one: said.append(f"error: {one}"))
-        page.on("requestfailed", lambda one: None if one.url.endswith(".csv") else said.append(f"failed: {one.url}"))
+        # a download, or what still loads when another page is opened, is given up, and no failure
+        page.on("requestfailed", lambda one: "ABORTED" in one.failure or said.append(f"failed: {one.url}, {one.failure}"))
         page.on("dialog", lambda one: (said.append(f"dialog: {one.message}"), one.dismiss()))
         page.on("request", lambda one: None if one.url.startswith(("file:", "data:")) else said.append(f"asked: {one.url}"))
         page.goto((folder / name).as_uri())

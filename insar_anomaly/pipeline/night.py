@@ -16,7 +16,6 @@ from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import level_of
 from insar_anomaly.pipeline.night_notices import tell_night
 from insar_anomaly.pipeline.order import night_stages, walk
-from insar_anomaly.pipeline.report import report_of_night
 from insar_anomaly.pipeline.run import Run, rejected_name
 from insar_anomaly.pipeline.status import write_status
 from insar_anomaly.report.changes import FlagChange, changes_of
@@ -72,7 +71,10 @@ def summary(s: Installation, run: Run) -> Digest:
     _write_digest(s, run, digest)
     tell_night(s, run, replace(digest, failures=tuple(run.failures)))
     write_status(s, run, digest)
-    report_of_night(s, run, digest)
+    if s.config.report.out is not None:
+        from insar_anomaly.pipeline.report import report_of_night  # with all that draws and measures
+
+        report_of_night(s, run, digest)
     return replace(digest, failures=tuple(run.failures), warnings=tuple(run.warnings))
 
 

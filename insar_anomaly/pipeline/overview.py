@@ -108,8 +108,14 @@ class Overview:
 
     def names(self, volcano: Volcano) -> list[str]:
         """The volcano's stacks, ascending before descending, then its couples."""
-        couples = [name for name, one in self.s.by_couple.items() if one.gvp == volcano.gvp]
-        return [*volcano.stacks, *couples]
+        return [*volcano.stacks, *self._couples.get(volcano.gvp, ())]
+
+    @cached_property
+    def _couples(self) -> Mapping[int, list[str]]:
+        found: dict[int, list[str]] = defaultdict(list)
+        for name, volcano in self.s.by_couple.items():
+            found[volcano.gvp].append(name)
+        return found
 
     def row(self, volcano: Volcano) -> VolcanoRow:
         """The volcano on the front page."""

@@ -105,7 +105,8 @@ def report_of_night(s: Installation, run: Run, digest: Digest) -> None:
     if s.config.report.out is None or run.dry:
         return
     try:
-        done = write_report(s, s.config.report.out, night=digest)
+        with run.meter.stage("report"):
+            done = write_report(s, s.config.report.out, night=digest)
     except InsarAnomalyError as problem:
         run.fail("every stack", "report", f"[report] out: {problem}")
         return

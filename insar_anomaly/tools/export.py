@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
-import numpy as np
-import rasterio
 import xarray as xr
 
 from insar_anomaly.errors import UsageError
+from insar_anomaly.files.whole import write_whole
 from insar_anomaly.names import EvidenceKind, file_stem
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.reading import read_score_maps
+from insar_anomaly.report.site.downloads import geotiff
 
 
 def export_score_map(
@@ -73,26 +74,10 @@ def _chosen(maps: xr.Dataset, stack: str, pair: str | None, after: int | None) -
 
 
 def _write(path: Path, score_map: xr.DataArray, tags: dict[str, str]) -> None:
-    lat, lon = score_map["lat"].values, score_map["lon"].values
-    dy, dx = (abs(float(axis[1] - axis[0])) if len(axis) > 1 else 1e-3 for axis in (lat, lon))
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    profile = {
-        "driver": "GTiff",
-        "height": len(lat),
-        "width": len(lon),
-        "count": 1,
-        "dtype": "float32",
-        "crs": "EPSG:4326",
-        "transform": rasterio.Affine(dx, 0, float(lon[0]) - dx / 2, 0, -dy, float(lat[0]) + dy / 2),
-        "nodata": float("nan"),
-        "compress": "deflate",
-    }
+    content = geotiff(score_map.values, score_map["lat"].values, score_map["lon"].values, tags)
     try:
-        with rasterio.open(part, "w", **profile) as tif:
-            tif.write(score_map.values.astype(np.float32), 1)
-            tif.update_tags(**tags)
-            tif.set_band_description(1, "anomaly score")
-        part.replace(path)
-    except (OSError, rasterio.errors.RasterioError) as problem:
-        part.unlink(missing_ok=True)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+        write_whole(path, content)
+    except OSError as problem:
         raise UsageError(f"{path}: cannot be written ({problem}); name a file in a folder that can be written") from None

@@ -60,6 +60,19 @@
     // markers are as large as their number lets them be
     const size = rows.length > 300 && wide > 120 ? Math.min(6, Math.max(2.2, box.width / 200)) : 7;
     map.style.setProperty('--k', String(perPixel * size));
+    name(perPixel);
+  }
+  // names stand where they cover no other marker and no name of a more urgent one
+  const labelled = Array.from(map.querySelectorAll('.m text')).reverse();
+  function name(perPixel) {
+    const taken = labelled.map((one) => at(one.closest('.m')).map((value) => value / perPixel)).map(([x, y]) => [x - 7, x + 7, y - 7, y + 7]);
+    labelled.forEach((one) => {
+      const [x, y] = at(one.closest('.m')).map((value) => value / perPixel);
+      const box = [x + 8, x + 14 + one.textContent.length * 6.6, y - 7, y + 7];
+      const free = taken.every(([a, b, c, d]) => box[1] < a || box[0] > b || box[3] < c || box[2] > d);
+      one.style.display = free ? '' : 'none';
+      if (free) taken.push(box);
+    });
   }
   function zoom(by, at) {
     const [x, y] = at || [view[0] + view[2] / 2, view[1] + view[3] / 2];
