@@ -96,7 +96,18 @@ def notices(language: str) -> list[str]:
 
 def nights(language: str) -> list[str]:
     """What is said of a night, and every other message."""
-    stages = ("ingest", "fit", "assess", "assess couples", "flag", "flag couples", "hold together", "notify", "restack")
+    stages = (
+        "ingest",
+        "fit",
+        "assess",
+        "assess couples",
+        "flag",
+        "flag couples",
+        "hold together",
+        "canary",
+        "notify",
+        "restack",
+    )
     told = [
         replace(
             DIGEST,

@@ -66,7 +66,7 @@ def test_a_night_of_six_volcanoes_runs_whole_and_its_cost_is_printed(tmp_path, c
     told = json.loads(line)
     assert (told["volcanoes"], told["stacks"], told["failures"], told["blind"]) == (6, 12, 0, 0)
     assert told["pairs"] == 12 * 3
-    assert list(told["stages"]) == ["ingest", "assess", "flag", "hold together", "notify", "digest"]
+    assert list(told["stages"]) == ["ingest", "assess", "flag", "hold together", "canary", "notify", "digest"]
     assert told["driver_cpu_s"] > 0.1
     assert told["worker_cpu_s"] < told["driver_cpu_s"]  # without workers there is none to speak of
     assert told["requests"]["archive GET"] >= 2 * 3 * 4  # two files of three pairs of four frames

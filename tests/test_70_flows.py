@@ -69,7 +69,7 @@ def test_the_night_ends_well_with_its_digest_its_flag_and_all_of_its_tasks(night
     assert f"{BLIND}: not calibrated" in done.stdout
     assert (name, state) == ("nightly", "COMPLETED")
     volcanoes = "Quiet Peak, Rising Cone, Silent Caldera"
-    assert [n for n, _ in tasks] == [f"ingest, assess, flag: {volcanoes}", "hold together", "notify", "digest"]
+    assert [n for n, _ in tasks] == [f"ingest, assess, flag: {volcanoes}", "hold together", "canary", "notify", "digest"]
     assert {s for _, s in tasks} == {"COMPLETED"}
     assert [row[0] for row in flagged(place)] == [RISING]
     assert len(place.notices) == 1

@@ -195,7 +195,7 @@ def test_the_server_keeps_every_task_of_the_night(runs, served):
         tasks = [(one["name"], one["state_type"]) for one in served.api("POST", "/task_runs/filter", **query)]
         return len(tasks) >= 4 and all(state == "COMPLETED" for _, state in tasks) and tasks
 
-    expected = {f"ingest, assess, flag: {VOLCANOES}", "hold together", "notify", "digest"}
+    expected = {f"ingest, assess, flag: {VOLCANOES}", "hold together", "canary", "notify", "digest"}
     assert {name for name, _ in waited(ended, "four task runs are recorded")} == expected
 
 

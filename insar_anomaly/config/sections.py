@@ -12,7 +12,7 @@ from insar_anomaly.config.places import Local, StorePlace
 from insar_anomaly.config.route import RouteSettings
 from insar_anomaly.config.section import Section
 from insar_anomaly.config.source import SourceSettings
-from insar_anomaly.config.watching import Cap, Heartbeat, Report, Serve, Status
+from insar_anomaly.config.watching import Canary, Cap, Heartbeat, Report, Serve, Status
 
 
 class Storage(Section):
@@ -234,6 +234,7 @@ class Config(BaseSettings):
     status: Status = Status()
     serve: Serve = Serve()
     report: Report = Report()
+    canary: Canary = Canary()
     cap: Cap = Cap()
     channel: tuple[Channel, ...] = Field((), description="how notices are sent")
     route: tuple[RouteSettings, ...] = Field((), description="who gets which notices, when, and in which language")

@@ -88,6 +88,18 @@ class Status(Section):
     )
 
 
+class Canary(Section):
+    """Each night's proof that it would have seen motion: a source put into the newest data of one stack, in turn."""
+
+    enabled: bool = Field(True, description="score a synthetic source each night; nothing of it is stored but its score")
+    times: float = Field(
+        3.0,
+        ge=1,
+        le=100,
+        description="peak of the source, in multiples of that of which nine tenths were detected when the stack was fitted",
+    )
+
+
 class Report(Section):
     """The screening report: pages that need no server; docs/report.md. `insar-anomaly report` writes them, or each night."""
 

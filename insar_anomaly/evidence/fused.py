@@ -41,10 +41,16 @@ class Fused:
         """See `protocol.Evidence`."""
         return sum(1 for _ in windows(self.kind, Network.of(dates), self.reach))
 
-    def tiles(self, stack: xr.Dataset, wanted: Sequence[tuple[str, int]] | None = None) -> xr.Dataset:
-        """See `protocol.Evidence`; only the `wanted` assessments (name, after), or all. Loaded."""
+    def tiles(
+        self, stack: xr.Dataset, wanted: Sequence[tuple[str, int]] | None = None, *, peak_cm: Peak = 0.0, seed: int = 0
+    ) -> xr.Dataset:
+        """See `protocol.Evidence`; only the `wanted` assessments (name, after), or all. Loaded.
+
+        With `peak_cm`, one synthetic source in each, the same as in `batches`.
+        """
         pairs = Cleaned(stack, self.to_tiles)
-        return fusion.fused(pairs, self.range_step, self._windows(pairs.network, wanted))
+        motion = _Motion(stack, pairs.network, self.to_tiles, peak_cm, seed) if peak_cm else None
+        return fusion.fused(pairs, self.range_step, self._windows(pairs.network, wanted), moved=motion)
 
     def batches(self, stack: xr.Dataset, *, peak_cm: Peak = 0.0, seed: int = 0) -> Iterator[xr.Dataset]:
         """See `protocol.Evidence`. A source is a step inside the interval, or motion that is there on one day only."""

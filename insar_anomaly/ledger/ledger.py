@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
 from insar_anomaly.ledger.assessments import Assessments
+from insar_anomaly.ledger.canaries import Canaries
 from insar_anomaly.ledger.copies import Copies
 from insar_anomaly.ledger.costs import Costs
 from insar_anomaly.ledger.database import checked
@@ -37,6 +38,7 @@ class Ledger(
     Assessments,
     Episodes,
     Events,
+    Canaries,
     Held,
     People,
     Outbox,

@@ -313,6 +313,29 @@ class EventRow(OfStack):
 
 
 @dataclass(frozen=True)
+class CanaryRow(OfStack):
+    """A night's proof that it would have seen a source: one of `peak_cm`, put into real data that nobody stores.
+
+    `pair` names the pair or interval, `after` the acquisitions from its second one on; `score` is None where the source was
+    not measured.
+    """
+
+    night: date
+    stack: str
+    evidence: EvidenceKind
+    pair: str
+    after: int
+    peak_cm: float
+    score: float | None
+    threshold: float
+
+    @property
+    def seen(self) -> bool:
+        """True where the source's score is over the threshold."""
+        return self.score is not None and self.score > self.threshold
+
+
+@dataclass(frozen=True)
 class NoticeRow(OfStack):
     """One notice for one channel in the outbox. `payload` is JSON.
 

@@ -212,6 +212,19 @@ flag_event = Table(
     Index("ix_flag_event_night", "night"),
 )
 
+canary = Table(
+    "canary",
+    metadata,
+    Column("night", Date, primary_key=True),
+    _needed("stack", Text),
+    _needed("evidence", Worded(EvidenceKind)),
+    _needed("pair", Text),  # the pair or interval that the source was put into
+    _needed("after", Integer),
+    _needed("peak_cm", Double),
+    Column("score", Double),
+    _needed("threshold", Double),
+)
+
 notice = Table(
     "notice",
     metadata,

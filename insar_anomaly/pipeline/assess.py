@@ -15,7 +15,7 @@ from insar_anomaly.errors import InsarAnomalyError, NotFitted, StackFailed, Verd
 from insar_anomaly.evidence import assessments
 from insar_anomaly.evidence.protocol import Assessment
 from insar_anomaly.ledger.records import ModelRow, ScoreRow
-from insar_anomaly.names import EvidenceKind, Interval, Pair, Period
+from insar_anomaly.names import EvidenceKind, Interval, Pair, Period, by_date
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.judge import Judge
 from insar_anomaly.pipeline.lapsed import is_corrected, take_back
@@ -244,6 +244,14 @@ def _possible(s: Installation, stack: str, model: ModelRow, period: Period) -> _
     versions = {pair: known.version for pair, known in seen.items() if known.version}
     every = assessments(model.evidence, pairs, Recipe.read(model.settings).reach, versions)
     return _Possible(every, pairs, is_corrected(seen))
+
+
+def newest_whole(s: Installation, stack: str, model: ModelRow, period: Period) -> tuple[Assessment | None, list[str]]:
+    """The newest assessment that has all the acquisitions after it that one can have, and the pairs it is fused from."""
+    found = _possible(s, stack, model, period)
+    most = max((one.after for one in found.every), default=0)
+    whole = [one for one in found.every if one.after == most]
+    return max(whole, key=lambda one: by_date(one.name), default=None), found.pairs
 
 
 def _unscored(s: Installation, stack: str, model: ModelRow, found: _Possible, period: Period) -> list[Assessment]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from insar_anomaly.errors import Verdict
 from insar_anomaly.files.whole import write_whole
 from insar_anomaly.flags.told import Told
-from insar_anomaly.ledger.records import NoticeRow
+from insar_anomaly.ledger.records import CanaryRow, NoticeRow
 from insar_anomaly.names import FlagName, Period
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import level_of
@@ -67,6 +67,7 @@ def summary(s: Installation, run: Run) -> Digest:
         level=level.words if (level := level_of(s)) else None,
         changes=_changes(s, run),
         rejected=run.rejected,
+        canary=_canary(s, run),
     )
     _write_digest(s, run, digest)
     tell_night(s, run, replace(digest, failures=tuple(run.failures)))
@@ -76,6 +77,12 @@ def summary(s: Installation, run: Run) -> Digest:
 
         report_of_night(s, run, digest)
     return replace(digest, failures=tuple(run.failures), warnings=tuple(run.warnings))
+
+
+def _canary(s: Installation, run: Run) -> CanaryRow | None:
+    """The night's own; a replay flies none."""
+    rows = [] if run.replays else s.ledger.canaries(run.as_of)
+    return rows[0] if rows and rows[0].night == run.as_of else None
 
 
 def _rejected_between(s: Installation, run: Run) -> int:

@@ -10,6 +10,7 @@ from insar_anomaly.errors import UsageError
 from insar_anomaly.names import Period
 from insar_anomaly.pipeline.agreement import agree
 from insar_anomaly.pipeline.assess import assess_stacks, something_to_assess
+from insar_anomaly.pipeline.canary import fly_canary
 from insar_anomaly.pipeline.couples import score_couples
 from insar_anomaly.pipeline.fit import fit_stacks, something_to_fit
 from insar_anomaly.pipeline.flag import flag_couples, flag_stacks
@@ -69,10 +70,11 @@ def fit_stages(period: Period, *, again: bool = False, new_pairs: bool = True) -
 
 
 def night_stages(period: Period | None = None) -> tuple[Stage, ...]:
-    """Ingest and assess inside `period` (None: everything up to the run's date), flag, notify."""
+    """Ingest and assess inside `period` (None: everything up to the run's date), flag, fly the canary, notify."""
     ingest, (assess, assess_both), (flag, flag_both) = ingest_stages(period), assess_stages(period), flag_stages()
     hold = Stage("hold together", _compare, Scope.WHOLE)
-    return (*ingest, assess, flag, assess_both, flag_both, hold, *deliver_stages())
+    canary = Stage("canary", fly_canary, Scope.WHOLE, gpu=True)
+    return (*ingest, assess, flag, assess_both, flag_both, hold, canary, *deliver_stages())
 
 
 def _compare(s: Installation, run: Run) -> None:

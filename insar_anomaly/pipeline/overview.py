@@ -16,16 +16,17 @@ from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.errors import UsageError
 from insar_anomaly.flags.labels import UNSURE, VOLCANIC
 from insar_anomaly.flags.mutes import muted_until
+from insar_anomaly.flags.told import Told
 from insar_anomaly.ledger.outlook import Newest
 from insar_anomaly.ledger.people_rows import ActRow
 from insar_anomaly.ledger.records import EpisodeRow
-from insar_anomaly.names import EvidenceKind, Target
+from insar_anomaly.names import EvidenceKind, FlagName, Target
 from insar_anomaly.notify.message import DISCLAIMER
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.level import level_of
 from insar_anomaly.report.digest import Digest
 from insar_anomaly.report.site.plain import form
-from insar_anomaly.report.site.rows import Front, Mark, Spent, VolcanoRow
+from insar_anomaly.report.site.rows import Canary, Front, Mark, Spent, VolcanoRow
 from insar_anomaly.report.stored import digest_text, read_digest
 from insar_anomaly.stack.freshness import StackState
 
@@ -221,11 +222,20 @@ class Overview:
             version=__version__,
             made=datetime.now(UTC),
             disclaimer=DISCLAIMER,
+            canary=self._canary(),
         )
+
+    def _canary(self) -> list[Canary]:
+        """What became of the canary in the last year of nights."""
+        last = self.night.as_of if self.night else self.today
+        rows = self.s.ledger.canaries(last - timedelta(365))
+        return [Canary(row.night, row.score or 0.0, row.threshold) for row in rows if row.night <= last]
 
     def _spent(self) -> Spent:
         year = self.night.as_of.year if self.night else self.today.year
-        told = [one for rows in self.episodes.values() for one in rows if one.told is not None and one.since.year == year]
+        mine = [one for rows in self.episodes.values() for one in rows if one.since.year == year]
+        heard = self.s.ledger.told()
+        told = [one for one in mine if heard.get(FlagName(one.stack, one.number), Told.NOT_TOLD) is not Told.NOT_TOLD]
         labels = {(act.stack, act.episode): act.label for act in self.acts if act.label is not None}
         found = [labels.get((one.stack, one.number)) for one in told]
         volcanic = sum(label == VOLCANIC for label in found)

@@ -13,6 +13,7 @@ from insar_anomaly import detectors
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.detectors.base import BATCH, Scorer, pack_network
 from insar_anomaly.evidence.fused import Fused
+from insar_anomaly.evidence.inject import inject
 from insar_anomaly.evidence.level import Level
 from insar_anomaly.evidence.protocol import Assessment, Reach
 from insar_anomaly.names import EvidenceKind
@@ -26,7 +27,10 @@ from insar_anomaly.units import rad_per_m
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """Assessments of one stack to be scored with one stored model; `pairs` are all that its network is made of."""
+    """Assessments of one stack to be scored with one stored model; `pairs` are all that its network is made of.
+
+    With `peak_cm`, a synthetic source of that size is put into each; `seed` draws its place and depth.
+    """
 
     store: Store
     stack: str
@@ -38,6 +42,8 @@ class ScoreTask:
     cleaning: Cleaning
     pairs: tuple[str, ...]
     assessments: tuple[Assessment, ...]
+    peak_cm: float = 0.0
+    seed: int = 0
 
     def __str__(self) -> str:
         return f"{self.stack} {self.assessments[0].name} .. {self.assessments[-1].name}"
@@ -156,8 +162,9 @@ def assessment_tiles(task: ScoreTask) -> xr.Dataset:
     stack = static_loaded(task.store.open(task.stack, snapshot=task.snapshot, pairs=task.pairs))
     proof = evidence_of(task.evidence, task.reach, task.volcano, stack, task.cleaning)
     if isinstance(proof, Fused):
-        return proof.tiles(stack, [(assessment.name, assessment.after) for assessment in task.assessments])
-    return proof.tiles(stack)
+        wanted = [(assessment.name, assessment.after) for assessment in task.assessments]
+        return proof.tiles(stack, wanted, peak_cm=task.peak_cm, seed=task.seed)
+    return proof.tiles(inject(stack, peak_cm=task.peak_cm, seed=task.seed) if task.peak_cm else stack)
 
 
 def static_loaded(stack: xr.Dataset) -> xr.Dataset:

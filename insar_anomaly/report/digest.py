@@ -16,7 +16,7 @@ from insar_anomaly.errors import Verdict
 from insar_anomaly.flags.events import FlagEvent
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.flags.told import Told
-from insar_anomaly.ledger.records import CostRow
+from insar_anomaly.ledger.records import CanaryRow, CostRow
 from insar_anomaly.names import EvidenceKind
 from insar_anomaly.report.changes import FlagChange, ages, in_turn, rejected_rows
 from insar_anomaly.report.states import arrivals, beside, partly_of, stale_of, state_row, unjudged, unmeasured_of
@@ -159,7 +159,7 @@ class Digest:
     `costs` are of the stages that had ended when the digest was made; the ledger has those of the whole run. `states` has
     each stack that the night has been through. `level` says in words from where on flags are told; None where no fit has
     found it. `changes` are the flags that changed in the night, in all of its runs; None where an earlier version did not
-    write that down. `rejected` counts the rejected pairs by their reason.
+    write that down. `rejected` counts the rejected pairs by their reason. `canary` is None where none was flown.
     """
 
     as_of: date
@@ -177,6 +177,7 @@ class Digest:
     level: str | None = None
     changes: tuple[FlagChange, ...] | None = None
     rejected: Mapping[Verdict, int] = field(default_factory=dict)
+    canary: CanaryRow | None = None
 
     @property
     def status(self) -> str:
@@ -203,6 +204,7 @@ class Digest:
             **{count.value: number for count, number in self.counts.items()},
             "rejected": rejected_rows(self.rejected),
             "level": self.level,
+            "canary": canary_row(self.canary) if self.canary else None,
             "changes": [one.as_dict() for one in self.changes or ()],
             "open_flags": flags,
             "failures": [asdict(failure) for failure in self.failures],
@@ -220,6 +222,11 @@ class Digest:
     def text(self) -> str:
         """The JSON form as text."""
         return json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
+
+
+def canary_row(row: CanaryRow) -> dict[str, object]:
+    """The JSON form of a canary."""
+    return asdict(row) | {"night": row.night.isoformat(), "seen": row.seen}
 
 
 def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> list[str]:
@@ -253,6 +260,7 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
     if digest.rejected:
         out.append(f"  {_line(say.rejected(sum(digest.rejected.values()), in_turn(digest.rejected)))}")
     out += [f"  {_line(say.level(digest.level))}"] if digest.level else []
+    out += [f"  {_line(say.canary(digest.canary))}"] if digest.canary else []
     return out + _listed(titles["cost"], [cost_words(row, language) for row in digest.costs])
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from insar_anomaly.errors import UsageError
 from insar_anomaly.flags.states import FlagState
 from insar_anomaly.flags.told import Told
-from insar_anomaly.ledger.records import CostRow
+from insar_anomaly.ledger.records import CanaryRow, CostRow
 from insar_anomaly.names import EvidenceKind, JsonObject
 from insar_anomaly.report.changes import FlagChange, rejected_of_rows
 from insar_anomaly.report.digest import OF_A_NIGHT, VERSION, Blind, Count, Digest, Failure, OpenFlag
@@ -85,9 +85,17 @@ def _digest(content: JsonObject) -> Digest:
         costs=tuple(CostRow(**_known(CostRow, one)) for one in content.get("costs", ())),
         states=dict(state_of_row(row) for row in content.get("states", ())),
         level=content.get("level"),
+        canary=_canary(content.get("canary")),
         changes=tuple(FlagChange.of_row(row) for row in content["changes"]) if "changes" in content else None,
         rejected=rejected_of_rows(content.get("rejected", ())),
     )
+
+
+def _canary(row: JsonObject | None) -> CanaryRow | None:
+    if row is None:
+        return None
+    known = _known(CanaryRow, row)
+    return CanaryRow(**known | {"night": date.fromisoformat(row["night"]), "evidence": EvidenceKind(row["evidence"])})
 
 
 def _flag(row: JsonObject) -> OpenFlag:

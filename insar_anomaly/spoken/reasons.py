@@ -67,6 +67,7 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
         "flag": "avisos",
         "flag couples": "avisos de ambas direcciones",
         "hold together": "avisos simultáneos",
+        "canary": "canario",
         "notify": "notificaciones",
         "backfill": "lectura del pasado",
         "settle": "cierre",
