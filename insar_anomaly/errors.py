@@ -117,6 +117,10 @@ class MissingLayer(StackFailed):
     """A static layer that the settings need (height) is missing or unusable."""
 
 
+class HeightUnusable(MissingLayer):
+    """The file of the terrain's height is there and at fault: a stack can be built without it until it is mended."""
+
+
 class NotFitted(StackFailed):
     """The stack has no fitted model, or too few quiet pairs to fit one."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 import time
@@ -27,6 +28,7 @@ from installation import (
     store_content,
     write_tif,
 )
+from web import serving
 
 from insar_anomaly import cli
 from insar_anomaly.errors import Verdict
@@ -225,13 +227,68 @@ def height(place):
     return place.archive / WIDE / "metadata" / f"{WIDE}.geo.hgt.tif"
 
 
-@pytest.mark.parametrize("how", [Path.unlink, truncated, text, all_nan, in_metres], ids=lambda h: h.__name__)
-def test_a_height_that_is_needed_and_unusable_stops_its_stacks_only(how, fresh):
+def test_a_height_that_is_needed_and_missing_stops_its_stacks_until_it_is_there(fresh):
+    there = height(fresh).read_bytes()
+    height(fresh).unlink()
+    for _ in range(2):
+        run = fresh.ingest()
+        assert run.failed == {QUIET, RISING}
+        assert all("geo.hgt.tif is missing; add it, or leave height out of" in f.error for f in run.failures)
+    assert set(fresh.verdicts(BLIND).values()) == {0}
+    height(fresh).write_bytes(there)
+    assert fresh.ingest().failures == []
+    with fresh.opened() as (s, _):
+        assert np.isfinite(s.store.open(RISING)["height"].values).any()
+
+
+def test_a_height_that_cannot_be_read_now_is_waited_for(fresh):
+    fresh.only(990002)
+    with serving(fresh.archive) as web:
+        fresh.change('url = "archive"', f'url = "{web.url}/"')
+        web.refused = {height(fresh).name}
+        run = fresh.ingest()
+        web.refused = set()
+        assert run.failed == {RISING}
+        assert height(fresh).name in run.failures[0].error
+        assert fresh.ingest().failures == []
+
+
+@pytest.mark.parametrize("how", [truncated, text, all_nan, in_metres], ids=lambda h: h.__name__)
+def test_a_stack_is_built_without_a_height_whose_file_is_broken_and_that_is_said_every_night(how, fresh, capsys):
+    fresh.only(990002)
+    whole = height(fresh).read_bytes()
     how(height(fresh))
-    run = fresh.ingest()
-    assert run.failed == {QUIET, RISING}
-    assert all("geo.hgt.tif" in f.error for f in run.failures)
-    assert run.counts["stored_pairs"] == len(fresh.pairs(SHORT))
+    for _ in range(2):
+        run = fresh.ingest()
+        assert run.failures == []
+        [line] = [words for words in run.warnings if "hgt" in words]
+        assert line.startswith(f"{RISING}: it has no terrain height (")
+        assert f"{height(fresh).name}: " in line
+        assert "height of [preprocess] remove cannot be removed from its pairs" in line
+        assert f"run `insar-anomaly restack {RISING}`" in line
+    assert set(fresh.verdicts(RISING).values()) == {0}
+    cli.main(["--json", "-c", str(fresh.config), "doctor"])
+    [found] = [one for one in json.loads(capsys.readouterr().out) if one["what"] == f"height of {RISING}"]
+    assert not found["ok"]
+    assert found["words"] in line
+    assert fresh.fit().failures == []
+    height(fresh).write_bytes(whole)
+    assert cli.main(["-c", str(fresh.config), "restack", RISING]) == 0
+    with fresh.opened() as (s, _):
+        assert np.isfinite(s.store.open(RISING)["height"].values).any()
+    assert not any("hgt" in words for words in fresh.ingest().warnings)
+
+
+def test_a_stack_that_has_its_height_keeps_it_where_the_file_breaks(ingested):
+    truncated(height(ingested))
+    run = ingested.ingest()
+    assert run.failures == []
+    assert not any("hgt" in words for words in run.warnings)
+    with ingested.opened() as (s, _):
+        before = s.store.open(RISING)["height"].values
+    assert cli.main(["-c", str(ingested.config), "restack", RISING]) == 1
+    with ingested.opened() as (s, _):
+        assert np.array_equal(s.store.open(RISING)["height"].values, before)
 
 
 def test_a_height_that_is_not_needed_may_be_missing(fresh):

@@ -112,7 +112,23 @@ def test_doctor_names_a_box_that_changed_since_the_stack_was_made(ingested, caps
     assert f"run `insar-anomaly restack {QUIET}`, or correct" in found["words"]
 
 
-def test_a_stale_stack_whose_frame_failed_names_that_failure(fresh):
+def test_doctor_names_polygons_that_changed_since_the_fit(fitted, capsys):
+    def found():
+        cli.main(["--json", "-c", str(fitted.config), "doctor"])
+        told = json.loads(capsys.readouterr().out)
+        return [one for one in told if one["what"].startswith("polygons of ")]
+
+    fitted.only(990001)
+    assert found() == []
+    file = fitted.folder / "volcanoes.toml"
+    file.write_text(file.read_text() + "exclude = [[[40.0, 0.0], [40.01, 0.0], [40.01, 0.01]]]\n")
+    [one] = found()
+    assert not one["ok"]
+    assert one["what"] == f"polygons of {QUIET}"
+    assert "run `insar-anomaly fit`" in one["words"]
+
+
+def test_a_stale_stack_whose_frame_failed_names_that_failure(fresh, capsys):
     fresh.only(990001)
     fresh.change("[detector]", '[preprocess]\nremove = ["height"]\n\n[detector]')
     for height in (fresh.archive / WIDE).rglob("*hgt*"):
@@ -121,6 +137,9 @@ def test_a_stale_stack_whose_frame_failed_names_that_failure(fresh):
     [failure] = [one.error for one in run.failures if one.stack == QUIET]
     [stale] = digest["stale"]
     assert stale["remedy"] == f"the stack failed, so that no pair could be judged: {failure}"
+    assert cli.main(["--json", "-c", str(fresh.config), "doctor"]) == 1
+    [found] = [one for one in json.loads(capsys.readouterr().out) if one["what"] == f"stack {QUIET}"]
+    assert found["words"].endswith(f"; {stale['remedy']}")
     assert not any("scores" in words for words in run.warnings)
 
 

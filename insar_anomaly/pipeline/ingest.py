@@ -6,13 +6,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 
 from insar_anomaly import stopping
 from insar_anomaly.errors import InsarAnomalyError, PairRejected, SourceUnavailable, StackFailed, Verdict
 from insar_anomaly.ledger.records import PairRow, Seen
 from insar_anomaly.names import Pair, Period, frame_of, in_order
-from insar_anomaly.pipeline import corrections, misfits
+from insar_anomaly.pipeline import corrections, heights, misfits
 from insar_anomaly.pipeline.commit import commit_read
 from insar_anomaly.pipeline.installation import Held, Installation, Located
 from insar_anomaly.pipeline.run import Run
@@ -25,7 +26,6 @@ from insar_anomaly.sources.joined import JoinedSource
 from insar_anomaly.sources.listing import fresh, precheck_listing, replaced
 from insar_anomaly.stack.schema import Grid, wavelength_of
 from insar_anomaly.stack.store import Kept
-from insar_anomaly.tiles.trends import needs_height
 
 log = logging.getLogger(__name__)
 
@@ -252,14 +252,18 @@ def _plan_stack(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Ask
         there = s.store.open(stack)
         plan.grids[stack], plan.wavelengths[stack] = Grid.of(there), wavelength_of(there)
         misfits.note_box(run, stack, s.by_stack[stack], there)
+        if flat := heights.no_heights(stack, there, s.config.preprocess.remove):
+            run.warn(f"{stack}: {flat}")
 
 
 def _create(s: Installation, run: Run, plan: _Frame, stack: str, asked: _Asked) -> None:
     """Make a stack, on the grid that its frame has now."""
     if not asked.inside:
         raise StackFailed(f"{stack}: {_none_listed(plan.name, asked, run)}")
-    box, height = s.by_stack[stack].box, needs_height(s.config.preprocess.remove)
-    static = guarded(asked.place, plan.source.static, plan.name, box, height=height)
+    box = s.by_stack[stack].box
+    layers, remove = partial(plan.source.static, plan.name, box), s.config.preprocess.remove
+    whole = not asked.listing.away  # a source out of reach may have the height that is broken here
+    static = guarded(asked.place, heights.read, layers, remove, without=whole)
     stopping.insist()  # a read that was stopped looks like a layer that is missing
     s.store.create(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
     misfits.note_cut(run, stack, s.by_stack[stack], static)

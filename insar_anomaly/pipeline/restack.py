@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from insar_anomaly.errors import InsarAnomalyError, NotInFrame, NotNow, PairRejected, SourceUnavailable, StackFailed, Verdict
 from insar_anomaly.ledger.records import PairRow, Seen
 from insar_anomaly.names import frame_of, in_order
-from insar_anomaly.pipeline import corrections, misfits
+from insar_anomaly.pipeline import corrections, heights, misfits
 from insar_anomaly.pipeline.installation import Installation
 from insar_anomaly.pipeline.run import Run
 from insar_anomaly.pipeline.worker import ReadTask, read_pairs
@@ -23,7 +24,6 @@ from insar_anomaly.sources.base import Listed, Regridding, Source
 from insar_anomaly.sources.joined import JoinedSource
 from insar_anomaly.stack.prechecks import batch
 from insar_anomaly.stack.schema import Grid, pair_names, wavelength_of
-from insar_anomaly.tiles.trends import needs_height
 
 _EDGE = 0.02
 """Part of a pixel by which grids of one frame may differ: they are written with few digits."""
@@ -77,13 +77,15 @@ def _restack(s: Installation, run: Run, stack: str) -> None:
 def _build(s: Installation, run: Run, plan: _Plan) -> None:
     from insar_anomaly.sources.grid import cut  # with GDAL, which takes its time
 
-    stack, height = plan.stack, needs_height(s.config.preprocess.remove)
+    stack, remove = plan.stack, s.config.preprocess.remove
+    without = heights.without_height(s.store.open(stack))  # one that has heights must not lose them
     frame, box = frame_of(stack), s.by_stack[stack].box
     if regridding := _regridding(plan.source):
         whole = majority(_grids(regridding, list(plan.listed.values()), s.config.ingest.threads), frame)
-        static = regridding.static_on(frame, cut(whole, box, what=frame), height=height)
+        layers = partial(regridding.static_on, frame, cut(whole, box, what=frame))
     else:
-        static = plan.source.static(frame, box, height=height)
+        layers = partial(plan.source.static, frame, box)
+    static = heights.read(layers, remove, without=without)
     s.store.begin_restack(stack, static.assign_attrs(box=misfits.edges(box)), writer=run.writer(stack))
     misfits.note_cut(run, stack, s.by_stack[stack], static)
     done = (s.store.beside(stack) or {}).keys()

@@ -25,7 +25,7 @@ from rasterio.windows import Window as Pixels
 
 from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.config.source import SourceSettings
-from insar_anomaly.errors import MissingLayer, NotInFrame, NotNow, PairRejected, Verdict, WrongFolder
+from insar_anomaly.errors import HeightUnusable, MissingLayer, NotInFrame, NotNow, PairRejected, Verdict, WrongFolder
 from insar_anomaly.sources import words
 from insar_anomaly.sources._disp_chain import Chain, Link, Named, chains, newest
 from insar_anomaly.sources._disp_file import opened
@@ -136,10 +136,8 @@ class DispSource:
         if "dem" in found:
             for layer in self._raster(found["dem"], grid, [HEIGHT], layers) or ():
                 layers.height = layer
-        if height and (layers.height is None or not np.isfinite(layers.height).any()):
-            wanted = f"{self.url}/OPERA_L3_DISP-S1-STATIC_{_opera(frame)}_..._dem.tif is missing"
-            missing = words.reason(layers.left_out[0]) if layers.left_out else f"{wanted}; add it"
-            raise MissingLayer(f"{missing}, or leave height out of [preprocess] remove")
+        if height and layers.flat:
+            raise self._no_height(frame, found, layers)
         if "line_of_sight_enu" in found and (parts := self._raster(found["line_of_sight_enu"], grid, _ENU, layers)):
             layers.look = unit_vector("enu", parts)
         with opened(self._archive, uri) as product:
@@ -261,7 +259,17 @@ class DispSource:
                 return [resampled(tif, grid, read, how=Resampling.average) for read in reads]
         except (PairRejected, NotNow) as problem:
             layers.left_out.append(words.left_out(problem))
+            layers.fault = problem if HEIGHT in wanted else layers.fault
             return None
+
+    def _no_height(self, frame: str, found: Mapping[str, str], layers: Layers) -> MissingLayer:
+        """Why there is no height, and what mends it."""
+        if layers.fault is not None:
+            return words.no_height(layers.fault)
+        if "dem" in found:
+            return HeightUnusable(f"{found['dem']}: no height anywhere in the box; give one that covers it")
+        wanted = f"{self.url}/OPERA_L3_DISP-S1-STATIC_{_opera(frame)}_..._dem.tif is missing"
+        return MissingLayer(f"{wanted}; add it, or leave height out of [preprocess] remove")
 
 
 def _component(tif: rasterio.DatasetReader, pixels: Pixels, *, what: Quantity, uri: str) -> NDArray[np.float32]:

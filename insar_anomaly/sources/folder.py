@@ -22,7 +22,7 @@ from rasterio.windows import Window as Pixels
 
 from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.config.source import SourceSettings
-from insar_anomaly.errors import ConfigError, MissingLayer, NotInFrame, NotNow, PairRejected
+from insar_anomaly.errors import ConfigError, HeightUnusable, MissingLayer, NotInFrame, NotNow, PairRejected
 from insar_anomaly.files.pattern import Matched, Pattern
 from insar_anomaly.names import by_date
 from insar_anomaly.sources import words
@@ -147,8 +147,8 @@ class FolderSource:
         layers = Layers()
         if its.height:
             layers.height = self._layer(its.height, frame, grid, HEIGHT, layers)
-        if height and (layers.height is None or not np.isfinite(layers.height).any()):
-            raise MissingLayer(f"{self._no_height(layers)}, or leave height out of [preprocess] remove")
+        if height and layers.flat:
+            raise self._no_height(frame, layers)
         parts = [self._layer(path, frame, grid, _LOOK[its.look_form], layers) for path in its.look]
         whole = [part for part in parts if part is not None]
         if whole and len(whole) == len(parts):
@@ -262,14 +262,20 @@ class FolderSource:
             mixed = {stack: on_grid(tif, grid, read, uri=uri) for stack, grid in grids.items()}
         return {stack: np.nan_to_num(np.rint(one)).astype(np.uint8) for stack, one in mixed.items()}
 
-    def _no_height(self, layers: Layers) -> str:
+    def _no_height(self, frame: str, layers: Layers) -> MissingLayer:
         """Why there is no height, and what mends it."""
-        its = self.settings
+        its, archive = self.settings, self._archive
         if not its.height:
-            return f"{its.url}: no layer of the terrain's height is given; set height in [[source]]"
-        if layers.height is None:
-            return words.reason(layers.left_out[0])
-        return f"{its.url}/{its.height}: no height anywhere in the box; give one that covers it"
+            return MissingLayer(
+                f"{its.url}: no layer of the terrain's height is given; set height in [[source]], or leave height out of "
+                "[preprocess] remove"
+            )
+        if layers.fault is None:
+            return HeightUnusable(f"{its.url}/{its.height}: no height anywhere in the box; give one that covers it")
+        error = words.no_height(layers.fault)
+        # a path that leads nowhere is a mistake of the settings
+        there = archive.exists(f"{archive.root}/{its.height.replace('{frame}', frame)}")
+        return error if there else MissingLayer(str(error))
 
     def _layer(self, path: str, frame: str, grid: Grid, what: Quantity, layers: Layers) -> NDArray[np.float32] | None:
         """A static layer (y, x) on the stack's grid; None, and a line of what is left out, where it cannot be used."""
@@ -280,6 +286,7 @@ class FolderSource:
                 return on_grid(tif, grid, lambda pixels: read_numbers(tif, pixels, what, uri=uri), uri=uri)
         except (PairRejected, NotNow) as problem:
             layers.left_out.append(words.left_out(problem))
+            layers.fault = problem if what is HEIGHT else layers.fault
             return None
 
 

@@ -26,9 +26,9 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as Pixels
 
 from insar_anomaly.catalogue.volcano import Box
-from insar_anomaly.errors import MissingLayer, NotInFrame, NotNow, PairRejected, WrongFolder
+from insar_anomaly.errors import MissingLayer, NotInFrame, NotNow, PairRejected, Verdict, WrongFolder
 from insar_anomaly.names import by_date, direction
-from insar_anomaly.sources import hdf5, lattice
+from insar_anomaly.sources import hdf5, lattice, words
 from insar_anomaly.sources.archive import Archive
 from insar_anomaly.sources.base import Delays, Listed, Listing, StorageOptions, Window
 from insar_anomaly.sources.grid import cut, on_grid, resampled
@@ -234,29 +234,30 @@ class GunwSource:
         return np.float32(sign) * radians, coherence_bytes(share, self.coherence_full or 1.0, uri=uri)
 
     def _terrain(self, frame: str, grid: Grid, left_out: list[str], *, needed: bool) -> Floats:
-        """Height (y, x) m of a GeoTIFF beside the products; NaN = unknown. MissingLayer where it is needed and not there."""
+        """Height (y, x) m of a GeoTIFF beside the products; NaN = unknown. An error where it is needed and not there."""
         archive = self._archive
         held = {one.name: one for one in archive.entries(archive.root) if not one.is_folder}
         wanted = [f"{frame}.dem.tif", "dem.tif"]
         wrong = f"{self.url} holds no {' and no '.join(wanted)}, and GUNW products hold no height; put a terrain model there"
         uris = [archive.uri(held[name].path) for name in wanted if name in held]
         if uris:
-            found, wrong = self._height(uris[0], grid)
-            if not wrong:
-                return found
-            left_out.append(f"{wrong}; the stack is made without it")
-        if needed:
+            try:
+                return self._height(uris[0], grid)
+            except (PairRejected, NotNow) as problem:
+                if needed:
+                    raise words.no_height(problem) from None
+                left_out.append(words.left_out(problem))
+        elif needed:
             raise MissingLayer(f"{wrong}, or leave height out of [preprocess] remove")
         return np.full(grid.shape, np.nan, np.float32)
 
-    def _height(self, uri: str, grid: Grid) -> tuple[Floats, str]:
-        """A terrain model (y, x) m on a grid, NaN = unknown, and what is wrong with it."""
-        try:
-            with self._archive.opened(uri) as tif:
-                found = on_grid(tif, grid, lambda pixels: read_numbers(tif, pixels, HEIGHT, uri=uri), uri=uri)
-        except (PairRejected, NotNow) as problem:
-            return np.full(grid.shape, np.nan, np.float32), getattr(problem, "detail", str(problem))
-        return found, "" if np.isfinite(found).any() else f"{uri}: no height anywhere in the box; give one that covers it"
+    def _height(self, uri: str, grid: Grid) -> Floats:
+        """A terrain model (y, x) m on a grid, NaN = unknown."""
+        with self._archive.opened(uri) as tif:
+            found = on_grid(tif, grid, lambda pixels: read_numbers(tif, pixels, HEIGHT, uri=uri), uri=uri)
+        if not np.isfinite(found).any():
+            raise PairRejected(Verdict.NO_DATA, f"{uri}: no height anywhere in the box; give one that covers it")
+        return found
 
     def _geometry(
         self, products: Sequence[Product], grid: Grid, terrain: Floats, left_out: list[str]

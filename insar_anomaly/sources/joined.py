@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from insar_anomaly.catalogue.volcano import Box
-from insar_anomaly.errors import NotInFrame, SourceUnavailable, StackFailed
+from insar_anomaly.errors import HeightUnusable, NotInFrame, SourceUnavailable, StackFailed
 from insar_anomaly.sources.bands import another_band
 from insar_anomaly.sources.base import Delays, Listed, Listing, Regridding, Source, Window
 from insar_anomaly.sources.foreign import guarded
@@ -115,7 +115,9 @@ class JoinedSource:
                 return layers
             found.append(layers)
         if not found:
-            raise problems[0]
+            away = [one for one in problems if isinstance(one, SourceUnavailable)]
+            # a source that is away may have the height that is broken here
+            raise away[0] if away and isinstance(problems[0], HeightUnusable) else problems[0]
         return found[0]
 
     def pair_grid(self, listed: Listed) -> Grid:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from insar_anomaly.errors import NotNow, PairRejected
 from insar_anomaly.names import direction
 from insar_anomaly.stack.schema import LINE_OF_SIGHT, Grid
 from insar_anomaly.units import NOMINAL_LOOK
@@ -26,12 +27,19 @@ class Layers:
     water : bool
     look : east, north and up component of the unit vector from ground to satellite, float32, NaN = unknown
     left_out : what could not be used, one line each, with file and remedy
+    fault : why the height could not be used; None where it could, or where there is none
     """
 
     height: _Layer | None = None
     water: NDArray[np.bool_] | None = None
     look: tuple[_Layer, _Layer, _Layer] | None = None
     left_out: list[str] = field(default_factory=list)
+    fault: PairRejected | NotNow | None = None
+
+    @property
+    def flat(self) -> bool:
+        """True where no height is known."""
+        return self.height is None or not np.isfinite(self.height).any()
 
 
 def static_layers(grid: Grid, layers: Layers, *, frame: str, source: str, sign: str, wavelength_m: float) -> xr.Dataset:

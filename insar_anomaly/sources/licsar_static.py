@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
-from insar_anomaly.errors import MissingLayer, NotNow, PairRejected
+from insar_anomaly.errors import HeightUnusable, NotNow, PairRejected
 from insar_anomaly.sources import words
 from insar_anomaly.sources.archive import Archive
 from insar_anomaly.sources.grid import on_grid
@@ -45,8 +45,10 @@ def static(archive: Archive, layers: Mapping[str, str], grid: Grid, *, height: b
 
     Raises
     ------
+    HeightUnusable
+        where the height is needed and its file is at fault.
     MissingLayer
-        where the height is needed and unusable.
+        where it is needed and cannot be read now.
     """
     arrays, left_out = _usable(archive, layers, grid, height=height)
     look = {k: arrays[k] for k in "ENU"} if all(k in arrays for k in "ENU") else {}
@@ -74,7 +76,7 @@ def static(archive: Archive, layers: Mapping[str, str], grid: Grid, *, height: b
 def _usable(
     archive: Archive, layers: Mapping[str, str], grid: Grid, *, height: bool
 ) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
-    """The layers that can be used, and what is wrong with the others; MissingLayer where the height is needed."""
+    """The layers that can be used, and what is wrong with the others; an error where the height is needed."""
     found: dict[str, NDArray[np.float32]] = {}
     left_out = []
     for name, uri in layers.items():
@@ -82,13 +84,13 @@ def _usable(
             layer = _layer(archive, uri, grid, name)
         except (PairRejected, NotNow) as problem:
             if name == "hgt" and height:
-                raise MissingLayer(f"{words.reason(problem)}, or leave height out of [preprocess] remove") from None
+                raise words.no_height(problem) from None
             left_out.append(words.left_out(problem))
             continue
         if np.isfinite(layer).any():
             found[name] = layer
         elif name == "hgt" and height:
-            raise MissingLayer(f"{uri}: no height anywhere in the box; replace the file")
+            raise HeightUnusable(f"{uri}: no height anywhere in the box; replace the file")
         else:
             left_out.append(f"{uri}: empty over the box; the stack is made without it")
     return found, left_out

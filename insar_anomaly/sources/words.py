@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from insar_anomaly.errors import NotNow, PairRejected
+from insar_anomaly.errors import HeightUnusable, MissingLayer, NotNow, PairRejected
 
 _WITHOUT = "; the stack is made without it"
 
@@ -22,3 +22,9 @@ def reason(problem: PairRejected | NotNow | str) -> str:
     without must not be told to be left out."""
     words = problem if isinstance(problem, str) else getattr(problem, "detail", str(problem))
     return str(words).removesuffix(_WITHOUT)
+
+
+def no_height(problem: PairRejected | NotNow) -> MissingLayer:
+    """The error of a height that is needed and cannot be used; `HeightUnusable` where its file is at fault."""
+    kind = HeightUnusable if isinstance(problem, PairRejected) else MissingLayer
+    return kind(f"{reason(problem)}, or leave height out of [preprocess] remove")

@@ -100,7 +100,9 @@ def tiles(
     static = stack["water"].astype(bool)
     if excluded is not None:
         static = static | xr.DataArray(excluded, dims=dims)
-    height = stack["height"] if needs_height(remove) else xr.zeros_like(stack["height"])
+    height = (stack["height"] if needs_height(remove) else xr.zeros_like(stack["height"])).compute()
+    # a stack without heights has no part that follows them: what detectors simulate keeps it
+    removed = remove if np.isfinite(height.values).any() else [part for part in remove if not needs_height((part,))]
     # coherence is read only where it decides something
     coherence = stack["coherence"] if min_coherence > 0 or smooth_px > 0 else xr.full_like(static, 255, np.uint8)
     known = gacos == "use" and "delay" in stack
@@ -110,7 +112,7 @@ def tiles(
         coherence,
         stack["delay"] if known else xr.full_like(static, np.nan, np.float32).compute(),
         static.compute(),
-        height.compute(),
+        height,
         input_core_dims=[dims] * 5,
         output_core_dims=[dims, dims],
         kwargs={"remove": tuple(remove), "min_coherence": min_coherence, "smooth_px": smooth_px, "fill_grow": fill_grow},
@@ -123,7 +125,7 @@ def tiles(
     if weight == "coherence":
         counted = xr.apply_ufunc(_weight, stack["coherence"], valid, dask="parallelized", output_dtypes=[np.float32])
         out["weight"] = counted.transpose("pair", *dims)
-    out.attrs = {"pixel_km": pixel_km(stack), "look": _mean_look(stack), "removed": json.dumps(sorted(remove))}
+    out.attrs = {"pixel_km": pixel_km(stack), "look": _mean_look(stack), "removed": json.dumps(sorted(removed))}
     return out
 
 

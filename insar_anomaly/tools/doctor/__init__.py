@@ -23,7 +23,7 @@ from insar_anomaly.pipeline.cluster import workers
 from insar_anomaly.pipeline.installation import store_of
 from insar_anomaly.pipeline.level import level_in
 from insar_anomaly.pipeline.local import local_count
-from insar_anomaly.pipeline.misfits import PIXEL, another_box, another_grid
+from insar_anomaly.pipeline.misfits import another_grid
 from insar_anomaly.pipeline.parts import build_detector
 from insar_anomaly.pipeline.recipe import DetectorChoice
 from insar_anomaly.pipeline.run import Watch
@@ -37,6 +37,7 @@ from insar_anomaly.stack.store import Store
 from insar_anomaly.tools.doctor.finding import Finding
 from insar_anomaly.tools.doctor.heartbeat import heartbeat_findings
 from insar_anomaly.tools.doctor.sources import examine_sources
+from insar_anomaly.tools.doctor.stacks import failed_reading, stack_findings
 
 LIMIT_S = 60.0
 """Longest time in seconds for one step at a source."""
@@ -59,7 +60,8 @@ def examine(
     yield from _catalogue_and_sources(config, watch or _unwatched, limit_s, only)
     yield _ledger(config)
     yield from _data(config, only)
-    yield from _boxes(config, only)
+    volcanoes = _volcanoes(config, only)
+    yield from stack_findings(config, [] if isinstance(volcanoes, InsarAnomalyError) else volcanoes)
     yield from _level(config)
     yield _store(config)
     yield from _looks(config, only)
@@ -95,11 +97,12 @@ def _data(config: Config, only: Collection[int]) -> Iterator[Finding]:
         with Ledger(config.ledger) as ledger:
             states = {stack: state for stack, state in ledger.newest_states().items() if stack in wanted}
             moved = {stack: words for stack in sorted(wanted) if (words := another_grid(ledger, stack))}
+            failed = failed_reading(ledger)
     except InsarAnomalyError:
         return  # a finding already
     if words := "; ".join(_ages(states)):
         yield Finding("data", True, words, {"states": [state_row(stack, state) for stack, state in sorted(states.items())]})
-    for one in stale_of(states):
+    for one in stale_of(states, failed):
         yield Finding(
             f"stack {one.stack}", False, f"stale on the night of {states[one.stack].as_of}: {one.why}; {one.remedy}"
         )
@@ -125,22 +128,6 @@ def _ages(states: Mapping[str, StackState]) -> Iterator[str]:
             one = f"newest acquisition {counted(ages[0], 'day')} old"
             old = one if min(ages) == max(ages) else f"newest acquisitions {min(ages)} to {max(ages)} days old"
             yield f"{counted(len(mine), 'stack')} up to the night of {night}: {old}"
-
-
-def _boxes(config: Config, only: Collection[int]) -> Iterator[Finding]:
-    """Volcanoes whose polygons leave nothing, and stacks whose box is not the catalogue's of now."""
-    volcanoes = _volcanoes(config, only)
-    store = store_of(config)
-    for volcano in [] if isinstance(volcanoes, InsarAnomalyError) else volcanoes:
-        if volcano.excludes_everything(PIXEL):
-            yield Finding(f"volcano {volcano.gvp} {volcano.name}", False, volcano.nothing_left)
-        for stack in volcano.stacks:
-            try:
-                moved = another_box(stack, volcano, store.open(stack)) if store.has(stack) else None
-            except InsarAnomalyError:
-                return  # a finding already
-            if moved:
-                yield Finding(f"box of {stack}", False, moved)
 
 
 def _level(config: Config) -> Iterator[Finding]:
