@@ -17,9 +17,11 @@ from rasterio.windows import Window as Pixels
 
 from insar_anomaly.catalogue.volcano import Box, Volcano
 from insar_anomaly.errors import CatalogueError, NotNow, PairRejected, SourceUnavailable, Verdict
+from insar_anomaly.simulate.atmosphere import turbulence
 from insar_anomaly.sources.archive import Archive
 from insar_anomaly.sources.grid import cut, grid_of, most_common, on_grid, resampled, upright, window
 from insar_anomaly.sources.numbers import HEIGHT, LOOK, PHASE, read_coherence, read_numbers
+from insar_anomaly.stack import prechecks
 from insar_anomaly.stack.schema import Grid
 
 SHAPE = (24, 30)
@@ -377,6 +379,38 @@ def test_a_file_that_may_not_be_read_is_left_for_the_next_run(tmp_path):
         assert one.mark.endswith("not readable")
     finally:
         os.seteuid(0)
+
+
+def judged(phase, coherence):
+    prechecks.precheck(phase.astype(np.float32), coherence, min_valid=0.1, min_coherence=0.1, uri="a/b.tif")
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("known", [0.7, 1.0], ids=["measured coherence", "coherence taken as full"])
+def test_a_phase_whose_neighbours_differ_by_cycles_is_not_in_radians(known, seed):
+    rng = np.random.default_rng(seed)
+    atmosphere = turbulence((80, 90), rng, std_rad=3.0)
+    coherence = np.full(atmosphere.shape, round(255 * known), np.uint8)
+    for radians in (1.0, -1.0, 2.0):
+        judged(radians * atmosphere, coherence)
+    with refused(Verdict.WRONG_NUMBERS, r"a/b.tif: \d+% of the neighbouring pixels .* is it in degrees\? Convert it to rad"):
+        judged(np.degrees(atmosphere), coherence)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_without_coherence_is_no_wrong_unit(seed):
+    rng = np.random.default_rng(seed)
+    atmosphere, noise = turbulence((80, 90), rng, std_rad=3.0), rng.uniform(-np.pi, np.pi, (80, 90))
+    water = np.arange(90) < 60
+    phase = np.where(water, noise, atmosphere)
+    judged(phase, np.where(water, np.uint8(60), np.uint8(200)) * np.ones((80, 1), np.uint8))  # low coherence decides nothing
+    judged(phase, np.full(phase.shape, 255, np.uint8))  # nothing is known of coherence
+    judged(noise, np.full(phase.shape, 255, np.uint8))
+
+
+def test_few_neighbours_say_nothing_of_the_unit():
+    rng = np.random.default_rng(1)
+    judged(rng.normal(0, 50, (20, 20)), np.full((20, 20), 200, np.uint8))
 
 
 def test_a_box_that_misses_the_frame_says_so():

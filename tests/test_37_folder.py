@@ -22,7 +22,7 @@ from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.config.load import load
 from insar_anomaly.config.sections import Storage
 from insar_anomaly.config.source import SourceSettings
-from insar_anomaly.errors import ConfigError, MissingLayer, NotInFrame, PairRejected, Verdict, WrongFolder
+from insar_anomaly.errors import ConfigError, HeightUnusable, MissingLayer, NotInFrame, PairRejected, Verdict, WrongFolder
 from insar_anomaly.files.pattern import Pattern
 from insar_anomaly.ledger.ledger import Ledger
 from insar_anomaly.names import Pair
@@ -559,8 +559,12 @@ def test_a_needed_height_that_cannot_be_used_is_told_with_one_remedy(tmp_path, b
         (tmp_path / "dem.tif").write_bytes(broken)
     else:
         (tmp_path / "dem.tif").symlink_to("/nowhere.tif")
-    with pytest.raises(MissingLayer) as told:
+    with pytest.raises(
+        MissingLayer
+    ) as told:  # a stack can be built without the height of a broken file, not of a wrong path
         source(tmp_path, height="dem.tif").static(FRAME, Box(west=40, south=9.96, east=40.05, north=10), height=True)
+    # a stack can be built without the height of a broken file, not of a wrong path
+    assert isinstance(told.value, HeightUnusable) == bool(broken)
     words = str(told.value)
     assert "without it" not in words
     assert "set height" not in words

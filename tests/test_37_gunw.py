@@ -18,7 +18,15 @@ from insar_anomaly import pipeline
 from insar_anomaly.catalogue.volcano import Box
 from insar_anomaly.config.sections import Storage
 from insar_anomaly.config.source import SourceSettings
-from insar_anomaly.errors import MissingLayer, NotInFrame, PairRejected, SourceUnavailable, Verdict, WrongFolder
+from insar_anomaly.errors import (
+    HeightUnusable,
+    MissingLayer,
+    NotInFrame,
+    PairRejected,
+    SourceUnavailable,
+    Verdict,
+    WrongFolder,
+)
 from insar_anomaly.names import Pair
 from insar_anomaly.pipeline import storage_options
 from insar_anomaly.sources import aria, lattice, nisar, open_source
@@ -227,7 +235,7 @@ def test_without_a_terrain_model_the_remedy_is_said(own):
 
 def test_a_broken_terrain_model_costs_a_line_and_the_stack_only_where_it_is_needed(own):
     (own.folder / f"{own.frame}.dem.tif").write_bytes(b"II*\0nothing")
-    with pytest.raises(MissingLayer, match="dem.tif"):
+    with pytest.raises(HeightUnusable, match="dem.tif"):
         own.source().static(own.frame, BOX, height=True)
     (line,) = own.source().static(own.frame, BOX, height=False).attrs["left_out"]
     assert "dem.tif" in line

@@ -17,6 +17,15 @@ _SAME_BAND = 0.01
 """Part by which wavelengths of one band differ at most: satellites of one kind share it to 1e-4."""
 
 
+_COHERENT = 128
+"""Coherence, in 1/255, from which on a pixel's phase is taken at its word: 0.5."""
+_MOST_JUMPS = 0.2
+"""Largest part of neighbouring coherent pixels that may differ by more than pi."""
+_MOST_JUMPS_OF_NOISE = 0.5
+"""The same where coherence is not known."""
+_LEAST_NEIGHBOURS = 1000
+"""Fewer pairs of neighbours say nothing."""
+
 _SETTINGS = {Verdict.TOO_FEW_VALID: "min_valid", Verdict.LOW_COHERENCE: "min_coherence"}
 
 
@@ -81,7 +90,7 @@ def precheck(
     Raises
     ------
     PairRejected
-        NO_DATA, TOO_FEW_VALID, CONSTANT or LOW_COHERENCE.
+        NO_DATA, TOO_FEW_VALID, CONSTANT, LOW_COHERENCE or WRONG_NUMBERS.
     """
     valid = np.isfinite(phase)
     share = float(valid.mean())
@@ -99,6 +108,32 @@ def precheck(
     if mean <= min_coherence:
         raise PairRejected(
             Verdict.LOW_COHERENCE, f"{uri}: mean coherence {mean:.3f}, [ingest] min_coherence = {min_coherence}"
+        )
+    _insist_on_radians(phase, coherence, uri)
+
+
+def _insist_on_radians(phase: NDArray[np.float32], coherence: NDArray[np.uint8], uri: str) -> None:
+    """Raise PairRejected, WRONG_NUMBERS, where neighbouring pixels differ too often by more than half a cycle.
+
+    Unwrapping chooses the cycle of each pixel so that neighbours differ by less than pi, but for few. On coherent ground
+    real pairs have at most 0.4% of such neighbours, and in degrees 10 to 86%. Units that are a few times as large, as mm in C
+    band (4.4 for 1 rad), cannot be told like this: rough atmosphere in rad looks the same. Where no coherence is known, noise of water
+    and forest counts too: a quarter of the neighbours of wrapped noise differ by more than pi.
+    """
+    known = bool((coherence[np.isfinite(phase)] < 255).any())
+    ground = np.isfinite(phase) & (coherence >= _COHERENT if known else True)
+    jumps = neighbours = 0
+    for axis in (0, 1):
+        both = np.diff(np.where(ground, phase, np.float32(np.nan)), axis=axis)
+        neighbours += int(np.isfinite(both).sum())
+        jumps += int((np.abs(both) > np.pi).sum())
+    most = _MOST_JUMPS if known else _MOST_JUMPS_OF_NOISE
+    if neighbours >= _LEAST_NEIGHBOURS and jumps > most * neighbours:
+        where = "on coherent ground" if known else "in it"
+        raise PairRejected(
+            Verdict.WRONG_NUMBERS,
+            f"{uri}: {jumps / neighbours:.0%} of the neighbouring pixels {where} differ by more than pi, as in no unwrapped "
+            "phase in rad; is it in degrees? Convert it to rad, or state its unit (`unit` in [[source]] of kind folder)",
         )
 
 
