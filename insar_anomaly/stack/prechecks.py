@@ -116,9 +116,9 @@ def _insist_on_radians(phase: NDArray[np.float32], coherence: NDArray[np.uint8],
     """Raise PairRejected, WRONG_NUMBERS, where neighbouring pixels differ too often by more than half a cycle.
 
     Unwrapping chooses the cycle of each pixel so that neighbours differ by less than pi, but for few. On coherent ground
-    real pairs have at most 0.4% of such neighbours, and in degrees 10 to 86%. Units that are a few times as large, as mm in C
-    band (4.4 for 1 rad), cannot be told like this: rough atmosphere in rad looks the same. Where no coherence is known, noise of water
-    and forest counts too: a quarter of the neighbours of wrapped noise differ by more than pi.
+    real pairs have at most 0.4% of such neighbours, and in degrees 10 to 86%. Units that are a few times as large, as mm in
+    C band (4.4 for 1 rad), cannot be told like this: rough atmosphere in rad looks the same. Where no coherence is known,
+    noise of water and forest counts too: a quarter of the neighbours of wrapped noise differ by more than pi.
     """
     known = bool((coherence[np.isfinite(phase)] < 255).any())
     ground = np.isfinite(phase) & (coherence >= _COHERENT if known else True)
