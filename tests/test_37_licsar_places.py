@@ -14,7 +14,7 @@ from installation import DATES, QUIET, STEP, WEST, WIDE, read_tif, write_tif
 
 from insar_anomaly.catalogue.volcano import Volcano
 from insar_anomaly.config.source import SourceSettings
-from insar_anomaly.errors import NotInFrame, NotNow, PairRejected, SourceUnavailable, WrongFolder
+from insar_anomaly.errors import HeightUnusable, NotInFrame, NotNow, PairRejected, SourceUnavailable, WrongFolder
 from insar_anomaly.registry import SOURCES
 from insar_anomaly.sources import open_source
 from insar_anomaly.sources.archive import Archive
@@ -300,6 +300,14 @@ def test_static_layers_come_from_the_first_source_that_has_them_whole(archive, s
     static = joined.static(WIDE, BOX, height=True)
     assert static.attrs["look"] == "frame's layers"
     assert static.attrs["source"] == f"licsar {second[1].url}/{WIDE}"
+    (archive.archive / WIDE / "metadata" / f"{WIDE}.geo.hgt.tif").write_bytes(b"II*\0half")
+    whole = joined.static(WIDE, BOX, height=True)
+    assert np.isfinite(whole["height"].values).any()
+    with pytest.raises(HeightUnusable, match="hgt.tif"):
+        JoinedSource(joined.sources[:1]).static(WIDE, BOX, height=True)
+    away = LicsarSource(str(archive.archive / "unmounted"))  # it may have the height that is broken here
+    with pytest.raises(SourceUnavailable, match="unmounted"):
+        JoinedSource((joined.sources[0], away)).static(WIDE, BOX, height=True)
     shutil.rmtree(archive.archive / WIDE / "metadata")
     assert joined.static(WIDE, BOX, height=True).attrs["source"] == static.attrs["source"]
 

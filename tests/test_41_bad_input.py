@@ -279,6 +279,18 @@ def test_a_stack_is_built_without_a_height_whose_file_is_broken_and_that_is_said
     assert not any("hgt" in words for words in fresh.ingest().warnings)
 
 
+def test_a_stack_without_height_is_screened_and_its_flag_told(fresh):
+    fresh.only(990002)
+    truncated(height(fresh))
+    fresh.ingest()
+    assert fresh.fit().failures == []
+    run, digest = fresh.nightly()
+    assert run.failures == []
+    assert any("it has no terrain height" in words for words in digest["warnings"])
+    assert {flag["stack"] for flag in digest["open_flags"]} == {RISING}
+    assert fresh.notices
+
+
 def test_a_stack_that_has_its_height_keeps_it_where_the_file_breaks(ingested):
     truncated(height(ingested))
     run = ingested.ingest()
