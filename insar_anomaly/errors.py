@@ -11,6 +11,7 @@
     |-- StackFailed           this stack stops, the night goes on, exit code 1
     |   |-- NotInFrame
     |   |-- MissingLayer
+    |   |   `-- HeightUnusable  a stack that is not built yet is built without height
     |   |-- NotFitted
     |   `-- StoreFailed
     |-- SourceUnavailable     try again later; nothing was lost, exit code 1

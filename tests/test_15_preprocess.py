@@ -430,6 +430,14 @@ def test_a_pair_without_a_measurement_is_zero_and_wholly_invalid():
     assert found["valid"].values[0].any()
 
 
+def test_a_stack_without_height_is_cleaned_of_all_but_what_follows_it():
+    one = holed()
+    flat = one.assign(height=one["height"] * np.float32(np.nan))
+    found = tiles(flat, **SETTINGS | {"remove": ("plane", "height", "piecewise-height")})
+    xr.testing.assert_allclose(found["phase"], tiles(one, **SETTINGS | {"remove": ("plane",)})["phase"], atol=1e-5)
+    assert found.attrs["removed"] == '["plane"]'
+
+
 def test_tiles_know_their_pixels_look_and_what_was_removed():
     found = tiles(holed(), **SETTINGS)
     assert found.attrs["pixel_km"] == pytest.approx((0.11132, 0.11132 * np.cos(np.radians(9.9855))), rel=1e-6)
