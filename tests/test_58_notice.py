@@ -170,6 +170,7 @@ def test_draw_writes_the_format_of_the_files_ending(flagged_once, tmp_path, caps
 
 def test_draw_refuses_a_format_that_it_does_not_write(flagged_once, tmp_path, capsys):
     assert cli.main(["-c", str(flagged_once.config), "draw", FLAG, "--out", str(tmp_path / "a.gif")]) == 2
+    assert cli.main(["-c", str(flagged_once.config), "draw", FLAG, "--out", "/dev/null/a.png"]) == 2
     said = capsys.readouterr().err
     assert "figures are not written as .gif; name a file that ends in .jpeg, .jpg, .pdf, .png or .svg" in said
     assert not (tmp_path / "a.gif").exists()

@@ -173,6 +173,9 @@ class Kept:
     def read(self, name):
         return self.inner.read(name)
 
+    def names(self):
+        return self.inner.names()
+
     def write(self, files):
         for name, one in files.items():
             if self.most is not None and len(self.order) >= self.most:
@@ -337,7 +340,7 @@ def test_the_command_without_a_place_names_the_remedy(flagged, capsys):
 def test_a_place_that_cannot_be_written_is_named(flagged, tmp_path, capsys):
     file = tmp_path / "file"
     file.write_text("no folder")
-    assert main(["-c", str(flagged.config), "report", str(file)]) == 1
+    assert main(["-c", str(flagged.config), "report", str(file)]) == 2
     assert str(file) in capsys.readouterr().err
 
 
@@ -383,9 +386,9 @@ def test_an_installation_without_models_has_a_site(ingested, tmp_path):
 
 
 def test_an_unreadable_manifest_makes_everything_anew(flagged, tmp_path):
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "manifest.json").write_text("{")
     with flagged.opened() as (s, _):
+        write_report(s, str(tmp_path / "site"))
+        (tmp_path / "site" / "manifest.json").write_text("{")
         assert write_report(s, str(tmp_path / "site")).written == GVPS
 
 
@@ -396,3 +399,56 @@ def test_the_newest_scores_of_all_stacks_are_those_of_each(flagged):
             rows = [row for row in s.ledger.assessments(stack, "interval") if row.score is not None]
             last = max(row.seen for row in rows)
             assert found[stack].score == max(row.score for row in rows if row.seen == last)
+
+
+# --------------------------------------------------------------------------------------------- what others have put there
+
+
+def test_a_place_where_something_else_lies_is_refused_and_left_as_it_is(flagged, tmp_path):
+    for name in ("index.html", "manifest.json"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("<h1>ours</h1>")
+        assert main(["-c", str(flagged.config), "report", str(folder)]) == 2
+        assert content(folder) == {name: b"<h1>ours</h1>"}
+    before = content(flagged.folder / "store")
+    for inside in (flagged.folder / "store", flagged.folder / "store" / "report", flagged.folder):
+        assert main(["-c", str(flagged.config), "report", str(inside)]) == 2
+    assert content(flagged.folder / "store") == before
+    assert main(["-c", str(flagged.config), "report", str(flagged.config)]) == 2
+
+
+def test_the_site_of_another_installation_is_taken_over_only_where_that_is_asked_for(flagged, tmp_path, capsys):
+    place = tmp_path / "site"
+    assert main(["-c", str(flagged.config), "report", str(place)]) == 0
+    manifest = json.loads((place / "manifest.json").read_text())
+    (place / "manifest.json").write_text(json.dumps(manifest | {"owner": "sqlite:////elsewhere/ledger.sqlite"}))
+    before = content(place)
+    capsys.readouterr()
+    assert main(["-c", str(flagged.config), "report", str(place)]) == 2
+    assert "/elsewhere/ledger.sqlite" in capsys.readouterr().err
+    assert content(place) == before
+    assert main(["-c", str(flagged.config), "report", str(place), "--again"]) == 0
+    assert json.loads((place / "manifest.json").read_text())["owner"] == manifest["owner"]
+
+
+def test_a_page_or_a_picture_that_was_lost_is_written_again(flagged, tmp_path):
+    place = tmp_path / "site"
+    with flagged.opened() as (s, _):
+        write_report(s, str(place))
+        before = content(place)
+        picture = next(name for name in before if name.endswith((".png", ".webp")))
+        for lost in (f"v/{QUIET.split('/')[0]}.html", picture):
+            (place / lost).unlink()
+        done = write_report(s, str(place))
+    assert len(done.written) in (1, 2)
+    assert set(content(place)) == set(before)
+
+
+def test_without_its_store_the_pages_of_before_stay(flagged, tmp_path):
+    place = tmp_path / "site"
+    assert main(["-c", str(flagged.config), "report", str(place)]) == 0
+    before = content(place)
+    (flagged.folder / "store").rename(tmp_path / "away")
+    assert main(["-c", str(flagged.config), "report", str(place)]) == 2
+    assert content(place) == before

@@ -57,9 +57,14 @@ def redraw(s: Installation, name: str, day: date | None, *, out: str | None = No
     wanted = _day(s, name, day, language) if day is not None else _flag(s, name, language)
     picture = _picture(s, wanted, language, form)
     file = Path(out) if out else Path(s.config.figures) / "flags" / f"{file_stem(wanted.stack)}_{wanted.stem}.png"
-    with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture)
+    try:
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(picture)
+    except OSError as problem:
+        if out is None:
+            raise
+        raise UsageError(f"--out {out}: {problem.strerror}; name a file that can be written") from None
     return file
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from insar_anomaly import catalogue
-from insar_anomaly.errors import InsarAnomalyError
+from insar_anomaly.errors import InsarAnomalyError, Lost, UsageError
+from insar_anomaly.ledger.presence import parted
 from insar_anomaly.names import JsonObject
 from insar_anomaly.pipeline.installation import Installation, storage_options
 from insar_anomaly.pipeline.overview import Overview
@@ -23,6 +24,9 @@ from insar_anomaly.report.site import front_page, furniture, model_page, volcano
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+FRONT = "index.html"
+GENERATOR = b'name="generator" content="insar-anomaly"'
+"""What every page of ours has in its head."""
 VERSION = 1
 _AT_ONCE = 50
 """Volcanoes whose files are held in memory before they are written."""
@@ -49,6 +53,8 @@ class Manifest:
     marks: dict[str, str] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
+    owner: str | None = None
+    """The ledger whose site it is."""
 
     @classmethod
     def read(cls, shelf: Shelf) -> Manifest:
@@ -60,12 +66,12 @@ class Manifest:
             content = {}
         if content.get("version") != VERSION:
             return cls()
-        return cls(content["marks"], content["files"], content["left"])
+        return cls(content["marks"], content["files"], content["left"], content.get("owner"))
 
     @property
     def text(self) -> bytes:
         """The stored form."""
-        content = {"version": VERSION, "marks": self.marks, "files": self.files, "left": self.left}
+        content = {"version": VERSION, "owner": self.owner, "marks": self.marks, "files": self.files, "left": self.left}
         return json.dumps(content, indent=0, sort_keys=True).encode()
 
     @property
@@ -87,17 +93,40 @@ def write_report(
 
     Raises
     ------
+    UsageError
+        where something lies at the place that this installation has not written; `again` takes over the site of another one.
     StoreFailed
         where the place cannot be written, or the ledger cannot be read. A volcano that cannot be shown stops no other.
+    Lost
+        where the store is gone: its pages would have no maps, and those that are there stay.
     """
+    if (gone := parted(s.ledger, s.held, s.config.store)) and not gone.harmless:
+        raise Lost(gone.words)
     whole = s.narrowed(_catalogue(s))
     shelf, overview = shelf_of(place, storage_options(s.config.storage)), Overview.of(whole, night)
-    old, new = Manifest.read(shelf), Manifest()
-    site = _Site(overview, shelf, old, new, s.watch)
+    old, new = _ours(s, shelf, place, again=again), Manifest(owner=s.ledger.name)
+    site = _Site(overview, shelf, old, new, s.watch, frozenset(shelf.names()))
     site.start()
     site.volcanoes(again=again, only=only)
     site.finish()
     return Written(place, tuple(site.written), len(new.marks) - len(site.written), site.count, tuple(site.failed))
+
+
+def _ours(s: Installation, shelf: Shelf, place: str, *, again: bool) -> Manifest:
+    """What this installation has written at the place before; refuses a place where something else lies."""
+    if not place.startswith("s3://") and "://" not in s.config.store:
+        folder, store = Path(place.removeprefix("file://")).resolve(), Path(s.config.store).resolve()
+        if folder.is_relative_to(store) or store.is_relative_to(folder):
+            raise UsageError(f"{place} is in the store {s.config.store}, or holds it; name another folder for the site")
+    manifest, front = Manifest.read(shelf), shelf.read(FRONT)
+    if (GENERATOR not in front) if front is not None else (manifest.owner is None and shelf.read(MANIFEST) is not None):
+        raise UsageError(f"{place} holds files that this program has not written; name an empty folder for the site")
+    if manifest.owner not in (None, s.ledger.name) and not again:
+        raise UsageError(
+            f"{place} is the site of another installation, of the ledger {manifest.owner}; name another folder, or take it "
+            f"over with `insar-anomaly report {place} --again`"
+        )
+    return manifest
 
 
 def report_of_night(s: Installation, run: Run, digest: Digest) -> None:
@@ -123,6 +152,7 @@ class _Site:
     old: Manifest
     new: Manifest
     watch: Callable[..., None]
+    there: frozenset[str]
     written: list[int] = field(default_factory=list)
     failed: list[tuple[int, str]] = field(default_factory=list)
     count: int = 0
@@ -139,7 +169,7 @@ class _Site:
         for number, volcano in enumerate(every, 1):
             key, mark = str(volcano.gvp), self.overview.mark_of(volcano)
             mine = Files(volcano.gvp)
-            same = self.old.marks.get(key) == mark and not again
+            same = self.old.marks.get(key) == mark and not again and self.there.issuperset(self.old.files[key])
             if same or (only and volcano.gvp not in only):
                 self._keep(key)
                 continue
@@ -164,7 +194,7 @@ class _Site:
     def finish(self) -> None:
         """The front page, the manifest, and then what no page shows any more."""
         rows = [self.overview.row(volcano) for volcano in self.overview.s.volcanoes]
-        self._write({"index.html": front_page(self.overview.front(rows))})
+        self._write({FRONT: front_page(self.overview.front(rows))})
         here = self.new.all_files
         self.new.left = sorted(self.old.all_files - here)
         self._write({MANIFEST: self.new.text})
@@ -178,7 +208,7 @@ class _Site:
                 self.new.marks[key] = self.old.marks[key]
 
     def _put(self, files: dict[str, bytes], pages: dict[str, bytes], *, again: bool) -> None:
-        known = set() if again else self.old.all_files
+        known = set() if again else self.old.all_files & self.there
         self._write({name: content for name, content in files.items() if name not in known})
         self._write(pages)
 

@@ -24,6 +24,10 @@ class Shelf(Protocol):
         """A file's content; None where there is no such file."""
         ...
 
+    def names(self) -> set[str]:
+        """Every file that lies here."""
+        ...
+
     def write(self, files: Mapping[str, bytes]) -> None:
         """Replace these files, each whole."""
         ...
@@ -39,7 +43,10 @@ def shelf_of(place: str, options: StorageOptions) -> Shelf:
         raise UsageError(f"{place}: a site is written into a folder or s3://bucket/prefix; name one of them")
     if place.startswith("s3://"):
         return _Bucket(place.removeprefix("s3://").rstrip("/"), fsspec.filesystem("s3", **options))
-    return _Folder(Path(place.removeprefix("file://")))
+    folder = Path(place.removeprefix("file://"))
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{place} is no folder; name a folder for the site")
+    return _Folder(folder)
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,9 @@ class _Folder:
             return None
         except OSError as problem:
             raise StoreFailed(f"{self.root / name}: {problem.strerror}; make it readable") from None
+
+    def names(self) -> set[str]:
+        return {file.relative_to(self.root).as_posix() for file in self.root.rglob("*") if file.is_file()}
 
     def write(self, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
@@ -85,6 +95,14 @@ class _Bucket:
         except Exception as problem:
             raise self._failed(problem) from problem
         return found
+
+    def names(self) -> set[str]:
+        try:
+            return {name.removeprefix(f"{self.root}/") for name in self.system.find(self.root)}
+        except FileNotFoundError:
+            return set()
+        except Exception as problem:
+            raise self._failed(problem) from problem
 
     def write(self, files: Mapping[str, bytes]) -> None:
         by_kind: dict[str, dict[str, bytes]] = defaultdict(dict)
