@@ -40,7 +40,7 @@ def assert_is(found: Moments, values: np.ndarray, seen: np.ndarray, *, rel: floa
         assert int(found.count[p]) == len(rows)
         if not len(rows):
             continue
-        np.testing.assert_allclose(found.mean[p], rows.mean(0), rtol=rel)
+        np.testing.assert_allclose(found.mean[p], rows.mean(0), rtol=rel, atol=rel * float(rows.std(0).max()))
         if len(rows) == 1:
             assert not found.scatter[p].any()
             continue

@@ -359,7 +359,7 @@ def test_a_figure_that_cannot_be_drawn_does_not_hold_the_notice_back(fitted, mon
     def fails(*_, **__):
         raise ZeroDivisionError("no picture")
 
-    monkeypatch.setattr("insar_anomaly.report.figures.pair_png", fails)
+    monkeypatch.setattr("insar_anomaly.report.figures.pair_figure", fails)
     fitted.only(990002)
     _, digest = fitted.nightly()
     notice = json.loads(fitted.notices[0].read_text())

@@ -101,7 +101,7 @@ def test_a_label_is_kept_and_the_next_fit_does_not_learn_a_volcanic_flags_time_a
     before = flagged.rows("select max(pairs) from model where stack = ? and evidence = 'pair'", RISING)
     run(flagged, "fit", "--no-ingest")  # on everything, the motion included
     said = capsys.readouterr().out
-    assert "1 labels left out" in said
+    assert "1 label left out" in said
     assert "covers flag" not in said
     [(strict,)] = flagged.rows(THRESHOLD, RISING)
     [(pairs,)] = flagged.rows("select pairs from model where stack = ? order by number desc limit 1", RISING)

@@ -110,7 +110,7 @@ def test_a_person_sends_the_notice_of_an_old_flag(mistaken, capsys):
     listed = capsys.readouterr().out
     assert f"{FLAG}:raised:files: not sent: {OWED}; `insar-anomaly notices --resend {FLAG}` sends it" in listed
     assert cli.main(["-c", str(mistaken.config), "notices", "--resend", FLAG]) == 0
-    assert f"notice of flag {FLAG}: 1 new notices, 1 delivered" in capsys.readouterr().out
+    assert f"notice of flag {FLAG}: 1 new notice, 1 delivered" in capsys.readouterr().out
     [notice] = told(mistaken)
     assert (notice["stack"], notice["kind"]) == (RISING, "raised")
     assert notice["score"] > notice["threshold"]

@@ -244,7 +244,7 @@ def lines(digest: Digest, *, failures: bool = True, language: str = DEFAULT) -> 
     out += _listed(titles["noted"], noted)
     out += _listed(titles["failed"], [_line(say.failure(one)) for one in digest.failures if failures])
     out += _listed(titles["blind"], [_line(say.blind(one)) for one in digest.blind])
-    stale = [_stale(digest, one.stack, say) for one in stale_of(states)]
+    stale = [_stale(digest, one.stack, say, failures=failures) for one in stale_of(states)]
     out += _listed(titles["stale"], _first(stale, say, "insar-anomaly doctor"))
     out += _listed(titles["summit"], _summits(digest, say))
     partly = [
@@ -269,10 +269,11 @@ def unread(failures: Sequence[Failure]) -> dict[str, str]:
     return {one.stack: one.error for one in reversed(failures) if one.stage == "ingest"}
 
 
-def _stale(digest: Digest, stack: str, say: Any) -> str:
-    """A stale stack, in words."""
+def _stale(digest: Digest, stack: str, say: Any, *, failures: bool) -> str:
+    """A stale stack, in words; without `failures` where these are printed elsewhere."""
     state = digest.states[stack]
-    return _line(say.stale(stack, state, unjudged(stack, state, digest.failed_reading())))
+    why = unjudged(stack, state, digest.failed_reading())
+    return _line(say.stale(stack, state, why if failures else bool(why)))
 
 
 def cost_words(row: CostRow, language: str = DEFAULT) -> str:

@@ -33,13 +33,17 @@ class Unmeasured:
     why: str
 
 
+UNJUDGED = "the stack failed, so that no pair could be judged"
+"""Why a stack is stale of which pairs are listed, and which could not be read."""
+
+
 def stale_of(states: Mapping[str, StackState], failed: Mapping[str, str] | None = None) -> tuple[Stale, ...]:
     """The stacks that are stale; see `unjudged` for `failed`."""
     out = []
     for stack, state in sorted(states.items()):
         if state.stale:
             why = unjudged(stack, state, failed or {})
-            remedy = f"the stack failed, so that no pair could be judged: {why}" if why else state.remedy
+            remedy = f"{UNJUDGED}: {why}" if why else state.remedy
             out.append(Stale(stack, state.why, remedy))
     return tuple(out)
 
@@ -97,7 +101,14 @@ def remarks(states: Mapping[str, StackState], as_of: date, failed: Mapping[str, 
     """
     out = []
     if stale := stale_of(states, failed):
-        out.append(f"{_stacks(len(stale), len(states))} stale, first {stale[0].words}")
+        first = (
+            stale[0].words
+            if unjudged(stale[0].stack, states[stale[0].stack], failed or {}) == ""
+            else (
+                f"{stale[0].stack}: {stale[0].why}; {UNJUDGED}"  # the failure is said where failures are
+            )
+        )
+        out.append(f"{_stacks(len(stale), len(states))} stale, first {first}")
     if later := [stack for stack, state in sorted(states.items()) if state.later]:
         pairs = states[later[0]].later
         out.append(
