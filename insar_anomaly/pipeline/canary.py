@@ -80,5 +80,5 @@ def _write(s: Installation, run: Run, task: ScoreTask, model: ModelRow, score: f
         scored = "was not measured" if score is None else f"scored {score:.4g}, under the threshold {row.threshold:.4g}"
         run.warn(
             f"{task.stack}: the canary was not seen: a source of {row.peak_cm:.2g} cm put into {row.pair} {scored}; "
-            "look at this stack's newest figures, and fit it again where they are as they should be"
+            "see this stack's newest figures; if they show nothing unusual, run `insar-anomaly fit --again`"
         )
