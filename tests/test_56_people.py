@@ -116,7 +116,7 @@ def test_a_label_is_kept_and_the_next_fit_does_not_learn_a_volcanic_flags_time_a
     assert "990002: 1 flags, 1 with notices; 1 of 1 labelled are volcanic (precision 100%)" in capsys.readouterr().out
     run(flagged, "label", FLAG, "atmosphere", "--by", "Bo")  # the last word counts
     run(flagged, "fit", "--no-ingest")
-    assert "1 labels kept quiet" in capsys.readouterr().out
+    assert "1 label kept quiet" in capsys.readouterr().out
     [(lax,)] = flagged.rows(THRESHOLD, RISING)
     assert strict < lax  # what was no volcano is what a threshold has to count
     assert flagged.rows("select pairs from model where stack = ? order by number desc limit 1", RISING) == [(quiet,)]
